@@ -1,0 +1,23 @@
+# Compile settings shared by every target of this project, and the two helpers that declare tests
+# and benchmarks.
+add_library(airlock_settings INTERFACE)
+target_compile_options(airlock_settings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                       $<$<BOOL:${AIRLOCK_WERROR}>:-Werror>)
+if(AIRLOCK_SANITIZE)
+  target_compile_options(airlock_settings INTERFACE -fsanitize=${AIRLOCK_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(airlock_settings INTERFACE -fsanitize=${AIRLOCK_SANITIZE})
+endif()
+
+# airlock_test(NAME source... ): one gtest program of a room, each case a ctest entry.
+function(airlock_test name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE airlock_test_main airlock airlock_settings GTest::gtest GTest::gmock)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+                       PROPERTIES TIMEOUT 300 ENVIRONMENT "OMP_WAIT_POLICY=passive")
+endfunction()
+
+# airlock_bench(NAME source...): one Google Benchmark program.
+function(airlock_bench name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE airlock airlock_settings benchmark::benchmark_main)
+endfunction()

@@ -1,0 +1,67 @@
+// Aligned memory that is reused: fresh pages cost ten times a copy at first touch.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+namespace airlock {
+
+class BufferPool;
+
+/// A block of bytes on loan from a BufferPool, 64-byte aligned; goes back on destruction. Movable.
+/// The pool's storage lives until the last buffer is gone, so order of destruction is free.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { release(); }
+
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  /// Bytes asked for (the block behind it may be larger).
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::span<std::byte> span() const noexcept { return {data_, size_}; }
+  template <typename T>
+  [[nodiscard]] T* as() const noexcept {
+    return reinterpret_cast<T*>(data_);
+  }
+  /// Gives the block back now; the buffer is empty afterwards.
+  void release() noexcept;
+
+ private:
+  friend class BufferPool;
+  struct Shared;
+  std::shared_ptr<Shared> shared_;
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+};
+
+/// Hands out buffers and keeps what comes back. Blocks are powers of two up to 1 MiB, then multiples
+/// of 1/8 of a power of two, so that at most a quarter of a block is slack. Content is not cleared.
+/// Thread-safe. Copies share the same storage.
+class BufferPool {
+ public:
+  /// 64 bytes: a cache line, and what SIMD loads, oneDNN and the wire's tensor alignment want.
+  static constexpr std::size_t kAlignment = 64;
+
+  BufferPool();
+
+  /// A buffer of `size` bytes, from the pool if one of its class is free, else fresh.
+  /// Throws Error(kResourceExhausted) if the system has no memory left.
+  [[nodiscard]] Buffer acquire(std::size_t size) const;
+
+  /// Bytes in blocks on loan, and in blocks waiting to be reused.
+  [[nodiscard]] std::size_t bytes_in_use() const;
+  [[nodiscard]] std::size_t bytes_idle() const;
+  /// Gives idle blocks back to the system.
+  void trim() const;
+
+ private:
+  std::shared_ptr<Buffer::Shared> shared_;
+};
+
+}  // namespace airlock

@@ -1,0 +1,45 @@
+// Element types of tensors, in files, in memory and on the wire.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace airlock {
+
+/// Element type. The values travel on the wire: append only, never renumber.
+enum class DType : std::uint8_t {
+  kF32 = 0,   ///< IEEE 754 binary32
+  kBF16 = 1,  ///< bfloat16: the upper half of a binary32
+  kF16 = 2,   ///< IEEE 754 binary16
+  kI8 = 3,    ///< signed bytes; on the wire each row carries one f32 scale (see TensorSpec)
+  kI64 = 4,   ///< two's complement 64-bit, for token ids
+};
+
+/// Bytes of one element: 4, 2, 2, 1, 8.
+std::size_t dtype_size(DType dtype) noexcept;
+
+/// "f32", "bf16", "f16", "int8", "i64".
+std::string_view dtype_name(DType dtype) noexcept;
+
+/// The dtype of that name. Throws Error(kInvalidArgument) that lists the names.
+DType parse_dtype(std::string_view name);
+
+/// True if `value` is one of DType's values (to check a byte that a peer sent).
+bool is_dtype(unsigned value) noexcept;
+
+/// One bfloat16 as its bits. Conversion rounds to nearest, ties to even; NaN stays NaN.
+struct BF16 {
+  std::uint16_t bits = 0;
+  static BF16 from_float(float value) noexcept;
+  [[nodiscard]] float to_float() const noexcept;
+};
+
+/// One binary16 as its bits. Conversion rounds to nearest, ties to even; overflow gives infinity.
+struct F16 {
+  std::uint16_t bits = 0;
+  static F16 from_float(float value) noexcept;
+  [[nodiscard]] float to_float() const noexcept;
+};
+
+}  // namespace airlock

@@ -1,0 +1,39 @@
+// How many threads kernels use, and a parallel loop over them (OpenMP underneath).
+#pragma once
+
+#include <cstdint>
+
+namespace airlock {
+
+/// Threads a kernel may use: set_threads' value, else OpenMP's default (the cores we may run on).
+[[nodiscard]] int threads() noexcept;
+/// Sets it for the whole process (0: the default again). Throws Error(kInvalidArgument) below 0.
+void set_threads(int count);
+
+/// Splits [0, count) into contiguous ranges of at least `grain` and calls body(begin, end) for each
+/// on its own thread; on the calling thread alone if there is one range. `body` must not throw.
+/// Ranges differ in length by at most one, so equal work per index is spread evenly.
+template <typename Body>
+void parallel_for(std::int64_t count, std::int64_t grain, const Body& body);
+
+namespace detail {
+using RangeFunction = void (*)(const void* body, std::int64_t begin, std::int64_t end);
+void parallel_ranges(std::int64_t count, std::int64_t grain, RangeFunction call, const void* body);
+}  // namespace detail
+
+template <typename Body>
+void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
+  detail::parallel_ranges(
+      count, grain,
+      [](const void* b, std::int64_t begin, std::int64_t end) {
+        (*static_cast<const Body*>(b))(begin, end);
+      },
+      &body);
+}
+
+/// Makes idle OpenMP threads sleep instead of spinning: the other process shares these cores.
+/// OpenMP reads its setting at load, so this re-executes the program once with OMP_WAIT_POLICY
+/// set, unless it is already. Call first in main. Returns if nothing needs doing or exec fails.
+void ensure_passive_waiting(char** argv);
+
+}  // namespace airlock

@@ -1,0 +1,28 @@
+#include "airlock/core/threads.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <vector>
+
+namespace airlock {
+namespace {
+
+TEST(ParallelFor, VisitsEveryIndexOnce) {
+  for (const std::int64_t count : {0, 1, 2, 3, 1000}) {
+    std::vector<std::atomic<int>> visits(static_cast<std::size_t>(count));
+    parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) visits[static_cast<std::size_t>(i)]++;
+    });
+    for (const auto& visit : visits) EXPECT_EQ(visit, 1);
+  }
+}
+
+TEST(ParallelFor, StaysOnTheCallerBelowTheGrain) {
+  int calls = 0;
+  parallel_for(100, 100, [&](std::int64_t, std::int64_t) { ++calls; });
+  EXPECT_EQ(calls, 1);
+}
+
+}  // namespace
+}  // namespace airlock
