@@ -1,0 +1,76 @@
+// What a Llama model is: the numbers of its config.json, checked, and the presets known by name.
+// Everything that plans, predicts or runs a model reads this one structure.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "airlock/core/dtype.h"
+
+namespace airlock {
+
+/// Llama 3.1's stretching of RoPE frequencies for long contexts ("rope_type": "llama3").
+struct Llama3RopeScaling {
+  double factor = 1.0;
+  double low_freq_factor = 1.0;
+  double high_freq_factor = 4.0;
+  std::int64_t original_max_position = 8192;  ///< tokens
+  friend bool operator==(const Llama3RopeScaling&, const Llama3RopeScaling&) = default;
+};
+
+/// Architecture of a Llama-family decoder. Counts are elements or tokens.
+struct ModelConfig {
+  std::int64_t layers = 0;
+  std::int64_t hidden = 0;
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;  ///< divides heads
+  std::int64_t head_dim = 0;  ///< even; not always hidden / heads
+  std::int64_t ffn = 0;
+  std::int64_t vocab = 0;
+  std::int64_t max_position = 0;  ///< longest context, in tokens
+  double rms_norm_eps = 1e-5;
+  double rope_theta = 10000.0;
+  std::optional<Llama3RopeScaling> rope_scaling;
+  bool tie_embeddings = false;  ///< the LM head is the embedding matrix
+  DType dtype = DType::kBF16;   ///< dtype the checkpoint says it is stored in
+  std::optional<std::int64_t> bos;
+  std::vector<std::int64_t> eos;  ///< ids that end generation; may be empty
+
+  /// Width of all query heads, and of all key (or value) heads, together.
+  [[nodiscard]] std::int64_t q_dim() const noexcept { return heads * head_dim; }
+  [[nodiscard]] std::int64_t kv_dim() const noexcept { return kv_heads * head_dim; }
+  /// Weights in all tensors (a tied LM head counts once).
+  [[nodiscard]] std::int64_t parameters() const noexcept;
+
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
+};
+
+/// Throws Error(kCorruptFile) naming `where` and the field unless the numbers make a model: all
+/// counts positive and below 2^31, kv_heads dividing heads, head_dim even, finite positive theta
+/// and eps, ids inside the vocabulary.
+void check_config(const ModelConfig& config, std::string_view where);
+
+/// Reads a Hugging Face config.json's text. `where` names it in errors. Fields Airlock cannot
+/// honour (another architecture, biases, a sliding window, another RoPE scaling, another
+/// activation) are Error(kUnsupported); missing or absurd ones Error(kCorruptFile).
+ModelConfig parse_config(std::string_view json, std::string_view where);
+
+/// parse_config of `dir`/config.json, with eos ids of generation_config.json where that has them.
+ModelConfig load_config(const std::filesystem::path& dir);
+
+/// The config.json text of a model (what `airlock synth` writes); parse_config gives it back.
+std::string config_to_json(const ModelConfig& config);
+
+/// Names of the presets: llama-3.2-1b, llama-3.2-3b, llama-3.1-8b, llama-3.1-70b, tiny.
+const std::vector<std::string_view>& preset_names();
+/// The preset of that name, or nothing.
+std::optional<ModelConfig> find_preset(std::string_view name);
+/// A preset by name, or else the config of the checkpoint folder of that name. Throws
+/// Error(kNotFound) that lists the presets.
+ModelConfig config_of(std::string_view preset_or_dir);
+
+}  // namespace airlock
