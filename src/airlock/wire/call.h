@@ -1,0 +1,94 @@
+// One call of a remote operator, described without its bytes: what the plan predicts, the runner
+// sends, the worker checks and the ledger records.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "airlock/core/dtype.h"
+#include "airlock/core/error.h"
+#include "airlock/core/tensor.h"
+
+namespace airlock {
+
+/// Remote operators. The values travel on the wire: append only, never renumber.
+enum class Op : std::uint8_t {
+  kInit = 0,            ///< opens a session; compares fingerprints; not part of any plan's traffic
+  kEmbedding = 1,       ///< ids [tokens] i64 -> [tokens, hidden]
+  kBatchLinear = 2,     ///< x [tokens, in], several weights W -> one [tokens, out] = x W^T each
+  kMatmul = 3,          ///< a [batch, m, k], b [batch, n, k] or [batch, k, n] -> [batch, m, n]
+  kFusedAttention = 4,  ///< q [tokens, heads*head_dim], k, v [context, heads*head_dim] (repeated)
+  kFlashAttention = 5,  ///< q [tokens, heads*head_dim], k, v [tokens, kv_heads*head_dim] (new rows)
+  kAttentionBlock = 6,  ///< normed x [tokens, hidden] -> [tokens, hidden]; q,k,v, RoPE, flash, o
+  kGatedMlp = 7,        ///< normed x [tokens, hidden] -> [tokens, hidden]; gate, up, SiLU, down
+  kLmHead = 8,          ///< x [tokens, hidden] -> [tokens, vocab]
+};
+inline constexpr int kOpCount = 9;
+
+/// "Init", "Embedding", "BatchLinear", … as ledgers and reports spell them.
+std::string_view op_name(Op op) noexcept;
+bool is_op(unsigned value) noexcept;
+
+/// A layer's matrices that BatchLinear can name. The values travel on the wire.
+enum class Weight : std::uint8_t { kQ = 0, kK = 1, kV = 2, kO = 3, kGate = 4, kUp = 5, kDown = 6 };
+inline constexpr int kWeightCount = 7;
+std::string_view weight_name(Weight weight) noexcept;  ///< "q", "k", …, "down"
+bool is_weight(unsigned value) noexcept;
+
+/// Up to N values held inline: calls are built per operator on the hot path and never allocate.
+template <typename T, int N>
+class InlineList {
+ public:
+  InlineList() = default;
+  InlineList(std::initializer_list<T> values) {
+    for (const T& value : values) push_back(value);
+  }
+  void push_back(const T& value) {
+    require(size_ < N, ErrorCode::kInternal, "more than {} entries in an inline list", N);
+    values_[static_cast<std::size_t>(size_++)] = value;
+  }
+  [[nodiscard]] int size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] const T& operator[](int i) const { return values_[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] T& operator[](int i) { return values_[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] const T* begin() const noexcept { return values_.data(); }
+  [[nodiscard]] const T* end() const noexcept { return values_.data() + size_; }
+  [[nodiscard]] std::span<const T> span() const noexcept { return {begin(), end()}; }
+  friend bool operator==(const InlineList& a, const InlineList& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+
+ private:
+  std::array<T, N> values_{};
+  int size_ = 0;
+};
+
+inline constexpr int kMaxTensors = 3;  ///< tensors in, or out, of one call
+using TensorSpecs = InlineList<TensorSpec, kMaxTensors>;
+using Weights = InlineList<Weight, kMaxTensors>;
+
+/// One call: the operator, its attributes, and the tensors that travel. A value type.
+struct Call {
+  Op op = Op::kInit;
+  int layer = -1;             ///< decoder layer in [0, layers), or -1 for Embedding and LMHead
+  Weights weights;            ///< BatchLinear: the matrices, in the order of the outputs
+  bool transpose_b = false;   ///< Matmul: b is [batch, n, k]
+  std::int64_t position = 0;  ///< attention operators: tokens of this sequence before these
+  DType reply_dtype = DType::kF32;  ///< dtype in which the outputs travel
+  TensorSpecs inputs;
+
+  friend bool operator==(const Call&, const Call&) = default;
+};
+
+/// "BatchLinear(q,k,v) of layer 3": names a call in errors.
+std::string describe(const Call& call);
+
+/// Sum of the tensors' bytes.
+std::int64_t total_bytes(const TensorSpecs& specs);
+
+}  // namespace airlock

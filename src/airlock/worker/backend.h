@@ -1,0 +1,57 @@
+// What a worker computes with: a processor or a GPU behind one interface.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "airlock/core/tensor.h"
+#include "airlock/model/config.h"
+#include "airlock/wire/call.h"
+
+namespace airlock {
+
+/// What a backend keeps for one runner between calls: the KV cache of FlashAttention and
+/// AttentionBlock. Freed on destruction.
+class BackendSession {
+ public:
+  BackendSession() = default;
+  BackendSession(const BackendSession&) = delete;
+  BackendSession& operator=(const BackendSession&) = delete;
+  virtual ~BackendSession() = default;
+  /// Bytes the session's KV cache holds now.
+  [[nodiscard]] virtual std::int64_t kv_bytes() const = 0;
+  /// Bytes it would hold after `call` (which passed infer_outputs): what a budget is checked
+  /// against before the call runs.
+  [[nodiscard]] virtual std::int64_t kv_bytes_after(const Call& call) const = 0;
+};
+
+/// Holds the weights of one model, packed once, and runs calls on them.
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual const ModelConfig& config() const = 0;
+  /// dtype of the multiplications: f32 or bf16.
+  [[nodiscard]] virtual DType compute_dtype() const = 0;
+  /// "cpu, bf16, avx512_core_amx, 2 threads": for people.
+  [[nodiscard]] virtual std::string description() const = 0;
+  /// Bytes of packed weights.
+  [[nodiscard]] virtual std::int64_t weight_bytes() const = 0;
+
+  [[nodiscard]] virtual std::unique_ptr<BackendSession> open_session() = 0;
+
+  /// Runs a call that passed infer_outputs, on tensors of exactly the specs of `call.inputs` and of
+  /// its outputs, in the dtypes that travel. Both lie in host memory, 64-byte aligned.
+  /// A position past what the session's cache holds throws Error(kSessionLost); one before its end
+  /// truncates the cache there first. Ids outside the vocabulary throw Error(kInvalidArgument).
+  /// Allocates nothing once the shapes have been seen. One call at a time per backend.
+  virtual void execute(const Call& call, BackendSession& session,
+                       std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) = 0;
+};
+
+}  // namespace airlock
