@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 
+#include <fmt/format.h>
+
 namespace airlock {
 
 /// Dimensions of a row-major tensor, outermost first, e.g. `[tokens, hidden]`. A value type; never
@@ -43,3 +45,12 @@ class Shape {
 };
 
 }  // namespace airlock
+
+/// Lets errors name a shape without building its text unless they are thrown.
+template <>
+struct fmt::formatter<airlock::Shape> : fmt::formatter<fmt::string_view> {
+  template <typename Context>
+  auto format(const airlock::Shape& shape, Context& context) const {
+    return fmt::formatter<fmt::string_view>::format(shape.to_string(), context);
+  }
+};

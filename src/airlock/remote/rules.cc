@@ -10,7 +10,7 @@ class Checker {
 
   void inputs(int count) const {
     require(call_.inputs.size() == count, ErrorCode::kProtocol, "{} has {} tensors, expected {}",
-            describe(call_), call_.inputs.size(), count);
+            call_, call_.inputs.size(), count);
   }
 
   void layer() const {
@@ -26,12 +26,12 @@ class Checker {
 
   void no_position() const {
     require(call_.position == 0, ErrorCode::kProtocol, "{} has position {}, expected 0",
-            describe(call_), call_.position);
+            call_, call_.position);
   }
 
   void float_dtype(DType dtype) const {
     require(dtype != DType::kI64 && is_dtype(static_cast<unsigned>(dtype)), ErrorCode::kProtocol,
-            "{}: a tensor is {}, expected f32, bf16, f16 or int8", describe(call_),
+            "{}: a tensor is {}, expected f32, bf16, f16 or int8", call_,
             dtype_name(dtype));
   }
 
@@ -39,14 +39,14 @@ class Checker {
   void rank(int i, int rank) const {
     float_dtype(call_.inputs[i].dtype);
     require(call_.inputs[i].shape.rank() == rank, ErrorCode::kProtocol,
-            "{}: tensor {} has shape {}, expected {} dimensions", describe(call_), i,
-            call_.inputs[i].shape.to_string(), rank);
+            "{}: tensor {} has shape {}, expected {} dimensions", call_, i,
+            call_.inputs[i].shape, rank);
   }
 
   void dim(int i, int axis, std::int64_t expected) const {
     require(call_.inputs[i].shape[axis] == expected, ErrorCode::kProtocol,
-            "{}: tensor {} has shape {}, expected {} in dimension {}", describe(call_), i,
-            call_.inputs[i].shape.to_string(), expected, axis);
+            "{}: tensor {} has shape {}, expected {} in dimension {}", call_, i,
+            call_.inputs[i].shape, expected, axis);
   }
 
   /// Input `i` is `[rows, columns]` floats with `rows` in [1, max_position]; gives the rows.
@@ -64,11 +64,11 @@ class Checker {
 
   /// 1 <= count and position + count <= max_position.
   void within_context(std::int64_t count) const {
-    require(count >= 1, ErrorCode::kProtocol, "{} has no tokens", describe(call_));
+    require(count >= 1, ErrorCode::kProtocol, "{} has no tokens", call_);
     require(call_.position >= 0 && count <= config_.max_position &&
                 call_.position <= config_.max_position - count,
             ErrorCode::kProtocol, "{}: {} tokens at position {} pass the model's context of {}",
-            describe(call_), count, call_.position, config_.max_position);
+            call_, count, call_.position, config_.max_position);
   }
 
   [[nodiscard]] TensorSpec reply(const Shape& shape) const { return {call_.reply_dtype, shape}; }
@@ -84,7 +84,7 @@ TensorSpecs embedding(const ModelConfig& config, const Call& call, const Checker
   check.no_position();
   require(call.inputs[0].dtype == DType::kI64 && call.inputs[0].shape.rank() == 1,
           ErrorCode::kProtocol, "Embedding: token ids are {} {}, expected i64 [tokens]",
-          dtype_name(call.inputs[0].dtype), call.inputs[0].shape.to_string());
+          dtype_name(call.inputs[0].dtype), call.inputs[0].shape);
   return {check.reply({check.tokens(0), config.hidden})};
 }
 
@@ -92,7 +92,7 @@ TensorSpecs batch_linear(const ModelConfig& config, const Call& call, const Chec
   check.inputs(1);
   check.layer();
   check.no_position();
-  require(!call.weights.empty(), ErrorCode::kProtocol, "{} names no weights", describe(call));
+  require(!call.weights.empty(), ErrorCode::kProtocol, "{} names no weights", call);
   TensorSpecs outputs;
   for (const Weight weight : call.weights) {
     const Shape shape = weight_shape(config, weight);
@@ -119,7 +119,7 @@ TensorSpecs matmul(const ModelConfig& config, const Call& call, const Checker& c
     // Only attention multiplies activations, so every extent is a head or (part of) the context.
     require(extent >= 1 && extent <= std::max(config.max_position, config.head_dim),
             ErrorCode::kProtocol, "{}: shapes {} and {} do not belong to attention of this model",
-            describe(call), a.to_string(), b.to_string());
+            call, a, b);
   }
   return {check.reply({a[0], a[1], b[outer]})};
 }
@@ -136,7 +136,7 @@ TensorSpecs fused_attention(const ModelConfig& config, const Call& call, const C
   return {check.reply({tokens, config.q_dim()})};
 }
 
-TensorSpecs flash_attention(const ModelConfig& config, const Call& call, const Checker& check) {
+TensorSpecs flash_attention(const ModelConfig& config, const Checker& check) {
   check.inputs(3);
   check.layer();
   const std::int64_t tokens = check.matrix(0, config.q_dim());
@@ -155,7 +155,7 @@ TensorSpecs block(const ModelConfig& config, const Call& call, const Checker& ch
   return {check.reply({check.matrix(0, config.hidden), config.hidden})};
 }
 
-TensorSpecs lm_head(const ModelConfig& config, const Call& /*call*/, const Checker& check) {
+TensorSpecs lm_head(const ModelConfig& config, const Checker& check) {
   check.inputs(1);
   check.no_layer();
   check.no_position();
@@ -181,18 +181,18 @@ TensorSpecs infer_outputs(const ModelConfig& config, const Call& call) {
   const Checker check(config, call);
   check.float_dtype(call.reply_dtype);
   require(call.op == Op::kBatchLinear || call.weights.empty(), ErrorCode::kProtocol,
-          "{} names weights, only BatchLinear does", describe(call));
+          "{} names weights, only BatchLinear does", call);
   require(call.op == Op::kMatmul || !call.transpose_b, ErrorCode::kProtocol,
-          "{} asks for a transposed operand, only Matmul has one", describe(call));
+          "{} asks for a transposed operand, only Matmul has one", call);
   switch (call.op) {
     case Op::kEmbedding: return embedding(config, call, check);
     case Op::kBatchLinear: return batch_linear(config, call, check);
     case Op::kMatmul: return matmul(config, call, check);
     case Op::kFusedAttention: return fused_attention(config, call, check);
-    case Op::kFlashAttention: return flash_attention(config, call, check);
+    case Op::kFlashAttention: return flash_attention(config, check);
     case Op::kAttentionBlock:
     case Op::kGatedMlp: return block(config, call, check);
-    case Op::kLmHead: return lm_head(config, call, check);
+    case Op::kLmHead: return lm_head(config, check);
     case Op::kInit: break;
   }
   fail(ErrorCode::kProtocol, "{} cannot be called as an operator", op_name(call.op));

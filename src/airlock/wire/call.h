@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include <fmt/format.h>
+
 #include "airlock/core/dtype.h"
 #include "airlock/core/error.h"
 #include "airlock/core/tensor.h"
@@ -92,3 +94,12 @@ std::string describe(const Call& call);
 std::int64_t total_bytes(const TensorSpecs& specs);
 
 }  // namespace airlock
+
+/// Lets errors name a call without building its text unless they are thrown.
+template <>
+struct fmt::formatter<airlock::Call> : fmt::formatter<fmt::string_view> {
+  template <typename Context>
+  auto format(const airlock::Call& call, Context& context) const {
+    return fmt::formatter<fmt::string_view>::format(airlock::describe(call), context);
+  }
+};
