@@ -1,0 +1,46 @@
+// What a plan will send and receive, to the byte, from the model's numbers alone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "airlock/model/config.h"
+#include "airlock/plan/plan.h"
+#include "airlock/wire/call.h"
+
+namespace airlock {
+
+/// Payload of the calls of one operator. Bytes are tensor bytes, without framing.
+struct OpTraffic {
+  Op op = Op::kInit;
+  std::int64_t calls = 0;
+  std::int64_t sent_bytes = 0;      ///< runner to worker
+  std::int64_t received_bytes = 0;  ///< worker to runner
+  friend bool operator==(const OpTraffic&, const OpTraffic&) = default;
+};
+
+/// Payload of a whole run of one plan.
+struct Traffic {
+  std::vector<OpTraffic> ops;  ///< in the order of Op, operators that are called only
+  [[nodiscard]] std::int64_t calls() const noexcept;
+  [[nodiscard]] std::int64_t sent_bytes() const noexcept;
+  [[nodiscard]] std::int64_t received_bytes() const noexcept;
+  [[nodiscard]] std::int64_t total_bytes() const noexcept { return sent_bytes() + received_bytes(); }
+  /// Adds one call of `op`.
+  void add(Op op, std::int64_t sent, std::int64_t received);
+  friend bool operator==(const Traffic&, const Traffic&) = default;
+};
+
+/// Traffic of prefilling `prompt` tokens and generating `generated` tokens (the first of which
+/// comes with the prefill; 0 counts the prefill alone, as 1 does).
+/// Throws Error(kInvalidArgument) for no tokens, tokens past the context, or knobs that do not go
+/// together.
+Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
+                        std::int64_t generated);
+
+/// What the worker gets to see in plaintext under a plan, in the order of the data's flow:
+/// "prompt" (token ids), "hidden", "qkv", "scores", "mlp", "logits".
+std::vector<std::string> worker_sees(const Plan& plan);
+
+}  // namespace airlock
