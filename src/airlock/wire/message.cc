@@ -1,0 +1,218 @@
+#include "airlock/wire/message.h"
+
+#include <limits>
+
+#include <flatbuffers/flatbuffers.h>
+
+#include "airlock/wire/protocol_generated.h"
+
+namespace airlock {
+namespace {
+
+/// Text a peer wrote is for people: cut, and freed of control characters that could drive a terminal.
+std::string printable(const flatbuffers::String* text) {
+  constexpr std::size_t kMaxText = 2000;
+  std::string clean;
+  if (text == nullptr) return clean;
+  for (const char c : std::string_view(text->c_str(), std::min<std::size_t>(text->size(), kMaxText))) {
+    clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+  }
+  return clean;
+}
+
+template <typename Table>
+const Table& verified(std::span<const std::byte> bytes, std::string_view name) {
+  flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(),
+                                 /*max_depth=*/8, /*max_tables=*/4);
+  require(verifier.VerifyBuffer<Table>(nullptr), ErrorCode::kProtocol,
+          "a {} message of {} bytes is malformed", name, bytes.size());
+  return *flatbuffers::GetRoot<Table>(bytes.data());
+}
+
+fb::TensorDesc to_desc(const TensorSpec& spec) {
+  std::array<std::uint32_t, 3> dims{};
+  require(spec.shape.rank() <= 3, ErrorCode::kInternal, "a tensor of rank {} on the wire",
+          spec.shape.rank());
+  for (int i = 0; i < spec.shape.rank(); ++i) {
+    const std::int64_t dim = spec.shape[i];
+    require(dim <= std::numeric_limits<std::uint32_t>::max(), ErrorCode::kInvalidArgument,
+            "a tensor {} is too long for the wire", spec.shape);
+    dims[static_cast<std::size_t>(i)] = static_cast<std::uint32_t>(dim);
+  }
+  return {flatbuffers::span<const std::uint32_t, 3>(dims),
+          static_cast<std::uint8_t>(spec.shape.rank()), static_cast<std::uint8_t>(spec.dtype)};
+}
+
+flatbuffers::Offset<flatbuffers::Vector<const fb::TensorDesc*>> build_specs(
+    flatbuffers::FlatBufferBuilder& builder, const TensorSpecs& specs) {
+  std::array<fb::TensorDesc, kMaxTensors> descs;
+  for (int i = 0; i < specs.size(); ++i) descs[static_cast<std::size_t>(i)] = to_desc(specs[i]);
+  return builder.CreateVectorOfStructs(descs.data(), static_cast<std::size_t>(specs.size()));
+}
+
+TensorSpecs parse_specs(const flatbuffers::Vector<const fb::TensorDesc*>* descs,
+                        std::string_view name) {
+  TensorSpecs specs;
+  if (descs == nullptr) return specs;
+  require(descs->size() <= kMaxTensors, ErrorCode::kProtocol,
+          "a {} message has {} tensors, at most {} are allowed", name, descs->size(), kMaxTensors);
+  for (const fb::TensorDesc* desc : *descs) {
+    require(is_dtype(desc->dtype()) && desc->rank() <= 3, ErrorCode::kProtocol,
+            "a {} message has a tensor of dtype {} and rank {}", name, desc->dtype(), desc->rank());
+    std::array<std::int64_t, 3> dims{};
+    for (std::size_t i = 0; i < 3; ++i) {
+      dims[i] = desc->dims()->Get(static_cast<flatbuffers::uoffset_t>(i));
+    }
+    specs.push_back(
+        {static_cast<DType>(desc->dtype()),
+         Shape(std::span<const std::int64_t>(dims.data(), static_cast<std::size_t>(desc->rank())))});
+  }
+  return specs;
+}
+
+FingerprintBytes parse_fingerprint(const flatbuffers::Vector<std::uint8_t>* bytes,
+                                   std::string_view name) {
+  FingerprintBytes fingerprint;
+  require(bytes != nullptr && bytes->size() == fingerprint.size(), ErrorCode::kProtocol,
+          "a {} message has no fingerprint of {} bytes", name, fingerprint.size());
+  std::copy(bytes->begin(), bytes->end(), fingerprint.begin());
+  return fingerprint;
+}
+
+std::int64_t parse_bytes(std::uint64_t value) {
+  require(value <= std::uint64_t{std::numeric_limits<std::int64_t>::max()}, ErrorCode::kProtocol,
+          "a Stats message claims {} bytes", value);
+  return static_cast<std::int64_t>(value);
+}
+
+}  // namespace
+
+struct MessageBuilder::Impl {
+  flatbuffers::FlatBufferBuilder builder{1024};
+
+  template <typename Table>
+  std::span<const std::byte> finish(flatbuffers::Offset<Table> root) {
+    builder.Finish(root);
+    return {reinterpret_cast<const std::byte*>(builder.GetBufferPointer()), builder.GetSize()};
+  }
+};
+
+MessageBuilder::MessageBuilder() : impl_(std::make_unique<Impl>()) {}
+MessageBuilder::~MessageBuilder() = default;
+
+std::span<const std::byte> MessageBuilder::build(const HelloMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  const auto fingerprint = b.CreateVector(message.fingerprint.data(), message.fingerprint.size());
+  const auto client = b.CreateString(message.client);
+  return impl_->finish(fb::CreateHello(b, fingerprint, client));
+}
+
+std::span<const std::byte> MessageBuilder::build(const WelcomeMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  const auto fingerprint = b.CreateVector(message.fingerprint.data(), message.fingerprint.size());
+  const auto backend = b.CreateString(message.backend);
+  const auto worker = b.CreateString(message.worker);
+  return impl_->finish(fb::CreateWelcome(
+      b, fingerprint, static_cast<std::uint8_t>(message.compute_dtype), backend, worker));
+}
+
+std::span<const std::byte> MessageBuilder::build(const Call& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> weights = 0;
+  if (!message.weights.empty()) {
+    weights = b.CreateVector(reinterpret_cast<const std::uint8_t*>(message.weights.begin()),
+                             static_cast<std::size_t>(message.weights.size()));
+  }
+  const auto inputs = build_specs(b, message.inputs);
+  require(message.position <= std::numeric_limits<std::uint32_t>::max(),
+          ErrorCode::kInvalidArgument, "position {} is too large for the wire", message.position);
+  return impl_->finish(fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
+                                      static_cast<std::uint32_t>(message.position),
+                                      message.transpose_b,
+                                      static_cast<std::uint8_t>(message.reply_dtype), weights,
+                                      inputs));
+}
+
+std::span<const std::byte> MessageBuilder::build(const ReplyMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  const auto outputs = build_specs(b, message.outputs);
+  return impl_->finish(fb::CreateReply(b, message.worker_ns, outputs));
+}
+
+std::span<const std::byte> MessageBuilder::build(const FailureMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  const auto text = b.CreateString(std::string_view(message.text).substr(0, 2000));
+  return impl_->finish(fb::CreateFailure(b, static_cast<std::uint8_t>(message.code), text));
+}
+
+std::span<const std::byte> MessageBuilder::build(const WorkerStats& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  const auto u64 = [](std::int64_t value) { return static_cast<std::uint64_t>(value); };
+  return impl_->finish(fb::CreateStats(
+      b, u64(message.weight_bytes), u64(message.kv_bytes), u64(message.resident_bytes),
+      u64(message.peak_resident_bytes), static_cast<std::uint32_t>(message.sessions)));
+}
+
+HelloMessage parse_hello(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Hello>(bytes, "Hello");
+  return {parse_fingerprint(table.fingerprint(), "Hello"), printable(table.client())};
+}
+
+WelcomeMessage parse_welcome(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Welcome>(bytes, "Welcome");
+  require(is_dtype(table.compute_dtype()), ErrorCode::kProtocol,
+          "a Welcome message names dtype {}", table.compute_dtype());
+  return {parse_fingerprint(table.fingerprint(), "Welcome"),
+          static_cast<DType>(table.compute_dtype()), printable(table.backend()),
+          printable(table.worker())};
+}
+
+Call parse_call(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Call>(bytes, "Call");
+  require(is_op(table.op()) && is_dtype(table.reply_dtype()), ErrorCode::kProtocol,
+          "a Call message names operator {} and dtype {}", table.op(), table.reply_dtype());
+  Call call;
+  call.op = static_cast<Op>(table.op());
+  call.layer = table.layer();
+  call.position = table.position();
+  call.transpose_b = table.transpose_b();
+  call.reply_dtype = static_cast<DType>(table.reply_dtype());
+  if (table.weights() != nullptr) {
+    require(table.weights()->size() <= kMaxTensors, ErrorCode::kProtocol,
+            "a Call message names {} weights, at most {} are allowed", table.weights()->size(),
+            kMaxTensors);
+    for (const std::uint8_t weight : *table.weights()) {
+      require(is_weight(weight), ErrorCode::kProtocol, "a Call message names weight {}", weight);
+      call.weights.push_back(static_cast<Weight>(weight));
+    }
+  }
+  call.inputs = parse_specs(table.inputs(), "Call");
+  return call;
+}
+
+ReplyMessage parse_reply(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Reply>(bytes, "Reply");
+  return {table.worker_ns(), parse_specs(table.outputs(), "Reply")};
+}
+
+FailureMessage parse_failure(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Failure>(bytes, "Failure");
+  const auto code =
+      is_error_code(table.code()) ? static_cast<ErrorCode>(table.code()) : ErrorCode::kInternal;
+  return {code, printable(table.text())};
+}
+
+WorkerStats parse_stats(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Stats>(bytes, "Stats");
+  return {parse_bytes(table.weight_bytes()), parse_bytes(table.kv_bytes()),
+          parse_bytes(table.resident_bytes()), parse_bytes(table.peak_resident_bytes()),
+          table.sessions()};
+}
+
+}  // namespace airlock
