@@ -1,0 +1,96 @@
+// A Hugging Face Llama checkpoint folder: its configuration and its tensors, all checked at open.
+// Both the runner and the worker read their weights through this.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "airlock/core/tensor.h"
+#include "airlock/model/config.h"
+
+namespace airlock {
+
+/// What a tensor is for. Linear weights are stored `[outputs, inputs]`.
+enum class TensorRole : std::uint8_t {
+  kEmbedding,          ///< [vocab, hidden]
+  kInputNorm,          ///< [hidden], per layer
+  kQ,                  ///< [heads * head_dim, hidden], per layer
+  kK,                  ///< [kv_heads * head_dim, hidden], per layer
+  kV,                  ///< [kv_heads * head_dim, hidden], per layer
+  kO,                  ///< [hidden, heads * head_dim], per layer
+  kPostAttentionNorm,  ///< [hidden], per layer
+  kGate,               ///< [ffn, hidden], per layer
+  kUp,                 ///< [ffn, hidden], per layer
+  kDown,               ///< [hidden, ffn], per layer
+  kFinalNorm,          ///< [hidden]
+  kLmHead,             ///< [vocab, hidden]; the embedding if tied
+};
+
+/// One tensor of a model; `layer` is 0 for those that no layer owns.
+struct TensorId {
+  TensorRole role = TensorRole::kEmbedding;
+  std::int64_t layer = 0;
+  friend bool operator==(const TensorId&, const TensorId&) = default;
+};
+
+/// True for the roles that every layer has one of.
+[[nodiscard]] bool is_per_layer(TensorRole role) noexcept;
+/// The name in Hugging Face checkpoints, e.g. "model.layers.3.mlp.up_proj.weight".
+[[nodiscard]] std::string tensor_name(TensorId id);
+/// The shape that `config` calls for.
+[[nodiscard]] Shape tensor_shape(const ModelConfig& config, TensorRole role);
+/// Every tensor of a model in forward order (embedding, layers, final norm, LM head unless tied).
+[[nodiscard]] std::vector<TensorId> tensors_of(const ModelConfig& config);
+
+/// Called on the caller's thread with bytes done and bytes in all; may throw to stop the work.
+using ByteProgress = std::function<void(std::int64_t done, std::int64_t total)>;
+
+/// One .safetensors file of a checkpoint.
+struct CheckpointFile {
+  std::string name;  ///< inside the folder
+  std::int64_t bytes = 0;
+  std::int64_t tensors = 0;  ///< all that it holds, used or not
+};
+
+/// An open checkpoint. Immutable, so any thread may read it; the views it gives out live as long
+/// as it does. Weights stay in the files (mapped), nothing is copied.
+class Checkpoint {
+ public:
+  /// Opens `dir`/config.json and `dir`/model.safetensors, or the shards that
+  /// `dir`/model.safetensors.index.json names, and checks that every tensor the configuration
+  /// calls for is there with its shape, in f32, f16 or bf16. Further tensors are ignored.
+  /// Throws Error(kNotFound), Error(kIo), Error(kCorruptFile) or Error(kUnsupported), naming the
+  /// file and the tensor. A file truncated after this raises SIGBUS (see SafetensorsFile).
+  static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& dir);
+
+  ~Checkpoint();
+  Checkpoint(const Checkpoint&) = delete;
+  Checkpoint& operator=(const Checkpoint&) = delete;
+
+  [[nodiscard]] const ModelConfig& config() const noexcept;
+  [[nodiscard]] const std::filesystem::path& dir() const noexcept;
+  [[nodiscard]] const std::vector<CheckpointFile>& files() const noexcept;
+
+  /// The tensor, as stored. kLmHead of a tied model is the embedding (a stored lm_head.weight is
+  /// then ignored). Throws Error(kInvalidArgument) for a layer out of range.
+  [[nodiscard]] ConstTensor tensor(TensorRole role, std::int64_t layer = 0) const;
+  /// The tensor converted to f32, e.g. `[hidden]` of a norm. Throws as `tensor` does.
+  [[nodiscard]] std::vector<float> load_f32(TensorRole role, std::int64_t layer = 0) const;
+
+  /// Asks the system to read a tensor (or a part of one) ahead, or to take its pages out of this
+  /// process's memory once they were used, so that the mapping is not a second copy of the
+  /// weights. The view stays valid: reading it again fetches the pages again.
+  void will_need(const ConstTensor& tensor) const noexcept;
+  void drop_pages(const ConstTensor& tensor) const noexcept;
+
+ private:
+  struct Impl;
+  explicit Checkpoint(std::unique_ptr<const Impl> impl);
+  std::unique_ptr<const Impl> impl_;
+};
+
+}  // namespace airlock
