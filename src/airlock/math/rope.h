@@ -8,16 +8,9 @@
 #include <vector>
 
 #include "airlock/core/dtype.h"
+#include "airlock/math/rope_scaling.h"
 
 namespace airlock {
-
-/// config.json's rope_scaling of rope_type "llama3".
-struct Llama3RopeScaling {
-  double factor = 8.0;
-  double low_freq_factor = 1.0;
-  double high_freq_factor = 4.0;
-  std::int64_t original_max_position = 8192;  ///< original_max_position_embeddings
-};
 
 /// The head_dim / 2 inverse frequencies theta^(-2i / head_dim), scaled if asked for. Source:
 /// transformers, modeling_rope_utils.py, `_compute_llama3_parameters`.

@@ -10,17 +10,9 @@
 #include <vector>
 
 #include "airlock/core/dtype.h"
+#include "airlock/math/rope_scaling.h"
 
 namespace airlock {
-
-/// Llama 3.1's stretching of RoPE frequencies for long contexts ("rope_type": "llama3").
-struct Llama3RopeScaling {
-  double factor = 1.0;
-  double low_freq_factor = 1.0;
-  double high_freq_factor = 4.0;
-  std::int64_t original_max_position = 8192;  ///< tokens
-  friend bool operator==(const Llama3RopeScaling&, const Llama3RopeScaling&) = default;
-};
 
 /// Architecture of a Llama-family decoder. Counts are elements or tokens.
 struct ModelConfig {
