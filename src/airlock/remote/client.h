@@ -1,0 +1,77 @@
+// The runner's end of a session: remote operators spoken over a link, every call in the ledger.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "airlock/core/buffer_pool.h"
+#include "airlock/link/link.h"
+#include "airlock/model/config.h"
+#include "airlock/remote/ledger.h"
+#include "airlock/remote/operators.h"
+#include "airlock/wire/channel.h"
+#include "airlock/wire/message.h"
+
+namespace airlock {
+
+struct ClientOptions {
+  /// How long the worker may stay silent within a call, or the link not move; 0: without limit.
+  std::chrono::milliseconds call_timeout{120'000};
+  /// How long the worker may take to answer Hello (it may be loading its weights); 0: no limit.
+  std::chrono::milliseconds hello_timeout{30'000};
+  /// How this runner introduces itself in the worker's log.
+  std::string name = "airlock";
+};
+
+/// What a worker answered instead of a reply: its code, and its text after the name of the call. The
+/// session goes on, unless the worker closes it.
+class WorkerFailure final : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Speaks to one worker. What the worker answers is checked in full (kind, request id, number, dtype
+/// and shape of tensors, lengths) before it is used; it is never trusted with more than numbers.
+/// After any Error but a WorkerFailure the session is over.
+/// Not thread-safe.
+class RemoteClient final : public Operators {
+ public:
+  /// Opens a session. `config` and `fingerprint` are of the runner's own model. `ledger` may be
+  /// null and must outlive the client.
+  /// Throws Error(kModelMismatch) if the worker holds another model, and as execute does.
+  RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config,
+               const FingerprintBytes& fingerprint, const ClientOptions& options,
+               LedgerSink* ledger);
+  ~RemoteClient() override;
+
+  void execute(const Call& call, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) override;
+
+  /// What the worker said of itself.
+  [[nodiscard]] const WelcomeMessage& worker() const noexcept { return welcome_; }
+  /// Asks the worker for its memory. Not counted in the ledger.
+  WorkerStats stats();
+
+ private:
+  /// Waits for the answer to a request; `call` names it in errors, null for Hello and stats.
+  IncomingFrame await(FrameType expected, std::uint64_t request_id, const Call* call,
+                      std::chrono::milliseconds timeout);
+  [[noreturn]] void fail_with(const IncomingFrame& frame, std::string_view during);
+
+  Channel channel_;
+  const ModelConfig config_;
+  const ClientOptions options_;
+  LedgerSink* ledger_;
+  MessageBuilder builder_;
+  BufferPool pool_;
+  WelcomeMessage welcome_;
+  std::uint64_t next_request_ = 1;
+  std::int64_t calls_ = 0;
+  std::chrono::steady_clock::time_point began_;
+  LedgerEntry entry_;  ///< reused, so that its strings do not allocate
+};
+
+}  // namespace airlock

@@ -1,0 +1,55 @@
+// The worker's end: takes runners, one session each, and runs their calls on one backend.
+// Nothing a runner says is believed: lengths, shapes, order and budgets are checked first.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "airlock/link/connect.h"
+#include "airlock/link/link.h"
+#include "airlock/wire/message.h"
+#include "airlock/worker/backend.h"
+
+namespace airlock {
+
+struct ServerOptions {
+  /// Runners served at the same time; one more is refused with kResourceExhausted.
+  int max_sessions = 16;
+  /// Bytes of KV cache of all sessions together. When a call would pass it, sessions that have been
+  /// idle for `idle_timeout` lose their caches, the longest idle first; then it is refused.
+  std::int64_t kv_budget = std::int64_t{8} << 30;
+  /// Bytes of tensors in one request, and in one reply.
+  std::int64_t max_payload = std::int64_t{8} << 30;
+  /// How long a runner may stop in the middle of a message; 0: without limit.
+  std::chrono::milliseconds stall_timeout{60'000};
+  /// After how long without a call a session's cache may be dropped for another's sake.
+  std::chrono::milliseconds idle_timeout{60'000};
+};
+
+/// Serves sessions on one thread each; calls of all sessions take turns on the backend.
+/// Thread-safe.
+class Server {
+ public:
+  /// The backend must outlive the server. `fingerprint` is of the model it holds.
+  Server(Backend& backend, const FingerprintBytes& fingerprint, const ServerOptions& options);
+  /// Closes every session and waits for their threads.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// Takes runners until the listener is closed or SIGINT or SIGTERM arrives (which is not an
+  /// error); sessions under way end then.
+  void serve(Listener& listener);
+  /// Serves one runner on the calling thread until it goes away or breaks the protocol.
+  void serve(std::unique_ptr<Link> link);
+
+  [[nodiscard]] WorkerStats stats() const;
+
+ private:
+  class Session;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace airlock
