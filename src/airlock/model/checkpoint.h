@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,7 @@ struct CheckpointFile {
 };
 
 /// An open checkpoint. Immutable, so any thread may read it; the views it gives out live as long
-/// as it does. Weights stay in the files (mapped), nothing is copied.
+/// as it does. Weights stay in the files (mapped), not copied.
 class Checkpoint {
  public:
   /// Opens `dir`/config.json and `dir`/model.safetensors, or the shards that
@@ -78,14 +79,19 @@ class Checkpoint {
   /// The tensor, as stored. kLmHead of a tied model is the embedding (a stored lm_head.weight is
   /// then ignored). Throws Error(kInvalidArgument) for a layer out of range.
   [[nodiscard]] ConstTensor tensor(TensorRole role, std::int64_t layer = 0) const;
+  /// The tensor's bytes inside the mapped file: as `tensor`, but at any alignment.
+  [[nodiscard]] std::span<const std::byte> raw(TensorRole role, std::int64_t layer = 0) const;
   /// The tensor converted to f32, e.g. `[hidden]` of a norm. Throws as `tensor` does.
   [[nodiscard]] std::vector<float> load_f32(TensorRole role, std::int64_t layer = 0) const;
 
   /// Asks the system to read a tensor (or a part of one) ahead, or to take its pages out of this
   /// process's memory once they were used, so that the mapping is not a second copy of the
-  /// weights. The view stays valid: reading it again fetches the pages again.
-  void will_need(const ConstTensor& tensor) const noexcept;
-  void drop_pages(const ConstTensor& tensor) const noexcept;
+  /// weights. The view stays valid: reading it again fetches the pages again. Bytes that are not
+  /// in the mapping (see SafetensorsFile::tensor on alignment) are left alone.
+  void will_need(const ConstTensor& tensor) const;
+  void drop_pages(const ConstTensor& tensor) const;
+  void will_need(std::span<const std::byte> bytes) const noexcept;
+  void drop_pages(std::span<const std::byte> bytes) const noexcept;
 
  private:
   struct Impl;

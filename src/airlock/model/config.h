@@ -38,12 +38,18 @@ struct ModelConfig {
   /// Weights in all tensors (a tied LM head counts once).
   [[nodiscard]] std::int64_t parameters() const noexcept;
 
+  /// Bounds on what is believed (Llama 3.1 405B: 126 layers, 4.1e11 parameters), so that counts
+  /// derived from a hostile configuration neither overflow nor take forever.
+  static constexpr std::int64_t kMaxLayers = 65536;
+  static constexpr std::int64_t kMaxParameters = std::int64_t{1} << 50;
+
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
 /// Throws Error(kCorruptFile) naming `where` and the field unless the numbers make a model: all
-/// counts positive and below 2^31, kv_heads dividing heads, head_dim even, finite positive theta
-/// and eps, ids inside the vocabulary.
+/// counts positive and below 2^31, layers and parameters within their bounds, the width of all
+/// heads below 2^31, kv_heads dividing heads, head_dim even, finite positive theta and eps, ids
+/// inside the vocabulary.
 void check_config(const ModelConfig& config, std::string_view where);
 
 /// Reads a Hugging Face config.json's text. `where` names it in errors. Fields Airlock cannot

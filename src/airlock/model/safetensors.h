@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "airlock/core/tensor.h"
@@ -46,15 +48,19 @@ class SafetensorsFile {
   [[nodiscard]] const std::vector<SafetensorsEntry>& entries() const noexcept;
   /// The entry of that name, or null. Valid while the file is.
   [[nodiscard]] const SafetensorsEntry* find(std::string_view name) const noexcept;
-  /// View into the mapping, aligned to its element size. Throws Error(kNotFound) without such a
-  /// tensor, Error(kUnsupported) for a dtype, rank or alignment that Airlock does not read.
+  /// The tensor, aligned to its element size: a view into the mapping, or, in files whose header
+  /// was not padded (some on the hub are not), of a copy that is made at the first call and kept
+  /// with the file. Throws Error(kNotFound) without such a tensor, Error(kUnsupported) for a dtype
+  /// or rank that Airlock does not read.
   [[nodiscard]] ConstTensor tensor(std::string_view name) const;
+  /// The bytes of an entry of this file inside the mapping, at any alignment.
+  [[nodiscard]] std::span<const std::byte> raw(const SafetensorsEntry& entry) const noexcept;
 
   /// Tells the system that these bytes of the mapping will be read soon, or will not be read
   /// again for now (they leave this process's resident set; reading them again faults them in).
   /// Bytes outside the mapping are ignored.
-  void will_need(const std::byte* data, std::size_t size) const noexcept;
-  void drop_pages(const std::byte* data, std::size_t size) const noexcept;
+  void will_need(std::span<const std::byte> bytes) const noexcept;
+  void drop_pages(std::span<const std::byte> bytes) const noexcept;
 
  private:
   struct Impl;

@@ -1,0 +1,48 @@
+#include "airlock/link/connect.h"
+
+#include "airlock/core/error.h"
+#include "airlock/link/inproc.h"
+#include "airlock/link/socket_connect.h"
+
+namespace airlock {
+namespace {
+
+[[noreturn]] void fail_unsupported(const Uri& uri) {
+  fail(ErrorCode::kUnsupported,
+       "{}: {} links are not built in yet; use unix:///PATH or tcp://HOST:PORT", uri.to_string(),
+       transport_name(uri.transport));
+}
+
+}  // namespace
+
+std::unique_ptr<Link> connect(const Uri& uri, std::chrono::milliseconds timeout) {
+  switch (uri.transport) {
+    case Transport::kInproc:
+      return connect_inproc(uri, timeout);
+    case Transport::kUnix:
+      return connect_unix(uri, timeout);
+    case Transport::kTcp:
+      return connect_tcp(uri, timeout);
+    case Transport::kShm:
+    case Transport::kTls:
+      break;
+  }
+  fail_unsupported(uri);
+}
+
+std::unique_ptr<Listener> listen(const Uri& uri) {
+  switch (uri.transport) {
+    case Transport::kInproc:
+      return listen_inproc(uri);
+    case Transport::kUnix:
+      return listen_unix(uri);
+    case Transport::kTcp:
+      return listen_tcp(uri);
+    case Transport::kShm:
+    case Transport::kTls:
+      break;
+  }
+  fail_unsupported(uri);
+}
+
+}  // namespace airlock

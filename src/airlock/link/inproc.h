@@ -1,0 +1,22 @@
+// Links between threads of one process: no socket, one copy, endpoints found by name.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "airlock/link/connect.h"
+
+namespace airlock {
+
+/// A connected pair; `name` is both ends' peer text. Throws kResourceExhausted.
+[[nodiscard]] std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> make_inproc_links(
+    const std::string& name);
+
+/// connect() and listen() for Transport::kInproc. See connect.h.
+[[nodiscard]] std::unique_ptr<Link> connect_inproc(const Uri& uri,
+                                                   std::chrono::milliseconds timeout);
+[[nodiscard]] std::unique_ptr<Listener> listen_inproc(const Uri& uri);
+
+}  // namespace airlock

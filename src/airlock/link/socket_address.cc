@@ -1,0 +1,102 @@
+#include "airlock/link/socket_address.h"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+
+#include <netdb.h>
+#include <poll.h>
+#include <sys/un.h>
+
+#include "airlock/link/wait.h"
+
+namespace airlock {
+
+bool SocketAddress::same_endpoint(const SocketAddress& other) const noexcept {
+  if (family() != other.family()) return false;
+  if (family() == AF_INET) {
+    const auto& a = reinterpret_cast<const sockaddr_in&>(storage);
+    const auto& b = reinterpret_cast<const sockaddr_in&>(other.storage);
+    return a.sin_port == b.sin_port && a.sin_addr.s_addr == b.sin_addr.s_addr;
+  }
+  if (family() != AF_INET6) return false;
+  const auto& a = reinterpret_cast<const sockaddr_in6&>(storage);
+  const auto& b = reinterpret_cast<const sockaddr_in6&>(other.storage);
+  return a.sin6_port == b.sin6_port &&
+         std::memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0;
+}
+
+SocketAddress unix_address(const Uri& uri) {
+  SocketAddress address;
+  auto& un = reinterpret_cast<sockaddr_un&>(address.storage);
+  const bool abstract = uri.path.starts_with('@');
+  const std::size_t limit = sizeof un.sun_path - (abstract ? 0 : 1);
+  require(
+      uri.path.size() > 1 && uri.path.size() <= limit && uri.path.find('\0') == std::string::npos,
+      ErrorCode::kInvalidArgument, "{}: a socket's path has 2 to {} bytes, none of them NUL",
+      uri.to_string(), limit);
+  un.sun_family = AF_UNIX;
+  std::memcpy(un.sun_path, uri.path.data(), uri.path.size());
+  if (abstract) un.sun_path[0] = '\0';
+  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + uri.path.size() +
+                                        (abstract ? 0 : 1));
+  return address;
+}
+
+std::vector<SocketAddress> resolve(const Uri& uri, bool passive, ErrorCode code) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0);
+  addrinfo* list = nullptr;
+  const int error =
+      ::getaddrinfo(uri.host.c_str(), std::to_string(uri.port).c_str(), &hints, &list);
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, ::freeaddrinfo);
+  require(error == 0, code, "{}: the host name `{}` cannot be resolved: {}", uri.to_string(),
+          uri.host, error == EAI_SYSTEM ? std::strerror(errno) : ::gai_strerror(error));
+  std::vector<SocketAddress> addresses;
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
+    SocketAddress& address = addresses.emplace_back();
+    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
+    address.size = entry->ai_addrlen;
+  }
+  return addresses;
+}
+
+SocketAddress local_address(int fd) noexcept {
+  SocketAddress address;
+  if (::getsockname(fd, address.get(), &address.size) != 0) return {};
+  return address;
+}
+
+SocketAddress peer_address(int fd) noexcept {
+  SocketAddress address;
+  if (::getpeername(fd, address.get(), &address.size) != 0) return {};
+  return address;
+}
+
+Uri tcp_uri(const SocketAddress& address) {
+  char host[NI_MAXHOST] = "?";
+  char port[NI_MAXSERV] = "0";
+  (void)::getnameinfo(address.get(), address.size, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV);
+  return {Transport::kTcp, "", host, static_cast<std::uint16_t>(std::stoul(port))};
+}
+
+Fd open_socket(int family) {
+  Fd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd) return fd;
+  const int error = errno;
+  fail(error == EAFNOSUPPORT ? ErrorCode::kUnsupported : ErrorCode::kResourceExhausted,
+       "cannot open a socket: {}", std::strerror(error));
+}
+
+int finish_connect(int fd, std::optional<std::chrono::milliseconds> limit) {
+  if (!wait_for(fd, POLLOUT, limit)) return ETIMEDOUT;
+  int error = 0;
+  socklen_t size = sizeof error;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+}  // namespace airlock

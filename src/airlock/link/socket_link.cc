@@ -1,0 +1,135 @@
+#include "airlock/link/socket_link.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "airlock/link/parts.h"
+
+namespace airlock {
+namespace {
+
+// Parts per system call; a frame has a handful (header, message, tensors, padding), and 32 iovecs
+// are half a kilobyte of stack. More parts take more calls.
+constexpr std::size_t kPartsPerCall = 32;
+
+constexpr int kUnixBufferBytes = 1 << 20;
+
+// A peer whose machine vanished is noticed after 60 + 6 * 10 s of silence, without any traffic of
+// ours: a worker then frees what it held for it.
+constexpr int kKeepAliveIdleSeconds = 60;
+constexpr int kKeepAliveIntervalSeconds = 10;
+constexpr int kKeepAliveProbes = 6;
+
+constexpr const char* kClosedHere = "it was closed on this side";
+constexpr const char* kClosedThere = "the peer closed it";
+
+void set_option(int fd, int level, int name, int value) noexcept {
+  ::setsockopt(fd, level, name, &value, sizeof value);
+}
+
+bool would_block(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+const char* reason_of(int error) {
+  return error == EPIPE || error == ECONNRESET ? kClosedThere : std::strerror(error);
+}
+
+}  // namespace
+
+void set_socket_options(int fd, Transport transport) noexcept {
+  if (transport == Transport::kUnix) {
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, kUnixBufferBytes);
+    return;
+  }
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
+}
+
+SocketLink::SocketLink(Fd socket, Transport transport, std::string peer)
+    : LinkBase(transport, std::move(peer)), socket_(std::move(socket)) {}
+
+SocketLink::~SocketLink() {
+  close();
+}
+
+void SocketLink::wait_to(const char* verb, short events, std::size_t left) const {
+  if (!wait_for(socket_.get(), events, stall_limit())) fail_stalled(verb, left);
+}
+
+void SocketLink::send(std::span<const std::span<const std::byte>> parts) {
+  PartCursor<const std::byte> cursor(parts);
+  while (!cursor.done()) {
+    if (closed_) fail_lost("send", cursor.left(), kClosedHere);
+    iovec vectors[kPartsPerCall];
+    msghdr message{};
+    message.msg_iov = vectors;
+    message.msg_iovlen = cursor.fill(std::span<iovec>(vectors));
+    const ssize_t moved = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (moved >= 0) {
+      count_sent(static_cast<std::size_t>(moved));
+      cursor.advance(static_cast<std::size_t>(moved));
+    } else if (would_block(errno)) {
+      wait_to("send", POLLOUT, cursor.left());
+    } else if (errno != EINTR) {
+      fail_lost("send", cursor.left(), closed_ ? kClosedHere : reason_of(errno));
+    }
+  }
+}
+
+void SocketLink::receive(std::span<const std::span<std::byte>> parts) {
+  PartCursor<std::byte> cursor(parts);
+  while (!cursor.done()) {
+    if (closed_) fail_lost("receive", cursor.left(), kClosedHere);
+    iovec vectors[kPartsPerCall];
+    msghdr message{};
+    message.msg_iov = vectors;
+    message.msg_iovlen = cursor.fill(std::span<iovec>(vectors));
+    const ssize_t moved = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+    if (moved > 0) {
+      count_received(static_cast<std::size_t>(moved));
+      cursor.advance(static_cast<std::size_t>(moved));
+    } else if (moved == 0) {
+      fail_lost("receive", cursor.left(), closed_ ? kClosedHere : kClosedThere);
+    } else if (would_block(errno)) {
+      wait_to("receive", POLLIN, cursor.left());
+    } else if (errno != EINTR) {
+      fail_lost("receive", cursor.left(), closed_ ? kClosedHere : reason_of(errno));
+    }
+  }
+}
+
+bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout) {
+  const Deadline deadline(timeout);
+  while (!closed_) {
+    const auto events = wait_for(socket_.get(), POLLIN | POLLRDHUP, deadline.left());
+    if (!events) fail_silent(timeout);
+    if (closed_) return false;
+    // Without a sign of the end, readable means bytes; else only a look tells pending bytes from
+    // it.
+    if (*events == POLLIN) return true;
+    std::byte first;
+    const ssize_t seen = ::recv(socket_.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (seen >= 0) return seen > 0 && !closed_;
+    if (!would_block(errno) && errno != EINTR) {
+      if (closed_) return false;
+      fail_lost("receive", 1, reason_of(errno));
+    }
+  }
+  return false;
+}
+
+void SocketLink::close() noexcept {
+  if (!closed_.exchange(true)) ::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+}  // namespace airlock

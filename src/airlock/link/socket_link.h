@@ -1,0 +1,39 @@
+// A Link over a connected stream socket, unix or TCP.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "airlock/link/fd.h"
+#include "airlock/link/link_base.h"
+
+namespace airlock {
+
+/// Sets the options a link wants (buffers; TCP: no delay, keep-alive) on a stream socket. For TCP
+/// before it connects or listens, so that the window can follow the buffer. What the system refuses
+/// is left as it is: options affect speed only.
+void set_socket_options(int fd, Transport transport) noexcept;
+
+/// See Link. The descriptor stays open until destruction, so that close() from another thread
+/// cannot hit a descriptor that was opened since.
+class SocketLink final : public LinkBase {
+ public:
+  /// `socket` is connected, with its options set; `peer` names the other end in messages.
+  SocketLink(Fd socket, Transport transport, std::string peer);
+  ~SocketLink() override;
+
+  using Link::receive;
+  using Link::send;
+  void send(std::span<const std::span<const std::byte>> parts) override;
+  void receive(std::span<const std::span<std::byte>> parts) override;
+  bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
+  void close() noexcept override;
+
+ private:
+  void wait_to(const char* verb, short events, std::size_t left) const;
+
+  const Fd socket_;
+  std::atomic<bool> closed_{false};
+};
+
+}  // namespace airlock

@@ -1,0 +1,71 @@
+#include "airlock/link/wait.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstring>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "airlock/core/error.h"
+#include "airlock/core/interrupt.h"
+
+namespace airlock {
+namespace {
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+// Longer limits than a year are none; it also keeps now + limit from overflowing.
+constexpr milliseconds kForever = std::chrono::hours(24 * 365);
+}  // namespace
+
+Deadline::Deadline(Limit limit) {
+  if (limit && *limit < kForever) end_ = steady_clock::now() + *limit;
+}
+
+Limit Deadline::left() const {
+  if (!end_) return std::nullopt;
+  const auto left = std::chrono::ceil<milliseconds>(*end_ - steady_clock::now());
+  return std::max(left, milliseconds(0));
+}
+
+std::optional<short> wait_for(int fd, short events, Limit limit, int also) {
+  const Deadline deadline(limit);
+  while (true) {
+    pollfd fds[] = {{fd, events, 0}, {interrupt_fd(), POLLIN, 0}, {also, POLLIN, 0}};
+    const Limit left = deadline.left();
+    const int timeout =
+        left ? static_cast<int>(std::min<std::int64_t>(left->count(), INT_MAX)) : -1;
+    const int ready = ::poll(fds, std::size(fds), timeout);
+    if (ready < 0 && errno != EINTR) {
+      fail(ErrorCode::kInternal, "cannot wait for a link: {}", std::strerror(errno));
+    }
+    if (ready > 0 && fds[1].revents != 0) throw_if_interrupted();
+    if (ready > 0 && (fds[0].revents != 0 || fds[2].revents != 0)) return fds[0].revents;
+    if (ready == 0 && left && deadline.left()->count() == 0) return std::nullopt;
+  }
+}
+
+Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!fd_) {
+    fail(ErrorCode::kResourceExhausted, "cannot open a descriptor: {}", std::strerror(errno));
+  }
+}
+
+void Event::set() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(fd_.get(), &one, sizeof one);
+}
+
+void Event::clear() noexcept {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto drained = ::read(fd_.get(), &count, sizeof count);
+}
+
+bool Event::wait(Limit limit) const {
+  return wait_for(fd_.get(), POLLIN, limit).has_value();
+}
+
+}  // namespace airlock

@@ -1,0 +1,50 @@
+// Waiting that ends: for a descriptor, a time limit or an interrupt, whichever is first.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "airlock/link/fd.h"
+
+namespace airlock {
+
+/// A time limit; nullopt: none.
+using Limit = std::optional<std::chrono::milliseconds>;
+
+/// The Limit that a duration from a caller means: 0 (and below) is none.
+[[nodiscard]] inline Limit limit_of(std::chrono::milliseconds duration) noexcept {
+  return duration.count() > 0 ? Limit(duration) : std::nullopt;
+}
+
+/// A point in time that several waits share. Immutable.
+class Deadline {
+ public:
+  explicit Deadline(Limit limit);
+  /// Time left, rounded up and at least 0; nullopt if there is no end.
+  [[nodiscard]] Limit left() const;
+
+ private:
+  std::optional<std::chrono::steady_clock::time_point> end_;
+};
+
+/// Waits until `fd` has one of `events` (poll's) or `also` (if not -1) is readable. Returns poll's
+/// revents of `fd` (0 if only `also` woke it), nullopt when `limit` passed.
+/// Throws Error(kInterrupted); Error(kInternal) if the system refuses to poll.
+[[nodiscard]] std::optional<short> wait_for(int fd, short events, Limit limit, int also = -1);
+
+/// A flag that a thread can wait for together with interrupts. Thread-safe.
+class Event {
+ public:
+  /// Throws Error(kResourceExhausted) without descriptors.
+  Event();
+  void set() noexcept;
+  void clear() noexcept;
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  /// Waits until set. False when `limit` passed. Throws Error(kInterrupted).
+  [[nodiscard]] bool wait(Limit limit) const;
+
+ private:
+  Fd fd_;
+};
+
+}  // namespace airlock

@@ -1,0 +1,105 @@
+#include "airlock/math/activation.h"
+
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "tests/math/random.h"
+
+namespace airlock {
+namespace {
+
+double reference(double gate, double up) {
+  return gate / (1 + std::exp(-gate)) * up;
+}
+
+/// What the header promises, and a floor where sigmoid is subnormal.
+double bound(double gate, double up) {
+  return 8 * test::kF32Unit * std::fabs(reference(gate, up)) + 0x1p-120 * std::fabs(gate * up);
+}
+
+TEST(SiluMul, StaysWithinItsErrorBoundAtEverySize) {
+  std::vector<std::int64_t> sizes = test::kOddSizes;
+  sizes.push_back(200'003);
+  for (const std::int64_t size : sizes) {
+    const std::vector<float> gate = test::random_floats(size + 1, 1, 5);
+    const std::vector<float> up = test::random_floats(size + 1, 2);
+    std::vector<float> out(gate.size() + 1, 42);
+    silu_mul(gate.data() + 1, up.data() + 1, size, out.data() + 1);
+    for (std::size_t i = 1; i < gate.size(); ++i) {
+      EXPECT_NEAR(out[i], reference(gate[i], up[i]), bound(gate[i], up[i])) << gate[i];
+    }
+    EXPECT_EQ(out.front(), 42);
+    EXPECT_EQ(out.back(), 42);
+  }
+}
+
+TEST(SiluMul, StaysWithinItsErrorBoundOverTheWholeRange) {
+  std::vector<float> gate;
+  for (float value = -200; value <= 200; value += 0.01F) gate.push_back(value);
+  const std::vector<float> up(gate.size(), 3);
+  std::vector<float> out(gate.size());
+  silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    EXPECT_NEAR(out[i], reference(gate[i], 3), bound(gate[i], 3)) << gate[i];
+  }
+}
+
+TEST(SiluMul, TreatsExtremesAsTorchDoes) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> gate = {infinity, -infinity, std::nanf(""), -1e30F, 1e30F, 0};
+  const std::vector<float> up(gate.size(), 1);
+  std::vector<float> out(gate.size());
+  silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
+  EXPECT_EQ(out[0], infinity);
+  EXPECT_TRUE(std::isnan(out[1]));
+  EXPECT_TRUE(std::isnan(out[2]));
+  EXPECT_EQ(out[3], 0);
+  EXPECT_EQ(out[4], 1e30F);
+  EXPECT_EQ(out[5], 0);
+}
+
+TEST(SiluMul, WorksInPlace) {
+  std::vector<float> gate = test::random_floats(77, 1);
+  const std::vector<float> up = test::random_floats(77, 2);
+  std::vector<float> expected(gate.size());
+  silu_mul(gate.data(), up.data(), 77, expected.data());
+  silu_mul(gate.data(), up.data(), 77, gate.data());
+  EXPECT_EQ(gate, expected);
+}
+
+TEST(SiluMul, RoundsBf16Once) {
+  for (const std::int64_t size : test::kOddSizes) {
+    const std::vector<BF16> gate = test::to_bf16(test::random_floats(size, 1, 5));
+    const std::vector<BF16> up = test::to_bf16(test::random_floats(size, 2));
+    std::vector<BF16> out(gate.size());
+    silu_mul(gate.data(), up.data(), size, out.data());
+    for (std::size_t i = 0; i < gate.size(); ++i) {
+      const double g = gate[i].to_float();
+      const double u = up[i].to_float();
+      EXPECT_NEAR(out[i].to_float(), reference(g, u),
+                  test::kBF16Unit * 1.001 * std::fabs(reference(g, u)) + bound(g, u));
+    }
+  }
+}
+
+TEST(SiluMulRows, EqualsTheContiguousKernelRowByRow) {
+  for (const std::int64_t tokens : {1, 5}) {
+    for (const std::int64_t ffn : {1, 30, 64, 20'001}) {
+      // gate and up side by side, as one wide product gives them.
+      const std::vector<float> both = test::random_floats(tokens * 2 * ffn, 3);
+      std::vector<float> out(static_cast<std::size_t>(tokens * (ffn + 3)));
+      silu_mul_rows(both.data(), 2 * ffn, both.data() + ffn, 2 * ffn, tokens, ffn, out.data(),
+                    ffn + 3);
+      std::vector<float> row(static_cast<std::size_t>(ffn));
+      for (std::int64_t t = 0; t < tokens; ++t) {
+        silu_mul(both.data() + t * 2 * ffn, both.data() + t * 2 * ffn + ffn, ffn, row.data());
+        EXPECT_TRUE(std::equal(row.begin(), row.end(), out.begin() + t * (ffn + 3)));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace airlock
