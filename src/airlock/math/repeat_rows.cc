@@ -1,0 +1,23 @@
+#include "airlock/math/repeat_rows.h"
+
+#include <cstring>
+
+#include "airlock/core/threads.h"
+
+namespace airlock {
+
+void repeat_rows(const float* x, std::int64_t kv_heads, std::int64_t head_stride,
+                 std::int64_t group, std::int64_t tokens, std::int64_t head_dim, float* out) {
+  const auto bytes = static_cast<std::size_t>(head_dim) * sizeof(float);
+  parallel_for(tokens, 16, [&](std::int64_t begin, std::int64_t end) {
+    float* to = out + begin * kv_heads * group * head_dim;
+    for (std::int64_t token = begin; token < end; ++token) {
+      for (std::int64_t head = 0; head < kv_heads; ++head) {
+        const float* from = x + head * head_stride + token * head_dim;
+        for (std::int64_t i = 0; i < group; ++i, to += head_dim) std::memcpy(to, from, bytes);
+      }
+    }
+  });
+}
+
+}  // namespace airlock

@@ -1,0 +1,30 @@
+// The LM head in the runner, for plans whose logits must not be seen by the worker.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "airlock/core/dtype.h"
+#include "airlock/model/checkpoint.h"
+
+namespace airlock {
+
+/// Holds the packed [vocab, hidden] matrix. Not thread-safe.
+class RunnerLmHead {
+ public:
+  /// Packs the checkpoint's LM head. `dtype`: kF32, or kBF16 (f32 where the processor has no bf16
+  /// products).
+  RunnerLmHead(const Checkpoint& checkpoint, DType dtype);
+  ~RunnerLmHead();
+  RunnerLmHead(const RunnerLmHead&) = delete;
+  RunnerLmHead& operator=(const RunnerLmHead&) = delete;
+
+  /// logits: [rows, vocab] f32 = x: [rows, hidden] f32 times the matrix transposed.
+  void run(const float* x, std::int64_t rows, float* logits);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace airlock

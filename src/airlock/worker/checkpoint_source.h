@@ -1,0 +1,28 @@
+// Gives a backend the weights of a checkpoint's mapped files.
+#pragma once
+
+#include <memory>
+
+#include "airlock/model/checkpoint.h"
+#include "airlock/worker/weight_source.h"
+
+namespace airlock {
+
+class CheckpointSource final : public WeightSource {
+ public:
+  explicit CheckpointSource(std::shared_ptr<const Checkpoint> checkpoint)
+      : checkpoint_(std::move(checkpoint)) {}
+
+  [[nodiscard]] const ModelConfig& config() const override { return checkpoint_->config(); }
+  [[nodiscard]] ConstTensor embedding() override {
+    return checkpoint_->tensor(TensorRole::kEmbedding);
+  }
+  [[nodiscard]] ConstTensor lm_head() override { return checkpoint_->tensor(TensorRole::kLmHead); }
+  [[nodiscard]] ConstTensor layer_weight(int layer, Weight weight) override;
+  void release(ConstTensor tensor) override { checkpoint_->drop_pages(tensor); }
+
+ private:
+  std::shared_ptr<const Checkpoint> checkpoint_;
+};
+
+}  // namespace airlock
