@@ -1,0 +1,119 @@
+#include "airlock/runner/measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "airlock/core/error.h"
+#include "airlock/runner/executor.h"
+#include "airlock/runner/local_operators.h"
+
+namespace airlock {
+namespace {
+using Clock = std::chrono::steady_clock;
+
+std::vector<std::int64_t> fixed_ids(std::int64_t count, std::int64_t vocab) {
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(count));
+  // A multiplicative walk spreads the rows of the embedding that are touched.
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = static_cast<std::int64_t>((i * 7919 + 13) % static_cast<std::size_t>(vocab));
+  }
+  return ids;
+}
+
+double run_once(Executor& executor, std::span<const std::int64_t> ids, const MeasureOptions& options) {
+  const auto begin = Clock::now();
+  for (const Pass& pass : make_passes(executor.plan(), options.tokens, options.generated)) {
+    executor.run(pass, ids.subspan(static_cast<std::size_t>(pass.position),
+                                   static_cast<std::size_t>(pass.tokens)));
+  }
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+Traffic traffic_of(const std::vector<LedgerEntry>& entries) {
+  Traffic traffic;
+  for (const LedgerEntry& entry : entries) {
+    traffic.add(entry.op, entry.sent_bytes, entry.received_bytes);
+  }
+  return traffic;
+}
+}  // namespace
+
+Spread spread_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  const double median =
+      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+  return {values.front(), median, values.back()};
+}
+
+Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& plan,
+                    const WorkerOptions& worker, const MeasureOptions& options, Backend* reference) {
+  const ModelConfig& config = model.config();
+  Measurement result;
+  result.plan = plan;
+  result.repetitions = options.repetitions;
+  result.predicted = predict_traffic(config, plan, options.tokens, options.generated);
+  require(options.repetitions >= 1, ErrorCode::kInvalidArgument,
+          "{} repetitions, expected at least 1", options.repetitions);
+  const std::int64_t fed = options.tokens + std::max<std::int64_t>(options.generated, 1) - 1;
+  const auto ids = fixed_ids(fed, config.vocab);
+  const ExecutorOptions executor_options{fed, {}};
+
+  MemoryLedger ledger;
+  ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
+  WorkerSession session(model, fingerprint, worker, &ledger);
+  Executor split(model, plan, session.operators(), executor_options);
+  std::optional<LocalOperators> local;
+  std::optional<Executor> whole;
+  if (reference != nullptr) {
+    local.emplace(*reference);
+    whole.emplace(model, plan, *local, executor_options);
+  }
+
+  std::vector<double> wall, runner, worked, linked, referenced;
+  for (int run = 0; run <= options.repetitions; ++run) {
+    if (options.progress) options.progress(run, options.repetitions + 1);
+    ledger.clear();
+    const double local_before = split.local_ms();
+    const double wall_ms = run_once(split, ids, options);
+    const double reference_ms = whole ? run_once(*whole, ids, options) : 0;
+    const Traffic traffic = traffic_of(ledger.entries());
+    if (run == 0) {
+      result.traffic = traffic;
+      continue;
+    }
+    require(traffic == result.traffic, ErrorCode::kInternal,
+            "plan {}: a repetition moved {} bytes, the one before {}", plan.name,
+            traffic.total_bytes(), result.traffic.total_bytes());
+    double codec_ms = 0, worker_ms = 0, link_ms = 0;
+    for (const LedgerEntry& entry : ledger.entries()) {
+      codec_ms += entry.encode_ms + entry.decode_ms;
+      worker_ms += entry.worker_ms;
+      link_ms += entry.send_ms + entry.receive_ms;
+    }
+    wall.push_back(wall_ms);
+    runner.push_back(split.local_ms() - local_before + codec_ms);
+    worked.push_back(worker_ms);
+    linked.push_back(link_ms);
+    if (whole) referenced.push_back(reference_ms);
+  }
+  result.ledger = ledger.entries();
+  result.link = result.ledger.empty() ? "" : result.ledger.front().link;
+  for (const LedgerEntry& entry : result.ledger) {
+    result.overhead_bytes += entry.overhead_bytes;
+    result.largest_overhead = std::max(result.largest_overhead, entry.overhead_bytes);
+  }
+  result.wall_ms = spread_of(wall);
+  result.tokens_per_second = static_cast<double>(fed) / result.wall_ms.median * 1e3;
+  result.runner_ms = spread_of(runner).median;
+  result.worker_ms = spread_of(worked).median;
+  result.link_ms = spread_of(linked).median;
+  result.reference_ms = spread_of(referenced);
+  if (whole) result.slowdown = result.wall_ms.median / result.reference_ms.median;
+  result.worker_peak_bytes = session.client().stats().peak_resident_bytes;
+  return result;
+}
+
+}  // namespace airlock

@@ -1,0 +1,122 @@
+#include "airlock/runner/session.h"
+
+#include <thread>
+
+#include "airlock/core/error.h"
+#include "airlock/link/connect.h"
+#include "airlock/link/pair.h"
+#include "airlock/worker/checkpoint_source.h"
+#include "airlock/worker/cpu/cpu_backend.h"
+#include "airlock/worker/server.h"
+
+namespace airlock {
+
+/// A worker on a thread of this process, for `inproc:`.
+class WorkerSession::InprocWorker {
+ public:
+  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint, DType compute_dtype)
+      : source_(Checkpoint::open(model.checkpoint().dir())), ends_(make_inproc_pair()) {
+    CpuBackendOptions options;
+    options.compute_dtype = compute_dtype;
+    backend_ = make_cpu_backend(source_, options);
+    server_ = std::make_unique<Server>(*backend_, fingerprint, ServerOptions{});
+    thread_ = std::thread([this] { server_->serve(std::move(ends_.second)); });
+  }
+  ~InprocWorker() { thread_.join(); }
+  InprocWorker(const InprocWorker&) = delete;
+  InprocWorker& operator=(const InprocWorker&) = delete;
+
+  std::unique_ptr<Link> take_link() { return std::move(ends_.first); }
+
+ private:
+  CheckpointSource source_;
+  std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> ends_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Server> server_;
+  std::thread thread_;
+};
+
+namespace {
+
+/// Runs `work`; if our worker process is the reason for its failure, the error says how it ended.
+template <typename Work>
+void explained(WorkerProcess* process, const Work& work) {
+  try {
+    work();
+  } catch (const WorkerFailure&) {
+    throw;
+  } catch (const Error& error) {
+    if (process == nullptr || error.code() != ErrorCode::kConnectionLost) throw;
+    const std::string end = process->how_it_ended();
+    if (end.empty()) throw;
+    throw Error(error.code(), fmt::format("{}: the worker process {}", error.what(), end));
+  }
+}
+
+WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint& fingerprint,
+                                     const WorkerOptions& options) {
+  WorkerProcessOptions process;
+  process.program = options.program;
+  process.transport = options.transport;
+  process.arguments = {"-m",
+                       model.checkpoint().dir().string(),
+                       "--compute-dtype",
+                       std::string(dtype_name(options.compute_dtype)),
+                       "--fingerprint",
+                       to_hex(fingerprint)};
+  if (options.threads > 0) {
+    process.arguments.insert(process.arguments.end(),
+                             {"--threads", std::to_string(options.threads)});
+  }
+  return process;
+}
+
+}  // namespace
+
+class WorkerSession::Explaining final : public Operators {
+ public:
+  Explaining(RemoteClient& client, WorkerProcess* process) : client_(client), process_(process) {}
+  void execute(const Call& call, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) override {
+    explained(process_, [&] { client_.execute(call, inputs, outputs); });
+  }
+
+ private:
+  RemoteClient& client_;
+  WorkerProcess* process_;
+};
+
+WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
+                             const WorkerOptions& options, LedgerSink* ledger) {
+  ClientOptions client = options.client;
+  std::unique_ptr<Link> link;
+  if (!options.uri.empty()) {
+    link = connect(parse_uri(options.uri), options.connect_timeout);
+  } else if (options.transport == Transport::kInproc) {
+    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options.compute_dtype);
+    link = inproc_->take_link();
+  } else {
+    process_ =
+        std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));
+    link = process_->take_link();
+    // It loads its weights before it answers; should it fail, the connection closes.
+    client.hello_timeout = std::chrono::milliseconds(0);
+  }
+  explained(process_.get(), [&] {
+    client_ = std::make_unique<RemoteClient>(std::move(link), model.config(), fingerprint, client,
+                                             ledger);
+  });
+  operators_ = std::make_unique<Explaining>(*client_, process_.get());
+}
+
+// The client goes first: its end of the link is what tells the worker that the session is over.
+WorkerSession::~WorkerSession() {
+  operators_.reset();
+  client_.reset();
+}
+
+Operators& WorkerSession::operators() noexcept { return *operators_; }
+
+pid_t WorkerSession::worker_pid() const noexcept { return process_ ? process_->pid() : 0; }
+
+}  // namespace airlock

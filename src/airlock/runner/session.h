@@ -1,0 +1,56 @@
+// A model opened by the runner, and sessions with a worker for it: its own child or one elsewhere.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "airlock/model/fingerprint.h"
+#include "airlock/remote/client.h"
+#include "airlock/runner/runner_model.h"
+#include "airlock/runner/worker_process.h"
+
+namespace airlock {
+
+/// How to reach a worker.
+struct WorkerOptions {
+  std::string uri;                         ///< of a running worker; empty: start one here
+  Transport transport = Transport::kUnix;  ///< of a worker started here; kInproc: in this process
+  DType compute_dtype = DType::kBF16;      ///< of a worker started here
+  int threads = 0;                         ///< of a worker started here; 0: all
+  std::string program;                     ///< the airlock program to start; empty: this one
+  ClientOptions client;
+  std::chrono::milliseconds connect_timeout{10'000};
+};
+
+/// An open session. Move-free: make it in place. Not thread-safe.
+class WorkerSession {
+ public:
+  /// Connects, or starts a worker process and waits until it has loaded the model. `ledger` may be
+  /// null and must outlive the session. Throws what connect, WorkerProcess and RemoteClient throw.
+  WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
+                const WorkerOptions& options, LedgerSink* ledger);
+  ~WorkerSession();
+  WorkerSession(const WorkerSession&) = delete;
+  WorkerSession& operator=(const WorkerSession&) = delete;
+
+  /// The worker's operators. An error that comes because our worker process ended says so.
+  [[nodiscard]] Operators& operators() noexcept;
+  [[nodiscard]] RemoteClient& client() noexcept { return *client_; }
+  /// Process id of a worker started here, or 0.
+  [[nodiscard]] pid_t worker_pid() const noexcept;
+
+ private:
+  class InprocWorker;
+  class Explaining;
+
+  std::unique_ptr<WorkerProcess> process_;
+  std::unique_ptr<InprocWorker> inproc_;
+  std::unique_ptr<RemoteClient> client_;
+  std::unique_ptr<Explaining> operators_;
+};
+
+}  // namespace airlock
