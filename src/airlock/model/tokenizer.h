@@ -68,7 +68,7 @@ class Tokenizer {
   /// The vocabulary's own text of `id` ("Ġhello", "▁the", "<0x0A>"). Throws Error(kInvalidArgument)
   /// for an id the tokenizer does not have.
   [[nodiscard]] virtual std::string_view token_text(std::int32_t id) const = 0;
-  /// The id whose token_text is `text`.
+  /// The id whose token_text is `text`, or that the file names so.
   [[nodiscard]] virtual std::optional<std::int32_t> find_token(std::string_view text) const = 0;
   /// True for control tokens that decode skips on request. False for ids out of range.
   [[nodiscard]] virtual bool is_special(std::int32_t id) const noexcept = 0;

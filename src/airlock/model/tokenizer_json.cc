@@ -118,9 +118,13 @@ class JsonTokenizer : public Tokenizer {
       tokens_[static_cast<std::size_t>(id)] = {text, true};
     for (const AddedToken& token : spec.added) {
       Token& entry = tokens_[static_cast<std::size_t>(token.id)];
-      entry = {token.content, true, entry.special || token.special};
+      // `tokenizers` prints such a token in its normalized form ("▁<tool>").
+      entry = {token.normalized ? normalize(token.content, normalizer_) : token.content, true,
+               entry.special || token.special};
     }
+    added_list_ = spec.added;
     ids_.reserve(tokens_.size());
+    for (const AddedToken& token : added_list_) ids_.emplace(token.content, token.id);
     for (std::size_t i = 0; i < tokens_.size(); ++i)
       if (tokens_[i].used) ids_.emplace(tokens_[i].text, static_cast<std::int32_t>(i));
   }
@@ -167,7 +171,8 @@ class JsonTokenizer : public Tokenizer {
   DecoderSpec decoder_;
   std::vector<std::int32_t> prefix_, suffix_;
   std::vector<Token> tokens_;
-  std::unordered_map<std::string_view, std::int32_t> ids_;
+  std::vector<AddedToken> added_list_;
+  std::unordered_map<std::string_view, std::int32_t> ids_;  ///< views into the two above
   std::optional<std::int32_t> bos_, eos_;
 };
 }  // namespace
