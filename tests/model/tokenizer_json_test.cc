@@ -1,0 +1,138 @@
+#include "airlock/model/tokenizer_json.h"
+
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "airlock/core/error.h"
+
+#include "tests/model/tokenizer_goldens.h"
+
+namespace airlock {
+namespace {
+using goldens::Group;
+using goldens::Ids;
+using nlohmann::json;
+
+json base(const std::string& kind) {
+  return json::parse(goldens::read(goldens::folder() / kind / "tokenizer.json"));
+}
+
+std::unique_ptr<Tokenizer> build(const json& spec) {
+  return make_json_tokenizer(parse_tokenizer_json(spec.dump(), "tokenizer.json"), {},
+                             "tokenizer.json");
+}
+
+class JsonGoldens : public testing::TestWithParam<std::string> {};
+
+TEST_P(JsonGoldens, EveryIdAndTextEqualsTheTokenizersPackage) {
+  const json spec = base(GetParam());
+  const std::vector<Group> groups = goldens::load(GetParam() + ".goldens.jsonl");
+  ASSERT_GE(groups.size(), 5U);
+  for (const Group& group : groups) {
+    json patched = spec;
+    patched.merge_patch(group.patch);
+    ASSERT_FALSE(group.texts.empty());
+    goldens::expect_equal(*build(patched), group, true);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, JsonGoldens, testing::Values("llama3", "llama2"),
+                         [](const auto& kind) { return kind.param; });
+
+TEST(JsonTokenizer, TheGoldensHoldAtLeastTwoThousandStrings) {
+  EXPECT_GE(goldens::load("llama3.goldens.jsonl").front().texts.size(), 2000U);
+}
+
+TEST(JsonTokenizer, MergesAsOneStringMeanTheSameAsPairs) {
+  json spec = base("llama3");
+  for (json& merge : spec["model"]["merges"])
+    merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+  spec["model"]["merges"].insert(spec["model"]["merges"].begin(), "#version: 0.2");
+  goldens::expect_equal(*build(spec), goldens::load("llama3.goldens.jsonl").front(), true);
+}
+
+TEST(JsonTokenizer, TemplatesMayAddTokensBehindTheText) {
+  json spec = base("llama2");
+  spec["post_processor"]["single"].push_back(
+      json::parse(R"({"SpecialToken":{"id":"</s>","type_id":0}})"));
+  spec["post_processor"]["special_tokens"]["</s>"] =
+      json::parse(R"({"id":"</s>","ids":[2],"tokens":["</s>"]})");
+  const Ids ids = build(spec)->encode("a", true);
+  ASSERT_EQ(ids.size(), 3U);
+  EXPECT_EQ(ids.front(), 1);
+  EXPECT_EQ(ids.back(), 2);
+}
+
+TEST(JsonTokenizer, KnowsItsTokens) {
+  const auto tokenizer = build(base("llama3"));
+  const std::int32_t eot = tokenizer->find_token("<|eot_id|>").value();
+  EXPECT_EQ(tokenizer->token_text(eot), "<|eot_id|>");
+  EXPECT_TRUE(tokenizer->is_special(eot));
+  EXPECT_EQ(tokenizer->bos(), tokenizer->find_token("<|begin_of_text|>"));
+  EXPECT_EQ(tokenizer->eos(), tokenizer->find_token("<|end_of_text|>"));
+  EXPECT_EQ(tokenizer->vocab_size(), 1511);
+  EXPECT_FALSE(tokenizer->is_special(0));
+  EXPECT_FALSE(tokenizer->is_special(-1));
+  EXPECT_FALSE(tokenizer->is_special(1511));
+  EXPECT_FALSE(tokenizer->find_token("no such token"));
+}
+
+TEST(JsonTokenizer, RefusesIdsThatItDoesNotHave) {
+  const auto tokenizer = build(base("llama3"));
+  for (const std::int32_t id : {-1, 1511, 1 << 30}) {
+    const auto decoder = tokenizer->stream_decoder();
+    try {
+      (void)tokenizer->decode(Ids{0, id}, true);
+      ADD_FAILURE() << id;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    }
+    EXPECT_THROW((void)tokenizer->token_text(id), Error);
+    EXPECT_EQ(decoder->push(0), "!");
+    EXPECT_THROW((void)decoder->push(id), Error);
+    EXPECT_EQ(decoder->push(0) + decoder->flush(), "!");
+  }
+}
+
+TEST(JsonTokenizer, RefusesIdsInTheHolesOfAVocabulary) {
+  json spec = base("llama3");
+  spec["added_tokens"].push_back({{"id", 1600}, {"content", "<late>"}, {"special", false}});
+  const auto tokenizer = build(spec);
+  EXPECT_EQ(tokenizer->vocab_size(), 1601);
+  EXPECT_EQ(tokenizer->encode("<late>", false), Ids{1600});
+  EXPECT_THROW((void)tokenizer->decode(Ids{1555}, true), Error);
+}
+
+TEST(JsonTokenizer, MegabytesOfOneCharacterComeBackWhole) {
+  const auto llama3 = build(base("llama3"));
+  const auto llama2 = build(base("llama2"));
+  for (const std::string unit : {" ", "a", "\n", "ab", " a", "é", "<", "1", "!", "\xFF"}) {
+    std::string text;
+    while (text.size() < (1U << 20U)) text += unit;
+    const std::string expected =
+        unit == "\xFF" ? llama3->decode(llama3->encode(text, false), true) : text;
+    EXPECT_TRUE(llama3->decode(llama3->encode(text, false), true) == expected) << unit;
+    EXPECT_TRUE(llama2->decode(llama2->encode(text, false), true) == expected) << unit;
+    EXPECT_EQ(expected.size(), unit == "\xFF" ? 3U << 20U : text.size());
+  }
+}
+
+TEST(JsonTokenizer, SeveralThreadsMayEncodeAndDecodeAtOnce) {
+  const auto tokenizer = build(base("llama3"));
+  const Group group = goldens::load("llama3.goldens.jsonl").front();
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (std::size_t t = 0; t < wrong.size(); ++t)
+    threads.emplace_back([&, t] {
+      for (std::size_t i = t; i < group.texts.size(); i += 3) {
+        wrong[t] += tokenizer->encode(group.texts[i].raw, false) != group.texts[i].ids;
+        wrong[t] += tokenizer->decode(group.texts[i].ids, true) != group.texts[i].decoded;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, std::vector<int>(4, 0));
+}
+
+}  // namespace
+}  // namespace airlock

@@ -1,0 +1,431 @@
+#!/usr/bin/env python3
+"""Trains the small tokenizers of tests/data/tokenizer and records what the reference packages make of
+a few thousand strings. Needs `pip install tokenizers sentencepiece`; the tests need neither.
+
+    tools/make_tokenizer_goldens.py tests/data/tokenizer
+
+Writes, all deterministic:
+  llama3/tokenizer.json     byte-level BPE with Llama 3's split regex, special tokens and template
+  llama2/tokenizer.json     BPE over characters with byte fallback, as Llama 2's tokenizer.json
+  llama2/tokenizer.model    SentencePiece with Llama 2's training settings
+  plain/tokenizer.model     SentencePiece that removes extra white space and has no byte fallback
+  texts.jsonl               the strings, base64
+  *.goldens.jsonl           a line a string, or a line a list of ids to decode (see `Goldens`)
+"""
+
+import base64
+import io
+import json
+import pathlib
+import random
+import struct
+import sys
+import unicodedata
+
+import sentencepiece
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+LLAMA3_REGEX = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+LLAMA3_SPECIALS = [
+    "<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
+    "<|finetune_right_pad_id|>", "<|reserved_special_token_2|>", "<|start_header_id|>", "<|end_header_id|>",
+    "<|eom_id|>", "<|eot_id|>", "<|python_tag|>",
+]
+
+SENTENCES = [
+    "The worker sees what crosses the link, and the runner counts every byte of it.",
+    "It's a small text, but we've got what we need: they'll read it, I'd say, and you're done. Don't worry.",
+    "There are 1024 tokens in 16 layers, 32 heads of 64 each, and 3.14159 is not an integer; 2^31 - 1 is.",
+    "for (int i = 0; i < n; ++i) {\n    sum += weights[i] * inputs[i];  // accumulate\n}\n",
+    "def softmax(x):\n\treturn [math.exp(v - max(x)) for v in x]\n\nprint(softmax([1.0, 2.0, 3.0]))\n",
+    "Der schnelle Läufer überquert die Brücke, während die Übrigen am Fluss warten; größer ist schöner.",
+    "Le garçon a mangé une crêpe près de la forêt, où l'été n'est jamais fini. Ça va très bien, merci.",
+    "El niño pequeño corrió mañana por la montaña; ¿quién sabe dónde está el camino? ¡Qué lástima!",
+    "Zażółć gęślą jaźń. Příliš žluťoučký kůň úpěl ďábelské ódy. Árvíztűrő tükörfúrógép.",
+    "Быстрая лисица прыгает через ленивую собаку, а потом отдыхает под старым деревом у реки.",
+    "Η γρήγορη αλεπού πηδάει πάνω από το τεμπέλικο σκυλί και μετά κοιμάται κάτω από το δέντρο.",
+    "הילד הולך לבית הספר בבוקר וחוזר הביתה בערב עם החברים שלו.",
+    "يذهب الولد إلى المدرسة في الصباح ويعود إلى البيت في المساء مع أصدقائه.",
+    "लड़का सुबह विद्यालय जाता है और शाम को अपने मित्रों के साथ घर लौटता है।",
+    "ছেলেটি সকালে বিদ্যালয়ে যায় এবং সন্ধ্যায় বাড়ি ফিরে আসে।",
+    "เด็กชายไปโรงเรียนในตอนเช้าและกลับบ้านในตอนเย็นกับเพื่อนของเขา",
+    "男孩早上去学校,晚上和朋友们一起回家。今天的天气很好,我们去公园散步吧。",
+    "少年は朝学校へ行き、夕方に友達と家へ帰ります。カタカナとひらがなと漢字。",
+    "소년은 아침에 학교에 가고 저녁에 친구들과 함께 집으로 돌아옵니다.",
+    "Cậu bé đi học vào buổi sáng và trở về nhà vào buổi tối cùng bạn bè của mình.",
+    "Çocuk sabah okula gider ve akşam arkadaşlarıyla birlikte eve döner; İstanbul'da ılık bir gün.",
+    "🙂 👍🏽 👩‍👩‍👧‍👦 🏳️‍🌈 🇩🇪 ❤️ — emoji with joiners, flags and variation selectors 🚀🚀",
+    "{\"name\": \"model\", \"shape\": [2048, 8192], \"dtype\": \"bf16\", \"tied\": true, \"scale\": null}",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n\n\n* item one\n* item two\n    * nested item\n",
+]
+
+
+def corpus(rng):
+    """Sentences, shuffled, often enough for pairs to be frequent, and words at random for variety."""
+    words = sorted({w for s in SENTENCES for w in s.split()})
+    for _ in range(60):
+        yield from rng.sample(SENTENCES, len(SENTENCES))
+        yield " ".join(rng.choice(words) for _ in range(30))
+        yield " ".join(str(rng.randrange(10 ** rng.randrange(1, 8))) for _ in range(20))
+
+
+# ---------------------------------------------------------------------------------------- strings
+
+
+def script_samples(rng):
+    """Short runs of letters, marks, digits and signs from every part of Unicode that has characters."""
+    step = 0x80
+    for start in range(0, 0x20000, step):
+        assigned = [chr(c) for c in range(start, start + step) if unicodedata.category(chr(c)) not in ("Cs", "Cn", "Co")]
+        if not assigned or (start > 0x3400 and start < 0xD700 and start % 0x1000) or (0x12000 <= start < 0x1B000 and start % 0x400):
+            continue
+        yield "".join(rng.choice(assigned) for _ in range(rng.randrange(2, 9)))
+        yield " ".join("".join(rng.choice(assigned) for _ in range(3)) for _ in range(2))
+    for start in (0x20000, 0x2A700, 0x2B739, 0x2EBF0, 0x30000, 0x31350, 0xE0000, 0xE0100, 0xF0000, 0x10FFFD):
+        yield chr(start) + "x" + chr(start + 2 if start < 0x10FFFD else start) + "1"
+
+
+def newer_than_unicode_14(rng):
+    """Characters that Unicode 15 and 16 added: letters, digits, marks, signs."""
+    new = [0x1C89, 0xA7CB, 0xA7DA, 0x105C0, 0x10D40, 0x10D4A, 0x10D69, 0x11380, 0x113B8, 0x116D0, 0x11BC0, 0x11BF0,
+           0x11F02, 0x11F50, 0x13460, 0x16100, 0x16130, 0x16D40, 0x16D70, 0x1CCF0, 0x1D2C0, 0x1DF25, 0x1E030, 0x1E4D0,
+           0x1E4F0, 0x1E5D0, 0x1E5F1, 0x2B739, 0x2EBF0, 0x31350, 0x1FADC, 0x0CF3, 0x0897]
+    for c in new:
+        yield f"a{chr(c)}b 1{chr(c)}2 {chr(c)}! {chr(c)}{chr(c)}"
+
+
+def emoji(rng):
+    bases = "😀😂🥰🤔👍👎👋🙏👩👨🧑👧👦🐶🌍🔥✨❤☀⌚#*0️"
+    tones = ["", "\U0001F3FB", "\U0001F3FD", "\U0001F3FF"]
+    fixed = ["👩‍👩‍👧‍👦", "👨‍💻", "🏳️‍🌈", "🏴‍☠️", "🏴\U000E0067\U000E0062\U000E0073\U000E0063\U000E0074\U000E007F", "👁️‍🗨️", "1️⃣2️⃣#️⃣", "🇩🇪🇫🇷🇯🇵",
+             "🇩", "🧑🏽‍🤝‍🧑🏻", "❤️‍🔥", "☺︎☺️", "‍‍‍", "👩‍", "‍👩"]
+    yield from fixed
+    for f in fixed:
+        yield f"text {f} and {f}{f}\n"
+    for _ in range(60):
+        yield "".join(rng.choice(bases) + rng.choice(tones) + rng.choice(["", "\u200d", "\ufe0f", " "]) for _ in range(rng.randrange(1, 6)))
+
+
+SPACES = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u180e\u2000\u2003\u2009\u200a\u200b\u200c\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+
+
+def white_space(rng):
+    for s in SPACES:
+        yield s
+        yield s * 2 + "a"
+        yield f"a{s}b {s}c{s} d{s}{s}1{s}"
+        yield f"!{s}{s}?{s}\n{s}x"
+    for n in list(range(1, 20)) + [31, 32, 33, 64, 100, 300]:
+        yield " " * n
+        yield "a" + " " * n + "b"
+        yield "\n" * n
+        yield " " * n + "\n" + " " * (n // 2) + "end"
+    for n in (3, 40, 200):
+        yield "\t" * n + "x"
+        yield "\r\n" * n + "x"
+        yield "a" * n
+        yield "." * n + "\n\n"
+        yield "1" * n
+        yield "' " * n
+        yield "\u00a0" * n
+        yield "é" * n
+        yield "🙂" * n
+    for _ in range(150):
+        yield "".join(rng.choice("  \n\t\r" + rng.choice(SPACES) + "ab1.") for _ in range(rng.randrange(1, 24)))
+
+
+def control(rng):
+    for c in list(range(0, 32)) + list(range(127, 160)):
+        yield chr(c)
+        yield f"a{chr(c)}b"
+    yield "".join(map(chr, range(0, 256)))
+    yield "".join(map(chr, range(127, 160))) * 2
+    yield "\x00" * 20
+    yield "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb\ufffc\ufffd\ufffe\uffff"
+
+
+def numbers(rng):
+    for _ in range(80):
+        yield rng.choice(["", " ", "-", "$", "a"]) + str(rng.randrange(10 ** rng.randrange(1, 15)))
+    yield from ["3.14159", "1,234,567.89", "0x1F600", "1e-10", "1/2", "²³¹", "½¾", "ⅣⅫ", "①②③", "١٢٣٤٥", "१२३४", "一二三", "1 2  3   4",
+                "12:34:56", "2024-01-31T00:00:00Z", "v1.2.3", "100%", "#1", "1st 2nd 3rd", "A4", "4x4", "𝟘𝟙𝟚𝟛"]
+
+
+def contractions(rng):
+    suffixes = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'T", "'RE", "'Ve", "'M", "'lL", "'D", "'ſ", "'x", "'", "''s", "’s", "'st", "'réal",
+                "'veil", "'llama", "'K", "'ß", "'ﬆ"]
+    for s in suffixes:
+        yield "it" + s
+        yield s
+        yield f"1{s} é{s}\n{s} {s}"
+
+
+def invalid_utf8(rng):
+    yield from [b"\x80", b"\xff", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\x80", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf0\x80\x80\x80",
+                b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xfe\xff", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xf0\x9f",
+                b"abc\xe2\x82", b"\xe2\x82abc", b"\xf0\x9f\x98a\xf0\x9fb\xf0c", b"\xe2\x28\xa1", b"\xf0\x28\x8c\xbc", b"\xf0\x90\x28\xbc",
+                b"\xc3\xc3\xa9", b"\xe2\xe2\x82\xac", b"\xf0\xf0\x9f\x98\x80", b"\x80\x80\x80\x80", b"caf\xe9", b"na\xefve \xfcber"]
+    for _ in range(120):
+        yield bytes(rng.randrange(256) for _ in range(rng.randrange(1, 16)))
+    for _ in range(120):
+        text = bytearray(rng.choice(SENTENCES).encode())
+        begin = rng.randrange(len(text) - 12)
+        text = text[begin:begin + rng.randrange(4, 40)]
+        for _ in range(rng.randrange(0, 3)):
+            text[rng.randrange(len(text))] = rng.randrange(256)
+        yield bytes(text)
+
+
+def special_text(rng):
+    names = LLAMA3_SPECIALS + ["<s>", "</s>", "<unk>", "<0x0A>", "<0xE2>", "▁", "▁▁a", "<tool>", "<word>", "<left>", "<right>", "<both>"]
+    for n in names:
+        yield n
+        yield f"a{n}b"
+        yield f"  {n}  {n}\n{n}"
+        yield n[:-1] + " " + n[1:]
+        yield n + n[:-1] + n + n[-1]
+    yield "<|<|eot_id|>|>"
+    yield "<|EOT_ID|>"
+    yield "<|start_header_id|>user<|end_header_id|>\n\nHello there!<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+    yield "<|begin_of_text|>" * 3
+    for _ in range(60):
+        yield "".join(rng.choice(names + [" ", "  ", "x", "\n", "é", "<|", "|>", "_"]) for _ in range(rng.randrange(1, 7)))
+
+
+def mixtures(rng):
+    alphabet = "".join(SENTENCES) + SPACES + "'''  \n\n" + "αβγδЖЩքსअ한글漢字かな٣८½²"
+    for _ in range(480):
+        yield "".join(rng.choice(alphabet) for _ in range(rng.randrange(1, 28)))
+    for s in SENTENCES:
+        yield s
+        yield s.upper()
+        yield s.replace(" ", "  ")
+        yield unicodedata.normalize("NFD", s)
+        yield s[::-1]
+    for _ in range(80):
+        s = rng.choice(SENTENCES)
+        begin = rng.randrange(len(s) - 10)
+        yield s[begin:begin + rng.randrange(1, 60)]
+
+
+def all_texts():
+    rng = random.Random(20)
+    texts = [b""]
+    for part in (mixtures, script_samples, newer_than_unicode_14, emoji, white_space, control, numbers, contractions, invalid_utf8, special_text):
+        texts += [t if isinstance(t, bytes) else t.encode("utf-8", "surrogatepass") for t in part(rng)]
+    return list(dict.fromkeys(texts))
+
+
+# --------------------------------------------------------------------------------------- trainings
+
+
+def train_llama3():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(LLAMA3_REGEX), behavior="isolated", invert=False),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    tokenizer.train_from_iterator(corpus(random.Random(3)), trainer)
+    tokenizer.add_special_tokens(LLAMA3_SPECIALS)
+    bos = LLAMA3_SPECIALS[0]
+    tokenizer.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=False),
+        processors.TemplateProcessing(single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1", special_tokens=[(bos, tokenizer.token_to_id(bos))])])
+    tokenizer.decoder = decoders.ByteLevel()
+    spec = json.loads(tokenizer.to_str())
+    spec["model"]["ignore_merges"] = True
+    return spec
+
+
+def train_llama2():
+    """Vocabulary and merges over characters; the 256 bytes and <unk>, <s>, </s> in front, as in Llama 2."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=True)
+    trainer = trainers.BpeTrainer(vocab_size=700, limit_alphabet=120, show_progress=False)
+    tokenizer.train_from_iterator(corpus(random.Random(4)), trainer)
+    spec = json.loads(tokenizer.to_str())
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
+    tokens += sorted(spec["model"]["vocab"], key=spec["model"]["vocab"].get)
+    spec["model"].update(vocab={t: i for i, t in enumerate(tokens)}, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    spec["added_tokens"] = [
+        {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        for i, t in enumerate(tokens[:3])]
+    spec["normalizer"] = {"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+    spec["pre_tokenizer"] = None
+    spec["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+    spec["decoder"] = {"type": "Sequence", "decoders": [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+    return spec
+
+
+def train_sentencepiece(**settings):
+    model = io.BytesIO()
+    sentences = [line for text in corpus(random.Random(5)) for line in text.split("\n") if line]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences), model_writer=model, model_type="bpe", vocab_size=700, normalization_rule_name="identity",
+        num_threads=1, minloglevel=2, hard_vocab_limit=True, **settings)
+    return model.getvalue()
+
+
+# ------------------------------------------------------------------------------------------ goldens
+
+ADDED = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+
+
+def variants(spec, kind):
+    """JSON merge patches (RFC 7396) over the base tokenizer.json: the settings that its text does not use."""
+    added = spec["added_tokens"]
+    top = max(max(spec["model"]["vocab"].values()), max(t["id"] for t in added)) + 1
+    more = [dict(ADDED, id=top, content="<tool>", normalized=True), dict(ADDED, id=top + 1, content="<word>", single_word=True),
+            dict(ADDED, id=top + 2, content="<left>", lstrip=True, special=True), dict(ADDED, id=top + 3, content="<right>", rstrip=True),
+            dict(ADDED, id=top + 4, content="<both>", lstrip=True, rstrip=True, single_word=True)]
+    yield "added", {"added_tokens": added + more}
+    if kind == "llama3":
+        yield "merges", {"model": {"ignore_merges": False}}
+        yield "plain", {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True, "pretokenizers": None}}
+        split = {"type": "Split", "pattern": {"Regex": r"\p{L}+|\p{N}{1,2}"}, "behavior": "Removed", "invert": True}
+        level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False}
+        yield "invert", {"pre_tokenizer": {"pretokenizers": [split, level]}}
+        string = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
+        yield "string", {"pre_tokenizer": {"pretokenizers": [string, level]}}
+    else:
+        for scheme in ("first", "always", "never"):
+            for split in (True, False):
+                meta = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split}
+                yield f"metaspace_{scheme}_{'split' if split else 'whole'}", {"normalizer": None, "pre_tokenizer": meta, "decoder": dict(meta, decoders=None)}
+        yield "unknown", {"model": {"byte_fallback": False}}
+        yield "unknown_each", {"model": {"byte_fallback": False, "fuse_unk": False}}
+
+
+def merge_patch(target, patch):
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def packed(ids):
+    """Ids as base64 of little-endian 16-bit numbers: half the size of a JSON list."""
+    return b64(struct.pack(f"<{len(ids)}H", *ids))
+
+
+class Goldens:
+    """Lines of a goldens file (ids of texts and to decode are `packed`):
+    {"name", "patch"}    what follows is of the base tokenizer with this merge patch
+    {"t", "i"[, "d"]}    text (its line in texts.jsonl), ids without special tokens, decoded text (base64; left out if it is the text)
+    {"s": [ids, ids]}    what encoding with special tokens puts before and after, the same for all of the patch's texts
+    {"x", "k", "a"}      ids to decode; the text skipping special tokens, and with them ("a" left out if the same)
+    """
+
+    def __init__(self):
+        self.lines = []
+
+    def add(self, **values):
+        self.lines.append(json.dumps(values, separators=(",", ":"), ensure_ascii=True))
+
+    def tokenizer(self, name, patch, texts, encode, encode_special, decode, ids_to_decode):
+        self.add(name=name, patch=patch)
+        letter, special = encode("a"), encode_special("a")
+        start = special.index(letter[0])
+        around = [special[:start], special[start + len(letter):]]
+        for number, raw in texts:
+            text = raw.decode("utf-8", "replace")
+            ids = encode(text)
+            assert encode_special(text) == around[0] + ids + around[1], text
+            decoded = decode(ids, True)
+            case = {"t": number, "i": packed(ids)}
+            if decoded.encode() != raw:
+                case["d"] = b64(decoded.encode())
+            self.add(**case)
+        self.add(s=around)
+        for ids in ids_to_decode:
+            skipped, kept = decode(ids, True), decode(ids, False)
+            case = {"x": packed(ids), "k": b64(skipped.encode())}
+            if kept != skipped:
+                case["a"] = b64(kept.encode())
+            self.add(**case)
+
+    def write(self, path):
+        path.write_text("\n".join(self.lines) + "\n")
+
+
+def random_ids(rng, count, size, likely):
+    """Lists of ids, half of them from `likely`: bytes and special tokens, which decode in the oddest ways."""
+    for _ in range(count):
+        yield [rng.choice(likely) if rng.random() < 0.5 else rng.randrange(size) for _ in range(rng.randrange(1, 12))]
+
+
+def json_goldens(spec, kind, texts, out):
+    rng = random.Random(7)
+    goldens = Goldens()
+    size = max(max(spec["model"]["vocab"].values()), max(t["id"] for t in spec["added_tokens"])) + 1
+    likely = list(range(256)) + [t["id"] for t in spec["added_tokens"]] * 4
+    if kind == "llama2":
+        likely = list(range(3)) * 10 + [3 + b for b in "é€🙂\xff\n".encode()] * 12 + [spec["model"]["vocab"]["▁"]] * 20
+    for name, patch in [("base", {})] + list(variants(spec, kind)):
+        if kind == "llama2":
+            chosen = texts[::6] if name == "base" else texts[(len(name) % 5)::61]
+        else:
+            chosen = texts if name == "base" else texts[(len(name) % 5)::29]
+        if name == "added":
+            chosen = [t for t in texts if b"<" in t[1]]
+        tokenizer = Tokenizer.from_str(json.dumps(merge_patch(spec, patch)))
+        goldens.tokenizer(
+            name, patch, chosen, lambda t: tokenizer.encode(t, add_special_tokens=False).ids, lambda t: tokenizer.encode(t).ids,
+            lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip),
+            random_ids(rng, 300 if name == "base" else 25, size, likely))
+    goldens.write(out)
+
+
+def sentencepiece_goldens(model, texts, out):
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    goldens = Goldens()
+    likely = list(range(3)) * 20 + [3 + b for b in "é€🙂\xff\n".encode()] * 12 + [processor.piece_to_id("▁")] * 30
+    # The package prints control pieces as nothing; there is no reference for keeping them.
+    decode = lambda ids, skip: processor.decode(ids)
+    goldens.tokenizer("base", {}, texts, processor.encode, lambda t: [processor.bos_id()] + processor.encode(t), decode,
+                      random_ids(random.Random(8), 300, processor.get_piece_size(), likely))
+    goldens.write(out)
+
+
+def main():
+    out = pathlib.Path(sys.argv[1])
+    texts = all_texts()
+    for folder in ("llama3", "llama2", "plain"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    (out / "texts.jsonl").write_text("".join(json.dumps(b64(t)) + "\n" for t in texts))
+    numbered = list(enumerate(texts))
+    for kind, spec in (("llama3", train_llama3()), ("llama2", train_llama2())):
+        (out / kind / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False, separators=(",", ":")) + "\n")
+        json_goldens(spec, kind, numbered, out / f"{kind}.goldens.jsonl")
+    llama2 = train_sentencepiece(
+        byte_fallback=True, split_digits=True, add_dummy_prefix=True, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
+        character_coverage=0.98)
+    (out / "llama2" / "tokenizer.model").write_bytes(llama2)
+    sentencepiece_goldens(llama2, numbered[1::5], out / "sentencepiece.goldens.jsonl")
+    plain = train_sentencepiece(byte_fallback=False, remove_extra_whitespaces=True, character_coverage=0.99)
+    (out / "plain" / "tokenizer.model").write_bytes(plain)
+    sentencepiece_goldens(plain, numbered[2::19], out / "sentencepiece_plain.goldens.jsonl")
+    print(f"{len(texts)} strings")
+
+
+if __name__ == "__main__":
+    main()
