@@ -1,0 +1,263 @@
+#include "airlock/link/link.h"
+
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "tests/link/link_support.h"
+
+namespace airlock {
+namespace {
+
+using ConstParts = std::vector<std::span<const std::byte>>;
+using Parts = std::vector<std::span<std::byte>>;
+
+// Cuts `bytes` at sizes that hit empty parts, odd offsets and more parts than one system call
+// takes.
+template <typename Span, typename Container>
+std::vector<Span> scatter(Container& bytes, std::size_t step) {
+  std::vector<Span> parts = {Span()};
+  std::size_t size = 0;
+  for (std::size_t offset = 0; offset < bytes.size();) {
+    size = (size * 7 + step) % (bytes.size() / 40 + 2);
+    const std::size_t count = std::min(size, bytes.size() - offset);
+    parts.push_back(Span(bytes).subspan(offset, count));
+    offset += count;
+    ++step;
+  }
+  return parts;
+}
+
+class LinkTest : public ::testing::TestWithParam<LinkKind> {
+ protected:
+  void SetUp() override { std::tie(a_, b_) = GetParam().make(); }
+  void TearDown() override { clear_interrupt(); }
+
+  std::unique_ptr<Link> a_;
+  std::unique_ptr<Link> b_;
+};
+
+TEST_P(LinkTest, CarriesScatteredPartsInOrderBothWaysAtOnce) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{1} << 16, std::size_t{1} << 20,
+        std::size_t{64} << 20}) {
+    SCOPED_TRACE(size);
+    const Bytes forth = pattern(size, 1);
+    const Bytes back = pattern(size, 2);
+    Bytes got_forth(size);
+    Bytes got_back(size);
+    std::jthread sender_a([&] { a_->send(scatter<std::span<const std::byte>>(forth, 3)); });
+    std::jthread sender_b([&] { b_->send(scatter<std::span<const std::byte>>(back, 5)); });
+    std::jthread receiver_a([&] { a_->receive(scatter<std::span<std::byte>>(got_back, 11)); });
+    b_->receive(scatter<std::span<std::byte>>(got_forth, 2));
+    sender_a.join();
+    sender_b.join();
+    receiver_a.join();
+    EXPECT_TRUE(forth == got_forth);
+    EXPECT_TRUE(back == got_back);
+  }
+}
+
+TEST_P(LinkTest, CountsEveryByteOnceOnBothSides) {
+  const Bytes big = pattern(3 << 20, 1);
+  Bytes got(big.size());
+  std::jthread sender([&] {
+    a_->send(big);
+    a_->send(std::span(big).first(17));
+  });
+  b_->receive(got);
+  b_->receive(std::span(got).first(17));
+  sender.join();
+  b_->send(std::span<const std::byte>(big).first(5));
+  a_->receive(std::span(got).first(5));
+  EXPECT_EQ(a_->bytes_sent(), big.size() + 17);
+  EXPECT_EQ(b_->bytes_received(), big.size() + 17);
+  EXPECT_EQ(b_->bytes_sent(), 5u);
+  EXPECT_EQ(a_->bytes_received(), 5u);
+}
+
+TEST_P(LinkTest, BuffersASmallMessageUntilItIsRead) {
+  const Bytes message = pattern(32 << 10, 4);
+  a_->send(message);
+  a_->send(std::span<const std::byte>(message).first(100));
+  Bytes got(message.size() + 100);
+  b_->receive(got);
+  EXPECT_TRUE(std::equal(message.begin(), message.end(), got.begin()));
+}
+
+TEST_P(LinkTest, KeepsOrderWhenALargeMessageFollowsUnreadSmallOnes) {
+  const Bytes message = pattern(4 << 20, 5);
+  const std::span<const std::byte> all(message);
+  std::jthread sender([&] {
+    a_->send(all.first(1000));
+    a_->send(all.subspan(1000, 3000));
+    a_->send(all.subspan(4000));
+  });
+  Bytes got(message.size());
+  for (std::size_t offset = 0, step = 1; offset < got.size(); offset += step, step = step * 3 + 1) {
+    step = std::min(step, got.size() - offset);
+    b_->receive(std::span(got).subspan(offset, step));
+  }
+  EXPECT_TRUE(message == got);
+}
+
+TEST_P(LinkTest, StreamsManySmallMessagesThroughALimitedBuffer) {
+  const Bytes message = pattern(2 << 20, 6);
+  std::jthread sender([&] {
+    for (std::size_t i = 0; i < message.size(); i += 512) {
+      a_->send(std::span<const std::byte>(message).subspan(i, 512));
+    }
+  });
+  Bytes got(message.size());
+  for (std::size_t i = 0; i < got.size(); i += 2048) {
+    b_->receive(std::span(got).subspan(i, 2048));
+  }
+  EXPECT_TRUE(message == got);
+}
+
+TEST_P(LinkTest, TellsTheEndOfTheConversationFromPendingBytes) {
+  const Bytes one(1);
+  b_->send(one);
+  b_->close();
+  EXPECT_TRUE(a_->wait_readable(kLong));
+  Bytes got(1);
+  a_->receive(got);
+  EXPECT_FALSE(a_->wait_readable(kLong));
+  EXPECT_FALSE(a_->wait_readable(std::nullopt));
+}
+
+TEST_P(LinkTest, LosesTheConnectionWhenThePeerClosesInMidMessage) {
+  const Bytes half = pattern(100, 1);
+  b_->send(half);
+  b_.reset();
+  Bytes got(200);
+  expect_error(ErrorCode::kConnectionLost, "100 bytes left to receive", [&] { a_->receive(got); });
+  EXPECT_EQ(a_->bytes_received(), 100u);
+}
+
+TEST_P(LinkTest, LosesTheConnectionWhenThePeerDiesInMidMessage) {
+  const Bytes message = pattern(64 << 20, 1);
+  std::jthread reader([&] {
+    Bytes some(1000);
+    b_->receive(some);
+    b_.reset();
+  });
+  expect_error(ErrorCode::kConnectionLost, a_->peer(), [&] { a_->send(message); });
+  EXPECT_LT(a_->bytes_sent(), message.size());
+}
+
+TEST_P(LinkTest, TimesOutWhenNothingArrives) {
+  a_->set_stall_timeout(kShort);
+  Bytes got(10);
+  const Bytes three(3);
+  expect_error(ErrorCode::kTimeout, "10 bytes left to receive", [&] { a_->receive(got); });
+  b_->send(three);
+  expect_error(ErrorCode::kTimeout, "7 bytes left to receive", [&] { a_->receive(got); });
+  expect_error(ErrorCode::kTimeout, "nothing arrived for 50 ms",
+               [&] { (void)a_->wait_readable(kShort); });
+}
+
+TEST_P(LinkTest, TimesOutWhenThePeerStopsReading) {
+  a_->set_stall_timeout(kShort);
+  const Bytes message(64 << 20);
+  expect_error(ErrorCode::kTimeout, "no byte moved for 50 ms", [&] { a_->send(message); });
+  EXPECT_LT(a_->bytes_sent(), message.size());
+}
+
+TEST_P(LinkTest, WaitsWithoutLimitBetweenMessagesInSpiteOfTheStallTimeout) {
+  a_->set_stall_timeout(std::chrono::milliseconds(1));
+  std::jthread later([&] {
+    std::this_thread::sleep_for(kShort);
+    b_->send(Bytes(1));
+  });
+  EXPECT_TRUE(a_->wait_readable(std::nullopt));
+}
+
+TEST_P(LinkTest, CloseFromAnotherThreadWakesBlockedCallsAtBothEnds) {
+  std::jthread closer([&] {
+    std::this_thread::sleep_for(kShort);
+    a_->close();
+  });
+  std::jthread here([&] {
+    Bytes got(10);
+    expect_error(ErrorCode::kConnectionLost, "closed on this side", [&] { a_->receive(got); });
+  });
+  std::jthread sending([&] {
+    const Bytes message(64 << 20);
+    expect_error(ErrorCode::kConnectionLost, "bytes left to send", [&] { a_->send(message); });
+  });
+  std::jthread there([&] {
+    const Bytes message(64 << 20);
+    expect_error(ErrorCode::kConnectionLost, "bytes left to send", [&] { b_->send(message); });
+  });
+}
+
+TEST_P(LinkTest, CloseEndsAWaitForTheNextMessageOnBothSides) {
+  std::jthread there([&] { EXPECT_FALSE(b_->wait_readable(std::nullopt)); });
+  std::jthread closer([&] {
+    std::this_thread::sleep_for(kShort);
+    a_->close();
+  });
+  EXPECT_FALSE(a_->wait_readable(std::nullopt));
+}
+
+TEST_P(LinkTest, RefusesToCarryAfterCloseHere) {
+  a_->close();
+  a_->close();
+  Bytes one(1);
+  expect_error(ErrorCode::kConnectionLost, "closed on this side", [&] { a_->send(one); });
+  expect_error(ErrorCode::kConnectionLost, "closed on this side", [&] { a_->receive(one); });
+  EXPECT_EQ(a_->bytes_sent(), 0u);
+}
+
+TEST_P(LinkTest, AnInterruptEndsBlockedCalls) {
+  std::jthread interrupter([&] {
+    std::this_thread::sleep_for(kShort);
+    raise_interrupt();
+  });
+  std::jthread sending([&] {
+    const Bytes message(64 << 20);
+    expect_error(ErrorCode::kInterrupted, "", [&] { a_->send(message); });
+  });
+  std::jthread waiting([&] {
+    expect_error(ErrorCode::kInterrupted, "", [&] { (void)a_->wait_readable(std::nullopt); });
+  });
+}
+
+TEST_P(LinkTest, AnInterruptEndsAReceive) {
+  raise_interrupt();
+  Bytes got(1);
+  expect_error(ErrorCode::kInterrupted, "", [&] { a_->receive(got); });
+}
+
+TEST_P(LinkTest, CarriesRequestsAndRepliesOneAfterTheOther) {
+  std::jthread worker([&] {
+    std::uint32_t value = 0;
+    while (b_->wait_readable(std::nullopt)) {
+      b_->receive(std::as_writable_bytes(std::span(&value, 1)));
+      ++value;
+      b_->send(std::as_bytes(std::span(&value, 1)));
+    }
+  });
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    std::uint32_t answer = 0;
+    a_->send(std::as_bytes(std::span(&i, 1)));
+    a_->receive(std::as_writable_bytes(std::span(&answer, 1)));
+    ASSERT_EQ(answer, i + 1);
+  }
+  a_->close();
+}
+
+TEST_P(LinkTest, LeavesNoDescriptorOpen) {
+  a_.reset();
+  b_.reset();
+  const std::size_t before = open_descriptors();
+  { const LinkEnds ends = GetParam().make(); }
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, LinkTest, ::testing::ValuesIn(link_kinds()),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace airlock

@@ -1,0 +1,54 @@
+#include "airlock/link/wait.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include "tests/link/link_support.h"
+
+namespace airlock {
+namespace {
+
+TEST(Deadline, NeverEndsWithoutALimitOrWithAnAbsurdOne) {
+  EXPECT_FALSE(Deadline(std::nullopt).left().has_value());
+  EXPECT_FALSE(Deadline(std::chrono::milliseconds::max()).left().has_value());
+  EXPECT_FALSE(limit_of(std::chrono::milliseconds(0)).has_value());
+}
+
+TEST(Deadline, HasNothingLeftOnceItPassed) {
+  EXPECT_EQ(Deadline(std::chrono::milliseconds(0)).left(), std::chrono::milliseconds(0));
+  EXPECT_LE(*Deadline(kLong).left(), kLong);
+}
+
+TEST(Event, StaysSetUntilCleared) {
+  Event event;
+  EXPECT_FALSE(event.wait(std::chrono::milliseconds(1)));
+  event.set();
+  event.set();
+  EXPECT_TRUE(event.wait(std::nullopt));
+  EXPECT_TRUE(event.wait(std::chrono::milliseconds(0)));
+  event.clear();
+  EXPECT_FALSE(event.wait(std::chrono::milliseconds(0)));
+}
+
+TEST(WaitFor, TellsWhichDescriptorWokeIt) {
+  Event first;
+  Event second;
+  second.set();
+  EXPECT_EQ(wait_for(first.fd(), POLLIN, kLong, second.fd()), 0);
+  first.set();
+  EXPECT_EQ(wait_for(first.fd(), POLLIN, kLong, second.fd()), POLLIN);
+  EXPECT_EQ(wait_for(-1, 0, std::chrono::milliseconds(1)), std::nullopt);
+}
+
+TEST(WaitFor, PrefersAnInterruptToWhatIsReady) {
+  Event ready;
+  ready.set();
+  raise_interrupt();
+  expect_error(ErrorCode::kInterrupted, "",
+               [&] { (void)wait_for(ready.fd(), POLLIN, std::nullopt); });
+  clear_interrupt();
+  EXPECT_EQ(wait_for(ready.fd(), POLLIN, std::nullopt), POLLIN);
+}
+
+}  // namespace
+}  // namespace airlock
