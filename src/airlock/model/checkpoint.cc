@@ -229,6 +229,11 @@ ConstTensor Checkpoint::tensor(TensorRole role, std::int64_t layer) const {
   return impl_->shards[place.file].tensor(place.entry->name);
 }
 
+TensorSpec Checkpoint::spec(TensorRole role, std::int64_t layer) const {
+  const SafetensorsEntry& entry = *impl_->at(role, layer).entry;
+  return {*entry.dtype, Shape(std::span<const std::int64_t>(entry.dims))};
+}
+
 std::span<const std::byte> Checkpoint::raw(TensorRole role, std::int64_t layer) const {
   const Place& place = impl_->at(role, layer);
   return impl_->shards[place.file].raw(*place.entry);

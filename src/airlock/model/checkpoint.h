@@ -79,6 +79,8 @@ class Checkpoint {
   /// The tensor, as stored. kLmHead of a tied model is the embedding (a stored lm_head.weight is
   /// then ignored). Throws Error(kInvalidArgument) for a layer out of range.
   [[nodiscard]] ConstTensor tensor(TensorRole role, std::int64_t layer = 0) const;
+  /// What `tensor` would give, without touching the weights.
+  [[nodiscard]] TensorSpec spec(TensorRole role, std::int64_t layer = 0) const;
   /// The tensor's bytes inside the mapped file: as `tensor`, but at any alignment.
   [[nodiscard]] std::span<const std::byte> raw(TensorRole role, std::int64_t layer = 0) const;
   /// The tensor converted to f32, e.g. `[hidden]` of a norm. Throws as `tensor` does.

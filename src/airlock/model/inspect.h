@@ -27,7 +27,7 @@ struct CheckpointSummary {
 
 struct InspectOptions {
   bool fingerprint = false;  ///< reads every weight
-  ByteProgress progress;     ///< of the fingerprint
+  ByteProgress progress = {};     ///< of the fingerprint
 };
 
 /// Throws as compute_fingerprint does.

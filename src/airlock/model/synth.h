@@ -13,11 +13,11 @@ struct SynthOptions {
   std::uint64_t seed = 0;
   DType dtype = DType::kBF16;  ///< kF32, kF16 or kBF16, for every tensor
   /// Text of tokenizer.json; no such file is written if empty.
-  std::string tokenizer_json;
+  std::string tokenizer_json = {};
   /// Weights beyond this many bytes are split into shards of at most this size (a larger single
   /// tensor gets its own), with an index. Hugging Face's usual limit.
   std::int64_t shard_bytes = 5'000'000'000;
-  ByteProgress progress;
+  ByteProgress progress = {};
 };
 
 /// Writes config.json, generation_config.json, the weights (model.safetensors, or shards and

@@ -1,0 +1,264 @@
+#include "airlock/model/checkpoint.h"
+
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/model/support.h"
+
+namespace airlock {
+namespace {
+
+using test::error_of;
+using test::find_raw;
+using test::least_config;
+using test::raw_tensors;
+using test::RawTensor;
+using test::TempDir;
+using test::write_checkpoint;
+using test::write_file;
+using test::write_sharded;
+using testing::HasSubstr;
+
+bool same_bytes(std::span<const std::byte> bytes, std::string_view expected) {
+  return bytes.size() == expected.size() &&
+         std::memcmp(bytes.data(), expected.data(), expected.size()) == 0;
+}
+
+/// Every tensor of the checkpoint is what was written.
+void expect_content(const Checkpoint& checkpoint, std::vector<RawTensor> tensors) {
+  for (const TensorId id : tensors_of(checkpoint.config())) {
+    const RawTensor& expected = find_raw(tensors, tensor_name(id));
+    const ConstTensor tensor = checkpoint.tensor(id.role, id.layer);
+    EXPECT_EQ(tensor.spec.shape, tensor_shape(checkpoint.config(), id.role)) << expected.name;
+    EXPECT_TRUE(same_bytes({tensor.data, static_cast<std::size_t>(tensor.bytes())}, expected.data))
+        << expected.name;
+    EXPECT_TRUE(same_bytes(checkpoint.raw(id.role, id.layer), expected.data)) << expected.name;
+    EXPECT_EQ(checkpoint.spec(id.role, id.layer), tensor.spec);
+    checkpoint.will_need(tensor);
+    checkpoint.drop_pages(tensor);
+    EXPECT_TRUE(same_bytes(checkpoint.raw(id.role, id.layer), expected.data)) << "after a drop";
+  }
+}
+
+ModelConfig two_layers() {
+  ModelConfig config = least_config();
+  config.layers = 2;
+  config.tie_embeddings = false;
+  return config;
+}
+
+TEST(Checkpoint, GivesEveryTensorOfOneFileAndOfShards) {
+  const ModelConfig config = two_layers();
+  const std::vector<RawTensor> tensors = raw_tensors(config);
+  ASSERT_EQ(tensors.size(), 2U * 9 + 3);
+  const TempDir dir;
+  write_checkpoint(dir / "one", config, tensors);
+  write_sharded(dir / "two", config, tensors);
+  const auto one = Checkpoint::open(dir / "one");
+  expect_content(*one, tensors);
+  EXPECT_EQ(one->config(), config);
+  ASSERT_EQ(one->files().size(), 1U);
+  EXPECT_EQ(one->files()[0].tensors, 21);
+  const auto two = Checkpoint::open(dir / "two");
+  expect_content(*two, tensors);
+  EXPECT_EQ(two->files().size(), 2U);
+}
+
+TEST(Checkpoint, GivesTheEmbeddingAsTiedLmHeadEvenIfOneIsStored) {
+  const ModelConfig config = least_config();
+  std::vector<RawTensor> tensors = raw_tensors(config);
+  tensors.push_back({"lm_head.weight", "BF16", {8, 4}, std::string(64, 'x')});
+  tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {1}, "1234"});
+  const TempDir dir;
+  write_checkpoint(dir.path(), config, tensors);
+  const auto checkpoint = Checkpoint::open(dir.path());
+  EXPECT_EQ(checkpoint->tensor(TensorRole::kLmHead).data,
+            checkpoint->tensor(TensorRole::kEmbedding).data);
+}
+
+TEST(Checkpoint, ConvertsEveryStoredDTypeToF32) {
+  const ModelConfig config = least_config();
+  const float values[4] = {1.0F, -0.5F, 3.140625F, 65280.0F};  // exact in bf16 and in f16
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    std::vector<RawTensor> tensors = raw_tensors(config);
+    RawTensor& norm = find_raw(tensors, "model.norm.weight");
+    norm.data.clear();
+    norm.dtype = dtype == DType::kF32 ? "F32" : dtype == DType::kBF16 ? "BF16" : "F16";
+    for (const float value : values) {
+      const std::uint16_t bits =
+          dtype == DType::kBF16 ? BF16::from_float(value).bits : F16::from_float(value).bits;
+      const void* from = dtype == DType::kF32 ? static_cast<const void*>(&value) : &bits;
+      norm.data.append(static_cast<const char*>(from), dtype_size(dtype));
+    }
+    const TempDir dir;
+    write_checkpoint(dir.path(), config, tensors);
+    const auto checkpoint = Checkpoint::open(dir.path());
+    EXPECT_EQ(checkpoint->tensor(TensorRole::kFinalNorm).spec.dtype, dtype);
+    EXPECT_THAT(checkpoint->load_f32(TensorRole::kFinalNorm), testing::ElementsAreArray(values));
+  }
+}
+
+TEST(Checkpoint, RefusesALayerOutOfRange) {
+  const TempDir dir;
+  write_checkpoint(dir.path(), two_layers(), raw_tensors(two_layers()));
+  const auto checkpoint = Checkpoint::open(dir.path());
+  for (const auto& [role, layer] : std::vector<std::pair<TensorRole, std::int64_t>>{
+           {TensorRole::kUp, 2}, {TensorRole::kUp, -1}, {TensorRole::kFinalNorm, 1}}) {
+    EXPECT_EQ(error_of([&] { (void)checkpoint->tensor(role, layer); }).first,
+              ErrorCode::kInvalidArgument);
+  }
+}
+
+struct Damage {
+  const char* what;
+  std::function<void(std::vector<RawTensor>&)> apply;
+  ErrorCode code;
+  const char* says;
+};
+
+TEST(Checkpoint, RefusesTensorsThatTheConfigDoesNotCallFor) {
+  const ModelConfig config = two_layers();
+  constexpr const char* kUp = "model.layers.1.mlp.up_proj.weight";
+  const auto erase = [](const char* name) {
+    return [=](std::vector<RawTensor>& tensors) {
+      std::erase_if(tensors, [&](const RawTensor& tensor) { return tensor.name == name; });
+    };
+  };
+  const std::vector<Damage> damages = {
+      {"missing", erase(kUp), ErrorCode::kCorruptFile,
+       "model.safetensors: has no tensor model.layers.1.mlp.up_proj.weight"},
+      {"missing head", erase("lm_head.weight"), ErrorCode::kCorruptFile, "lm_head.weight"},
+      {"wrong shape",
+       [](std::vector<RawTensor>& tensors) {
+         find_raw(tensors, kUp) = {kUp, "BF16", {6, 3}, std::string(36, 'x')};
+       },
+       ErrorCode::kCorruptFile,
+       "model.safetensors: tensor model.layers.1.mlp.up_proj.weight has shape [6, 3], expected "
+       "[6, 4]"},
+      {"transposed",
+       [](std::vector<RawTensor>& tensors) {
+         find_raw(tensors, kUp).dims = {4, 6};
+       },
+       ErrorCode::kCorruptFile, "has shape [4, 6], expected [6, 4]"},
+      {"flattened", [](std::vector<RawTensor>& tensors) { find_raw(tensors, kUp).dims = {24}; },
+       ErrorCode::kCorruptFile, "has shape [24], expected [6, 4]"},
+      {"five dimensions",
+       [](std::vector<RawTensor>& tensors) {
+         find_raw(tensors, kUp).dims = {1, 1, 1, 6, 4};
+       },
+       ErrorCode::kCorruptFile, "has shape [1, 1, 1, 6, 4], expected [6, 4]"},
+      {"integers", [](std::vector<RawTensor>& tensors) { find_raw(tensors, kUp).dtype = "I16"; },
+       ErrorCode::kUnsupported, "is stored in I16, expected F32, F16 or BF16"},
+      {"token ids",
+       [](std::vector<RawTensor>& tensors) {
+         find_raw(tensors, kUp) = {kUp, "I64", {6, 4}, std::string(192, 'x')};
+       },
+       ErrorCode::kUnsupported, "is stored in I64"},
+  };
+  for (const Damage& damage : damages) {
+    SCOPED_TRACE(damage.what);
+    std::vector<RawTensor> tensors = raw_tensors(config);
+    damage.apply(tensors);
+    const TempDir dir;
+    write_checkpoint(dir.path(), config, tensors);
+    const auto [code, message] = error_of([&] { (void)Checkpoint::open(dir.path()); });
+    EXPECT_EQ(code, damage.code) << message;
+    EXPECT_THAT(message, HasSubstr(damage.says));
+  }
+}
+
+TEST(Checkpoint, RefusesAHugeLayerCountAtTheFirstMissingTensor) {
+  ModelConfig config = least_config();
+  const TempDir dir;
+  write_checkpoint(dir.path(), config, raw_tensors(config));
+  config.layers = ModelConfig::kMaxLayers;
+  write_file(dir / "config.json", config_to_json(config));
+  EXPECT_THAT(error_of([&] { (void)Checkpoint::open(dir.path()); }).second,
+              HasSubstr("model.layers.1.input_layernorm.weight"));
+}
+
+struct BadIndex {
+  const char* what;
+  std::string text;
+  ErrorCode code;
+  const char* says;
+};
+
+TEST(Checkpoint, RefusesHostileIndexes) {
+  const ModelConfig config = least_config();
+  const auto naming = [](std::string_view file) {
+    return fmt::format(R"({{"weight_map":{{"model.embed_tokens.weight":"{}"}}}})", file);
+  };
+  const std::string deep = std::string(100000, '[');
+  const ErrorCode corrupt = ErrorCode::kCorruptFile;
+  const std::vector<BadIndex> indexes = {
+      {"parent", naming("../x.safetensors"), corrupt, "names the file \"../x.safetensors\""},
+      {"absolute", naming("/etc/x.safetensors"), corrupt, "of the same folder"},
+      {"below", naming("a/x.safetensors"), corrupt, "of the same folder"},
+      {"backslash", naming(R"(a\\x.safetensors)"), corrupt, "of the same folder"},
+      {"NUL", naming(R"(x\u0000.safetensors)"), corrupt, "of the same folder"},
+      {"empty", naming(""), corrupt, "of the same folder"},
+      {"dots", naming(".."), corrupt, "of the same folder"},
+      {"pickle", naming("pytorch_model.bin"), corrupt, "expected a .safetensors file"},
+      {"missing shard", naming("model-00001-of-00002.safetensors"), ErrorCode::kNotFound,
+       "names model-00001-of-00002.safetensors, which is not in the folder"},
+      {"no map", R"({"metadata":{}})", corrupt, "has no weight_map"},
+      {"map is a list", R"({"weight_map":[]})", corrupt, "has no weight_map"},
+      {"map is a text", R"({"weight_map":"a.safetensors"})", corrupt, "is not an object"},
+      {"two maps", R"({"weight_map":{},"weight_map":{}})", corrupt, "two weight_maps"},
+      {"a number as file", R"({"weight_map":{"a":1}})", corrupt, "gives a no file name"},
+      {"a list as file", R"({"weight_map":{"a":["b"]}})", corrupt, "gives a no file name"},
+      {"an object as file", R"({"weight_map":{"a":{}}})", corrupt, "gives a no file name"},
+      {"a tensor twice", R"({"weight_map":{"a":"m.safetensors","a":"n.safetensors"}})", corrupt,
+       "names tensor a twice"},
+      {"empty map", R"({"weight_map":{}})", corrupt, "names no file for tensor"},
+      {"deep", R"({"x":)" + deep, corrupt, "nested deeper"},
+      {"a list", "[]", corrupt, "is not a JSON object"},
+      {"not JSON", "weight_map", corrupt, "is not valid JSON"},
+      {"not UTF-8", "{\"\xff\":1}", corrupt, "is not valid JSON"},
+      {"empty file", "", corrupt, "is not valid JSON"},
+  };
+  const TempDir dir;
+  write_file(dir / "config.json", config_to_json(config));
+  for (const BadIndex& index : indexes) {
+    SCOPED_TRACE(index.what);
+    write_file(dir / "model.safetensors.index.json", index.text);
+    const auto [code, message] = error_of([&] { (void)Checkpoint::open(dir.path()); });
+    EXPECT_EQ(code, index.code) << message;
+    EXPECT_THAT(message, HasSubstr(index.says));
+    EXPECT_THAT(message, HasSubstr("model.safetensors.index.json"));
+  }
+}
+
+TEST(Checkpoint, RefusesAnIndexThatPointsToTheWrongShard) {
+  const ModelConfig config = least_config();
+  const TempDir dir;
+  write_sharded(dir.path(), config, raw_tensors(config));
+  std::string index = test::read_file(dir / "model.safetensors.index.json");
+  const std::string wanted = R"("model.norm.weight":"model-0000)";
+  const std::size_t digit = index.find(wanted) + wanted.size();
+  ASSERT_LT(digit, index.size());
+  index[digit] = index[digit] == '1' ? '2' : '1';
+  write_file(dir / "model.safetensors.index.json", index);
+  const auto [code, message] = error_of([&] { (void)Checkpoint::open(dir.path()); });
+  EXPECT_EQ(code, ErrorCode::kCorruptFile);
+  EXPECT_THAT(message, HasSubstr("has no tensor model.norm.weight"));
+}
+
+TEST(Checkpoint, SaysWhatAFolderWithoutWeightsNeeds) {
+  const TempDir dir;
+  EXPECT_EQ(error_of([&] { (void)Checkpoint::open(dir.path()); }).first, ErrorCode::kNotFound);
+  write_file(dir / "config.json", config_to_json(least_config()));
+  write_file(dir / "pytorch_model.bin", "PK");
+  const auto [code, message] = error_of([&] { (void)Checkpoint::open(dir.path()); });
+  EXPECT_EQ(code, ErrorCode::kNotFound);
+  EXPECT_THAT(message, HasSubstr("neither model.safetensors nor model.safetensors.index.json"));
+}
+
+}  // namespace
+}  // namespace airlock
