@@ -7,7 +7,7 @@
 #define HWY_TARGET_INCLUDE "airlock/math/elementwise.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 
-#include "airlock/math/simd-inl.h"
+#include "airlock/math/simd.inc"
 
 HWY_BEFORE_NAMESPACE();
 namespace airlock::HWY_NAMESPACE {
