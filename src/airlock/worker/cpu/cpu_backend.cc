@@ -1,0 +1,153 @@
+#include "airlock/worker/cpu/cpu_backend.h"
+
+#include <array>
+#include <utility>
+
+#include <omp.h>
+#include <unistd.h>
+
+#include "airlock/core/error.h"
+#include "airlock/core/log.h"
+#include "airlock/core/threads.h"
+#include "airlock/worker/cpu/cached_attention.h"
+#include "airlock/worker/cpu/context.h"
+#include "airlock/worker/cpu/embedding.h"
+#include "airlock/worker/cpu/fused_attention.h"
+#include "airlock/worker/cpu/gated_mlp.h"
+#include "airlock/worker/cpu/kv_cache.h"
+#include "airlock/worker/cpu/linear.h"
+#include "airlock/worker/cpu/matmul.h"
+#include "airlock/worker/cpu/weights.h"
+
+namespace airlock {
+namespace {
+
+DType choose_compute(DType wanted) {
+  require(wanted == DType::kF32 || wanted == DType::kBF16, ErrorCode::kInvalidArgument,
+          "compute dtype is {}, expected f32 or bf16", dtype_name(wanted));
+  if (wanted == DType::kBF16 && !cpu_has_bf16()) {
+    log_info("this processor ({}) has no bf16 instructions: computing in f32", onednn_isa());
+    return DType::kF32;
+  }
+  return wanted;
+}
+
+std::int64_t half_of_memory() {
+  return std::int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE) / 2;
+}
+
+class CpuSession final : public BackendSession {
+ public:
+  CpuSession(const ModelConfig& config, DType dtype, const BufferPool& pool)
+      : pool_(pool), cache_(config, dtype, pool) {}
+
+  ~CpuSession() override {
+    // A little stays warm for the next runner; a long context's cache goes back to the system.
+    constexpr std::size_t kKeepIdle = std::size_t{256} << 20;
+    cache_.clear();
+    if (pool_.bytes_idle() > kKeepIdle) pool_.trim();
+  }
+
+  [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.bytes(); }
+
+  [[nodiscard]] std::int64_t kv_bytes_after(const Call& call) const override {
+    if (call.op != Op::kFlashAttention && call.op != Op::kAttentionBlock) return cache_.bytes();
+    return cache_.bytes_with(call.layer, call.position + call.inputs[0].shape[0]);
+  }
+
+  [[nodiscard]] KvCache& cache() noexcept { return cache_; }
+
+ private:
+  BufferPool pool_;
+  KvCache cache_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(WeightSource& source, const CpuBackendOptions& options)
+      : context_{.config = source.config(),
+                 .compute = choose_compute(options.compute_dtype),
+                 .pool = options.pool,
+                 .gemm = Gemm(options.pool),
+                 .rope = RopeTable(source.config().head_dim, source.config().rope_theta,
+                                   source.config().rope_scaling),
+                 .max_scratch_bytes =
+                     options.max_scratch_bytes > 0 ? options.max_scratch_bytes : half_of_memory()},
+        weights_(pack_weights(source, context_.compute, context_.gemm, options.progress)),
+        weight_bytes_(weights_.bytes()) {}
+
+  [[nodiscard]] const ModelConfig& config() const override { return context_.config; }
+  [[nodiscard]] DType compute_dtype() const override { return context_.compute; }
+  [[nodiscard]] std::int64_t weight_bytes() const override { return weight_bytes_; }
+  [[nodiscard]] std::string description() const override {
+    return fmt::format("cpu, {}, {}, {} threads", dtype_name(context_.compute), onednn_isa(),
+                       threads());
+  }
+
+  [[nodiscard]] std::unique_ptr<BackendSession> open_session() override {
+    return std::make_unique<CpuSession>(context_.config, context_.compute, kv_pool_);
+  }
+
+  void execute(const Call& call, BackendSession& session, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) override;
+
+ private:
+  void batch_linear(const Call& call, ConstTensor x, std::span<const Tensor> outputs);
+
+  CpuContext context_;
+  CpuWeights weights_;
+  std::int64_t weight_bytes_;
+  BufferPool kv_pool_;
+};
+
+void CpuBackend::batch_linear(const Call& call, ConstTensor x, std::span<const Tensor> outputs) {
+  std::array<const PackedMatrix*, kMaxTensors> matrices{};
+  std::size_t count = 0;
+  for (const Weight weight : call.weights) matrices[count++] = &weights_.at(call.layer, weight);
+  linear(context_, x, std::span(matrices).first(count), outputs);
+}
+
+void CpuBackend::execute(const Call& call, BackendSession& session,
+                         std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) {
+  auto* own = dynamic_cast<CpuSession*>(&session);
+  require(own != nullptr, ErrorCode::kInternal, "{}: the session is another backend's", call);
+  // OpenMP keeps its number of threads per calling thread, and oneDNN asks OpenMP.
+  if (omp_get_max_threads() != threads()) omp_set_num_threads(threads());
+  switch (call.op) {
+    case Op::kEmbedding:
+      return embedding(context_.pool, weights_.embedding, inputs[0], outputs[0]);
+    case Op::kBatchLinear:
+      return batch_linear(call, inputs[0], outputs);
+    case Op::kMatmul:
+      return matmul(context_, inputs[0], inputs[1], call.transpose_b, outputs[0]);
+    case Op::kFusedAttention:
+      return fused_attention(context_, inputs[0], inputs[1], inputs[2], call.position, outputs[0]);
+    case Op::kFlashAttention:
+      return cached_attention(context_, own->cache(), call.layer, call.position, inputs[0],
+                              inputs[1], inputs[2], outputs[0]);
+    case Op::kAttentionBlock:
+      return attention_block(context_, weights_, own->cache(), call.layer, call.position, inputs[0],
+                             outputs[0]);
+    case Op::kGatedMlp:
+      return gated_mlp(context_, weights_, call.layer, inputs[0], outputs[0]);
+    case Op::kLmHead: {
+      const PackedMatrix* const matrices[] = {&weights_.lm_head};
+      return linear(context_, inputs[0], matrices, outputs);
+    }
+    case Op::kInit:
+      break;
+  }
+  fail(ErrorCode::kInternal, "{} is not a backend's operator", op_name(call.op));
+}
+
+}  // namespace
+
+bool cpu_has_bf16() {
+  return onednn_has_bf16();
+}
+
+std::unique_ptr<Backend> make_cpu_backend(WeightSource& source, CpuBackendOptions options) {
+  return std::make_unique<CpuBackend>(source, options);
+}
+
+}  // namespace airlock

@@ -1,0 +1,30 @@
+#include "airlock/worker/cpu/gated_mlp.h"
+
+#include "airlock/math/activation.h"
+#include "airlock/worker/cpu/linear.h"
+
+namespace airlock {
+
+void gated_mlp(CpuContext& context, const CpuWeights& weights, int layer, ConstTensor x,
+               Tensor out) {
+  const std::int64_t tokens = x.spec.shape[0];
+  const std::int64_t elements = tokens * context.config.ffn;
+  const TensorSpec spec{context.compute, {tokens, context.config.ffn}};
+  const Buffer gate = context.acquire(elements, context.compute);
+  {
+    const Buffer up = context.acquire(elements, context.compute);
+    const PackedMatrix* const matrices[] = {&weights.at(layer, Weight::kGate),
+                                            &weights.at(layer, Weight::kUp)};
+    const Tensor outputs[] = {{spec, gate.data()}, {spec, up.data()}};
+    linear(context, x, matrices, outputs);
+    if (context.compute == DType::kBF16) {
+      silu_mul(gate.as<BF16>(), up.as<BF16>(), elements, gate.as<BF16>());
+    } else {
+      silu_mul(gate.as<float>(), up.as<float>(), elements, gate.as<float>());
+    }
+  }
+  const PackedMatrix* const down[] = {&weights.at(layer, Weight::kDown)};
+  linear(context, {spec, gate.data()}, down, {&out, 1});
+}
+
+}  // namespace airlock

@@ -1,0 +1,70 @@
+#include "airlock/worker/cpu/weights.h"
+
+#include "airlock/core/error.h"
+#include "airlock/core/interrupt.h"
+#include "airlock/remote/rules.h"
+
+namespace airlock {
+namespace {
+
+void check(ConstTensor tensor, const Shape& shape, std::string_view name) {
+  const DType dtype = tensor.spec.dtype;
+  require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
+          ErrorCode::kInternal, "weights {} are {}, expected f32, bf16 or f16", name,
+          dtype_name(dtype));
+  require(tensor.spec.shape == shape, ErrorCode::kInternal, "weights {} have shape {}, expected {}",
+          name, tensor.spec.shape, shape);
+}
+
+std::int64_t source_bytes(WeightSource& source) {
+  std::int64_t total = source.lm_head().bytes();
+  for (int layer = 0; layer < source.config().layers; ++layer) {
+    for (int weight = 0; weight < kWeightCount; ++weight) {
+      total += source.layer_weight(layer, static_cast<Weight>(weight)).bytes();
+    }
+  }
+  return total;
+}
+
+}  // namespace
+
+std::int64_t CpuWeights::bytes() const noexcept {
+  std::int64_t total = lm_head.bytes();
+  for (const Layer& layer : layers) {
+    for (const PackedMatrix& matrix : layer) total += matrix.bytes();
+  }
+  return total;
+}
+
+CpuWeights pack_weights(WeightSource& source, DType dtype, Gemm& gemm,
+                        const std::function<void(std::int64_t, std::int64_t)>& progress) {
+  const ModelConfig& config = source.config();
+  const std::int64_t total = source_bytes(source);
+  std::int64_t done = 0;
+  const auto pack = [&](ConstTensor tensor, const Shape& shape, std::string_view name) {
+    throw_if_interrupted();
+    check(tensor, shape, name);
+    PackedMatrix packed = gemm.pack(tensor, dtype);
+    source.release(tensor);
+    done += tensor.bytes();
+    if (progress) progress(done, total);
+    return packed;
+  };
+
+  CpuWeights weights;
+  const Shape vocabulary{config.vocab, config.hidden};
+  weights.layers.resize(static_cast<std::size_t>(config.layers));
+  for (int layer = 0; layer < config.layers; ++layer) {
+    for (int i = 0; i < kWeightCount; ++i) {
+      const auto weight = static_cast<Weight>(i);
+      weights.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(i)] = pack(
+          source.layer_weight(layer, weight), weight_shape(config, weight), weight_name(weight));
+    }
+  }
+  weights.lm_head = pack(source.lm_head(), vocabulary, "lm_head");
+  weights.embedding = source.embedding();
+  check(weights.embedding, vocabulary, "embedding");
+  return weights;
+}
+
+}  // namespace airlock

@@ -1,0 +1,35 @@
+// Where a backend gets a model's weights from while it packs them: a checkpoint's mapped files, or
+// random numbers in a test.
+#pragma once
+
+#include "airlock/core/tensor.h"
+#include "airlock/model/config.h"
+#include "airlock/wire/call.h"
+
+namespace airlock {
+
+/// The matrices of one model as checkpoints store them: dense, row-major, in f32, bf16 or f16 (each
+/// may differ), of the shapes that weight_shape() gives. The source outlives the backend. Used from
+/// one thread at a time.
+class WeightSource {
+ public:
+  WeightSource() = default;
+  WeightSource(const WeightSource&) = delete;
+  WeightSource& operator=(const WeightSource&) = delete;
+  virtual ~WeightSource() = default;
+
+  [[nodiscard]] virtual const ModelConfig& config() const = 0;
+  /// [vocab, hidden]. A backend may read its rows for as long as it lives.
+  [[nodiscard]] virtual ConstTensor embedding() = 0;
+  /// [vocab, hidden]: embedding() itself where config().tie_embeddings.
+  [[nodiscard]] virtual ConstTensor lm_head() = 0;
+  /// [out, in] of `layer` in [0, config().layers).
+  [[nodiscard]] virtual ConstTensor layer_weight(int layer, Weight weight) = 0;
+
+  /// The backend has packed `tensor`, one of the above: a source over a mapped file gives the pages
+  /// back (MADV_DONTNEED), so that no second copy stays resident. The bytes must stay readable if
+  /// the tensor is the embedding; of others nothing is read afterwards.
+  virtual void release(ConstTensor tensor) = 0;
+};
+
+}  // namespace airlock
