@@ -14,8 +14,9 @@
 
 namespace airlock {
 
-/// One call. The stages follow one another: total = encode + send + worker + receive + decode, up to
-/// the clock's resolution; what the link and the peer's bookkeeping cost beyond them is in receive.
+/// One call. The stages follow one another: total = encode + send + worker + receive + decode, up
+/// to the clock's resolution; what the link and the peer's bookkeeping cost beyond them is in
+/// receive.
 struct LedgerEntry {
   std::int64_t call = 0;  ///< number of the call in its run, from 0
   Op op = Op::kInit;
@@ -58,7 +59,7 @@ class MemoryLedger final : public LedgerSink {
 };
 
 /// Writes entries to a file as JSON lines as they come, so that a run that dies leaves its ledger.
-/// Each line is one call with the keys of LedgerEntry.
+/// Each line is one call with the keys of LedgerEntry; what 100 ms of calls write is buffered.
 class FileLedger final : public LedgerSink {
  public:
   /// Throws Error(kIo) if the file cannot be created.
@@ -70,13 +71,19 @@ class FileLedger final : public LedgerSink {
  private:
   std::filesystem::path path_;
   std::ofstream file_;
+  double flushed_ms_ = 0;  ///< end of the last call that is surely in the file
 };
 
-/// The JSON object of one entry, without a newline, keys as the CLI contract lists them.
+/// The JSON object of one entry, without a newline, keys as the CLI contract lists them and then
+/// "start_ms". Times have six digits (nanoseconds); "layer" is -1 where there is none.
 std::string to_json(const LedgerEntry& entry);
-/// The entry of one such line. `where` (file and line) names it in Error(kCorruptFile).
+/// The entry of one such line. `where` (file and line) names it in Error(kCorruptFile): not an
+/// object, a key missing (but "start_ms": 0 then), an unknown operator or dtype, a number that is
+/// negative, not finite or absurd. Unknown keys are skipped.
 LedgerEntry parse_ledger_line(std::string_view line, std::string_view where);
-/// Reads a ledger file. Throws Error(kNotFound), or Error(kCorruptFile) naming the line.
+/// Reads a ledger file. Calls without "start_ms" are taken to follow one another without a pause.
+/// Throws Error(kNotFound), Error(kIo), or Error(kCorruptFile) naming the line; a file without
+/// calls is corrupt too.
 std::vector<LedgerEntry> read_ledger(const std::filesystem::path& path);
 
 }  // namespace airlock

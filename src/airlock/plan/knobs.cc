@@ -1,0 +1,55 @@
+#include "airlock/plan/knobs.h"
+
+#include <fmt/format.h>
+
+namespace airlock {
+namespace {
+int differing_knobs(const Plan& a, const Plan& b) noexcept {
+  return static_cast<int>(a.attention != b.attention) + static_cast<int>(a.mlp != b.mlp) +
+         static_cast<int>(a.wire_dtype != b.wire_dtype) +
+         static_cast<int>(a.embedding != b.embedding) + static_cast<int>(a.lm_head != b.lm_head) +
+         static_cast<int>(a.chunk != b.chunk);
+}
+
+std::string attention_suffix(Attention attention) {
+  switch (attention) {
+    case Attention::kRunner:
+      return "+runner-attention";
+    case Attention::kBlock:
+      return "+attention-block";
+    default:
+      return fmt::format("+{}", attention_name(attention));
+  }
+}
+}  // namespace
+
+bool same_knobs(const Plan& a, const Plan& b) noexcept {
+  return differing_knobs(a, b) == 0;
+}
+
+std::string plan_name(const Plan& plan, const Plan* base) {
+  const Plan* nearest = base;
+  for (const Plan& preset : preset_plans()) {
+    if (same_knobs(plan, preset)) return preset.name;
+    if (base == nullptr &&
+        (nearest == nullptr || differing_knobs(plan, preset) < differing_knobs(plan, *nearest))) {
+      nearest = &preset;
+    }
+  }
+  std::string name = nearest->name;
+  if (plan.attention != nearest->attention) name += attention_suffix(plan.attention);
+  if (plan.mlp != nearest->mlp) name += fmt::format("+mlp-{}", mlp_name(plan.mlp));
+  if (plan.wire_dtype != nearest->wire_dtype) {
+    name += fmt::format("+{}", dtype_name(plan.wire_dtype));
+  }
+  if (plan.embedding != nearest->embedding) {
+    name += fmt::format("+{}-embedding", side_name(plan.embedding));
+  }
+  if (plan.lm_head != nearest->lm_head) {
+    name += fmt::format("+{}-lm-head", side_name(plan.lm_head));
+  }
+  if (plan.chunk != nearest->chunk) name += fmt::format("+chunk{}", plan.chunk);
+  return name;
+}
+
+}  // namespace airlock

@@ -1,0 +1,22 @@
+// Names of plans that are not presets: the nearest preset and what differs from it.
+#pragma once
+
+#include <string>
+
+#include "airlock/plan/plan.h"
+
+namespace airlock {
+
+/// True if all knobs are equal, whatever the names.
+bool same_knobs(const Plan& a, const Plan& b) noexcept;
+
+/// A stable, readable name. A preset's if the knobs are one's; else the name of `base` (or of the
+/// preset that differs in fewest knobs, the first of equals) and "+" with each knob that differs,
+/// in this order: attention ("+flash", "+runner-attention", "+attention-block", …), mlp
+/// ("+mlp-block", "+mlp-split"), wire dtype ("+f16"), embedding ("+runner-embedding",
+/// "+worker-embedding"), LM head ("+runner-lm-head", "+worker-lm-head"), chunk ("+chunk256").
+/// So `--plan flash --wire-dtype f16` is "flash+f16", and `--plan baseline --attention flash` is
+/// "flash".
+std::string plan_name(const Plan& plan, const Plan* base = nullptr);
+
+}  // namespace airlock

@@ -1,0 +1,80 @@
+#include "airlock/report/json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace airlock {
+namespace {
+using Json = nlohmann::ordered_json;
+
+Json to_object(const Totals& t) {
+  return {{"calls", t.calls},
+          {"sent_bytes", t.sent_bytes},
+          {"received_bytes", t.received_bytes},
+          {"total_bytes", t.bytes()},
+          {"overhead_bytes", t.overhead_bytes},
+          {"encode_ms", t.encode_ms},
+          {"send_ms", t.send_ms},
+          {"worker_ms", t.worker_ms},
+          {"receive_ms", t.receive_ms},
+          {"decode_ms", t.decode_ms},
+          {"total_ms", t.total_ms}};
+}
+
+template <typename Name>
+Json with(const char* key, const Name& name, const Totals& totals) {
+  Json object = {{key, name}};
+  object.update(to_object(totals));
+  return object;
+}
+
+Json to_array(const std::vector<LedgerEntry>& entries) {
+  Json array = Json::array();
+  for (const LedgerEntry& e : entries) array.push_back(Json::parse(to_json(e)));
+  return array;
+}
+}  // namespace
+
+std::string report_json(const Report& report) {
+  const Summary& s = report.summary;
+  Json json;
+  json["name"] = report.name;
+  json["totals"] = to_object(s.all);
+  json["totals"]["wall_ms"] = s.wall_ms;
+  json["totals"]["between_ms"] = s.between_ms;
+  json["totals"]["megabytes_per_second"] = s.all.megabytes_per_second();
+  json["ops"] = Json::array();
+  for (const OpTotals& op : s.ops) json["ops"].push_back(with("op", op_name(op.op), op.totals));
+  json["layers"] = Json::array();
+  for (const LayerTotals& l : s.layers) json["layers"].push_back(with("layer", l.layer, l.totals));
+  json["stages"] = Json::object();
+  for (const StageTime& stage : s.stages()) json["stages"][stage.name] = stage.ms;
+  json["largest"] = to_array(s.largest);
+  json["slowest"] = to_array(s.slowest);
+  json["links"] = s.links;
+  json["wire_dtypes"] = Json::array();
+  for (const DType dtype : s.wire_dtypes) json["wire_dtypes"].push_back(dtype_name(dtype));
+  const bool known = report.run && (report.run->exact || report.predicted);
+  json["plan"] = known ? Json(report.run->plan.name) : Json();
+  json["worker_sees"] = known ? Json(worker_sees(report.run->plan)) : Json();
+  json["predicted"] = nullptr;
+  if (report.predicted) {
+    const Traffic& p = *report.predicted;
+    json["predicted"] = {{"equal", p == s.traffic()},
+                         {"calls", p.calls()},
+                         {"sent_bytes", p.sent_bytes()},
+                         {"received_bytes", p.received_bytes()},
+                         {"total_bytes", p.total_bytes()}};
+  }
+  json["advice"] = Json::array();
+  for (const Advice& a : report.advice) {
+    Json item = {{"text", a.text}, {"flags", a.flags}};
+    if (!a.flags.empty()) {
+      item["calls"] = a.calls;
+      item["total_bytes"] = a.bytes;
+    }
+    json["advice"].push_back(std::move(item));
+  }
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace airlock

@@ -1,0 +1,84 @@
+// A ledger as a real run of a plan would write it, made from the plan's program: bytes exact,
+// times made up but deterministic.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "airlock/model/config.h"
+#include "airlock/plan/program.h"
+#include "airlock/remote/ledger.h"
+#include "airlock/remote/rules.h"
+
+namespace airlock {
+
+/// A small model whose dimensions are all different.
+inline ModelConfig odd_model() {
+  ModelConfig config;
+  config.layers = 3;
+  config.hidden = 40;
+  config.heads = 6;
+  config.kv_heads = 2;
+  config.head_dim = 10;
+  config.ffn = 91;
+  config.vocab = 257;
+  config.max_position = 4096;
+  return config;
+}
+
+inline ModelConfig llama_1b() {
+  ModelConfig config;
+  config.layers = 16;
+  config.hidden = 2048;
+  config.heads = 32;
+  config.kv_heads = 8;
+  config.head_dim = 64;
+  config.ffn = 8192;
+  config.vocab = 128256;
+  config.max_position = 131072;
+  return config;
+}
+
+/// Appends the calls of one sequence. Each call takes 1 ms and 1 ms per 10^6 bytes, a quarter of
+/// it in the worker; 0.5 ms pass between calls.
+inline void append_run(std::vector<LedgerEntry>& ledger, const ModelConfig& config,
+                       const Plan& plan, std::int64_t prompt, std::int64_t generated) {
+  const Program program = build_program(plan);
+  const auto run = [&](const std::vector<Step>& steps, int layer, const Pass& pass) {
+    for (const Step& step : steps) {
+      if (step.kind != StepKind::kRemote) continue;
+      const Call call = make_call(step, config, plan, layer, pass);
+      LedgerEntry e;
+      e.call = static_cast<std::int64_t>(ledger.size());
+      e.op = call.op;
+      e.layer = call.layer;
+      e.sent_bytes = total_bytes(call.inputs);
+      e.received_bytes = total_bytes(infer_outputs(config, call));
+      e.overhead_bytes = 200;
+      if (!ledger.empty()) e.start_ms = ledger.back().start_ms + ledger.back().total_ms + 0.5;
+      e.total_ms = 1 + static_cast<double>(e.sent_bytes + e.received_bytes) / 1e6;
+      e.worker_ms = e.total_ms / 4;
+      e.send_ms = e.total_ms / 4;
+      e.receive_ms = e.total_ms / 4;
+      e.encode_ms = e.total_ms / 8;
+      e.decode_ms = e.total_ms / 8;
+      e.link = "unix";
+      e.wire_dtype = plan.wire_dtype;
+      ledger.push_back(e);
+    }
+  };
+  for (const Pass& pass : make_passes(plan, prompt, generated)) {
+    run(program.begin, -1, pass);
+    for (int layer = 0; layer < config.layers; ++layer) run(program.layer, layer, pass);
+    if (pass.logit_rows > 0) run(program.end, -1, pass);
+  }
+}
+
+inline std::vector<LedgerEntry> fake_ledger(const ModelConfig& config, const Plan& plan,
+                                            std::int64_t prompt, std::int64_t generated = 1) {
+  std::vector<LedgerEntry> ledger;
+  append_run(ledger, config, plan, prompt, generated);
+  return ledger;
+}
+
+}  // namespace airlock
