@@ -1,1 +1,70 @@
-int main() { return 0; }
+// airlock: a Llama model split between a trusted runner and an untrusted worker.
+#include <cstdio>
+#include <exception>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/core/interrupt.h"
+#include "airlock/core/threads.h"
+#include "airlock/report/table.h"
+#include "cli/commands.h"
+
+namespace {
+
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
+
+int exit_code(airlock::ErrorCode code) {
+  if (code == airlock::ErrorCode::kInvalidArgument) return kUsage;
+  // What a shell reports of a program that the signal ended.
+  if (code == airlock::ErrorCode::kInterrupted) return 128 + airlock::interrupt_signal();
+  return kFailure;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Runs a Llama model split between a trusted runner and an untrusted worker.", "airlock");
+  app.set_version_flag("--version", "airlock " AIRLOCK_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(32);
+  airlock::add_run_command(app);
+  airlock::add_worker_command(app);
+  //PLAN
+  airlock::add_bench_command(app);
+  //REPORT
+  airlock::add_synth_command(app);
+  airlock::add_inspect_command(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  airlock::ensure_passive_waiting(argv);
+  airlock::catch_interrupts();
+  int code = 0;
+  try {
+    code = run(argc, argv);
+  } catch (const airlock::Error& error) {
+    fmt::print(stderr, "airlock: {}\n", airlock::printable(error.what()));
+    code = exit_code(error.code());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "airlock: the system has no memory left\n");
+    code = kFailure;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "airlock: {}\n", airlock::printable(error.what()));
+    code = kFailure;
+  }
+  // A full disk or a closed pipe shows only now.
+  if (std::fflush(stdout) != 0 && code == 0) {
+    fmt::print(stderr, "airlock: cannot write to standard output\n");
+    code = kFailure;
+  }
+  return code;
+}

@@ -52,4 +52,17 @@ std::string plan_name(const Plan& plan, const Plan* base) {
   return name;
 }
 
+Plan with_knobs(const Plan& plan, const Knobs& knobs) {
+  Plan changed = plan;
+  changed.attention = knobs.attention.value_or(plan.attention);
+  changed.mlp = knobs.mlp.value_or(plan.mlp);
+  changed.wire_dtype = knobs.wire_dtype.value_or(plan.wire_dtype);
+  changed.embedding = knobs.embedding.value_or(plan.embedding);
+  changed.lm_head = knobs.lm_head.value_or(plan.lm_head);
+  changed.chunk = knobs.chunk.value_or(plan.chunk);
+  check_plan(changed);
+  if (!same_knobs(changed, plan)) changed.name = plan_name(changed, &plan);
+  return changed;
+}
+
 }  // namespace airlock

@@ -1,0 +1,96 @@
+#include "cli/bench_table.h"
+
+#include <fmt/format.h>
+
+namespace airlock {
+namespace {
+
+std::string spread_json(const Spread& spread) {
+  return fmt::format(R"({{"min":{:.3f},"median":{:.3f},"max":{:.3f}}})", spread.min, spread.median,
+                     spread.max);
+}
+
+std::string ops_json(const Traffic& traffic) {
+  std::string text = "[";
+  for (const OpTraffic& op : traffic.ops) {
+    if (text.size() > 1) text += ',';
+    text += fmt::format(R"({{"op":"{}","calls":{},"sent_bytes":{},"received_bytes":{}}})",
+                        op_name(op.op), op.calls, op.sent_bytes, op.received_bytes);
+  }
+  return text + "]";
+}
+
+Cell milliseconds(double value) { return Cell::fixed(value, 1); }
+
+}  // namespace
+
+Table bench_table(const std::string& model, std::int64_t tokens,
+                  const std::vector<Measurement>& measurements) {
+  using Align = Table::Align;
+  const bool referenced = !measurements.empty() && measurements.front().slowdown > 0;
+  std::vector<Table::Column> columns = {
+      {"plan", "plan", Align::kLeft},
+      {"link", "link", Align::kLeft},
+      {"wire", "wire_dtype", Align::kLeft},
+      {"calls", "calls"},
+      {"sent", "sent_bytes"},
+      {"received", "received_bytes"},
+      {"total MiB", "total_bytes"},
+      {"", "predicted_total_bytes"},
+      {"overhead", "overhead_bytes"},
+      {"wall ms", "", Align::kRight},
+      {"min-max", "", Align::kRight},
+      {"tok/s", "tokens_per_second"},
+      {"runner", "runner_ms"},
+      {"worker", "worker_ms"},
+      {"link", "link_ms"},
+      {"peak MiB", "worker_peak_bytes"},
+      {"worker sees", "worker_sees", Align::kLeft},
+      {"", "model", Align::kLeft},
+      {"", "tokens"},
+      {"", "repetitions"},
+      {"", "wall_ms", Align::kLeft, true},
+      {"", "ops", Align::kLeft, true},
+  };
+  if (referenced) {
+    const auto at = columns.begin() + 12;
+    columns.insert(at, {{"in-process", ""}, {"slowdown", "slowdown"}});
+    columns.push_back({"", "reference_ms", Align::kLeft, true});
+  }
+  Table table(std::move(columns));
+  for (const Measurement& m : measurements) {
+    std::vector<Cell> cells = {
+        m.plan.name,
+        m.link,
+        dtype_name(m.plan.wire_dtype),
+        m.traffic.calls(),
+        m.traffic.sent_bytes(),
+        m.traffic.received_bytes(),
+        Cell::mib(m.traffic.total_bytes()),
+        m.predicted.total_bytes(),
+        m.overhead_bytes,
+        milliseconds(m.wall_ms.median),
+        fmt::format("{:.0f}-{:.0f}", m.wall_ms.min, m.wall_ms.max),
+        milliseconds(m.tokens_per_second),
+        milliseconds(m.runner_ms),
+        milliseconds(m.worker_ms),
+        milliseconds(m.link_ms),
+        Cell::mib(m.worker_peak_bytes),
+        Cell::words(worker_sees(m.plan)),
+        model,
+        tokens,
+        std::int64_t{m.repetitions},
+        Cell::json(spread_json(m.wall_ms)),
+        Cell::json(ops_json(m.traffic)),
+    };
+    if (referenced) {
+      cells.insert(cells.begin() + 12,
+                   {milliseconds(m.reference_ms.median), Cell::fixed(m.slowdown, 3)});
+      cells.push_back(Cell::json(spread_json(m.reference_ms)));
+    }
+    table.add(std::move(cells));
+  }
+  return table;
+}
+
+}  // namespace airlock

@@ -1,0 +1,131 @@
+// airlock bench: plans over links, measured against prediction and against no split at all.
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/report/table.h"
+#include "airlock/runner/measure.h"
+#include "airlock/worker/checkpoint_source.h"
+#include "airlock/worker/cpu/cpu_backend.h"
+#include "cli/bench_table.h"
+#include "cli/commands.h"
+#include "cli/model_source.h"
+#include "cli/output.h"
+#include "cli/plan_flags.h"
+#include "cli/progress.h"
+#include "cli/worker_flags.h"
+
+namespace airlock {
+namespace {
+
+struct BenchFlags {
+  std::string model;
+  std::string links = "unix";
+  std::string format = "table";
+  std::string ledger_dir;
+  bool reference = false;
+  MeasureOptions measure;
+  PlanFlags plan;
+  WorkerFlags worker;
+};
+
+std::vector<Transport> parse_links(std::string_view names) {
+  std::vector<Transport> links;
+  for (std::size_t begin = 0; begin <= names.size();) {
+    const std::size_t end = std::min(names.find(',', begin), names.size());
+    links.push_back(parse_link(names.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return links;
+}
+
+/// The model once more, in this process: what the split is compared with.
+struct Reference {
+  CheckpointSource source;
+  std::unique_ptr<Backend> backend;
+
+  Reference(const std::filesystem::path& dir, DType compute_dtype)
+      : source(Checkpoint::open(dir)) {
+    Progress packing("packing weights for the reference");
+    CpuBackendOptions options;
+    options.compute_dtype = compute_dtype;
+    options.progress = packing.callback();
+    backend = make_cpu_backend(source, options);
+    packing.finish();
+  }
+};
+
+void save_ledger(const std::string& dir, const Measurement& measurement) {
+  std::filesystem::create_directories(dir);
+  FileLedger file(std::filesystem::path(dir) /
+                  fmt::format("{}-{}.jsonl", measurement.plan.name, measurement.link));
+  for (const LedgerEntry& entry : measurement.ledger) file.record(entry);
+  file.close();
+}
+
+void bench(BenchFlags flags) {
+  const TableFormat format = parse_table_format(flags.format);
+  const std::vector<Plan> plans = flags.plan.plans();
+  const std::vector<Transport> links = parse_links(flags.links);
+  WorkerOptions worker = flags.worker.options();
+  // Impossible requests are refused before minutes of loading.
+  const ModelConfig wanted = config_of(flags.model);
+  for (const Plan& plan : plans) {
+    (void)predict_traffic(wanted, plan, flags.measure.tokens, flags.measure.generated);
+  }
+  const auto dir = checkpoint_dir(flags.model);
+  const OpenModel open = open_model(dir, false);
+  std::optional<Reference> reference;
+  if (flags.reference) reference.emplace(dir, worker.compute_dtype);
+
+  std::vector<Measurement> measurements;
+  for (const Transport link : links) {
+    worker.transport = link;
+    for (const Plan& plan : plans) {
+      Progress progress(fmt::format("{} over {}", plan.name, transport_name(link)));
+      flags.measure.progress = progress.callback();
+      measurements.push_back(measure(*open.model, open.fingerprint, plan, worker, flags.measure,
+                                     reference ? reference->backend.get() : nullptr));
+      progress.finish();
+      if (!flags.ledger_dir.empty()) save_ledger(flags.ledger_dir, measurements.back());
+    }
+  }
+  print_result(bench_table(flags.model, flags.measure.tokens, measurements).render(format));
+  for (const Measurement& measurement : measurements) {
+    require(measurement.traffic == measurement.predicted, ErrorCode::kInternal,
+            "plan {} moved {} bytes, predicted were {}", measurement.plan.name,
+            measurement.traffic.total_bytes(), measurement.predicted.total_bytes());
+  }
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command = app.add_subcommand("bench", "Measure plans over links");
+  command->add_option("-m,--model", flags->model, "checkpoint folder, or a preset's name")
+      ->required();
+  command->add_option("--tokens", flags->measure.tokens, "tokens to prefill")
+      ->capture_default_str();
+  command->add_option("-n,--generate", flags->measure.generated,
+                      "tokens to generate: the prefill gives the first")
+      ->capture_default_str();
+  command->add_option("-r,--repetitions", flags->measure.repetitions, "runs after a warm-up")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--link", flags->links, "unix, tcp, inproc, several with commas")
+      ->capture_default_str();
+  command->add_flag("--reference", flags->reference,
+                    "also time the same plan in this process, and the ratio");
+  command->add_option("--ledger-dir", flags->ledger_dir,
+                      "write each plan's last ledger into this folder");
+  command->add_option("--format", flags->format, "table, md, json, csv")->capture_default_str();
+  flags->plan.add_to(*command, "baseline", "plans to measure: presets with commas, or all");
+  flags->worker.add_to(*command, false);
+  command->callback([flags] { bench(*flags); });
+}
+
+}  // namespace airlock

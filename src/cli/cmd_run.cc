@@ -1,0 +1,190 @@
+// airlock run: a prompt through the split, text streamed as it comes.
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/model/tokenizer.h"
+#include "airlock/report/text.h"
+#include "airlock/runner/generate.h"
+#include "airlock/runner/session.h"
+#include "cli/commands.h"
+#include "cli/model_source.h"
+#include "cli/plan_flags.h"
+#include "cli/progress.h"
+#include "cli/worker_flags.h"
+
+namespace airlock {
+namespace {
+
+struct RunFlags {
+  std::string model;
+  std::string prompt;
+  std::string prompt_file;
+  std::int64_t max_prompt_tokens = 0;
+  GenerateOptions generate;
+  std::string ledger;
+  bool quiet = false;
+  PlanFlags plan;
+  WorkerFlags worker;
+};
+
+/// Keeps entries for the table at the end and, if asked for, in a file.
+class RunLedger final : public LedgerSink {
+ public:
+  explicit RunLedger(const std::string& path) {
+    if (!path.empty()) file_ = std::make_unique<FileLedger>(path);
+  }
+  void record(const LedgerEntry& entry) override {
+    memory_.record(entry);
+    if (file_) file_->record(entry);
+  }
+  void close() {
+    if (file_) file_->close();
+  }
+  [[nodiscard]] const std::vector<LedgerEntry>& entries() const { return memory_.entries(); }
+
+ private:
+  MemoryLedger memory_;
+  std::unique_ptr<FileLedger> file_;
+};
+
+std::string read_prompt(const RunFlags& flags) {
+  if (flags.prompt_file.empty()) return flags.prompt;
+  std::ifstream file(flags.prompt_file, std::ios::binary);
+  require(file.good(), ErrorCode::kNotFound, "{}: cannot read the prompt", flags.prompt_file);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<std::int64_t> encode(const Tokenizer& tokenizer, const ModelConfig& config,
+                                 const RunFlags& flags) {
+  std::vector<std::int64_t> ids;
+  for (const std::int32_t id : tokenizer.encode(read_prompt(flags), true)) ids.push_back(id);
+  if (flags.max_prompt_tokens > 0 &&
+      static_cast<std::int64_t>(ids.size()) > flags.max_prompt_tokens) {
+    ids.resize(static_cast<std::size_t>(flags.max_prompt_tokens));
+  }
+  require(!ids.empty(), ErrorCode::kInvalidArgument,
+          "the prompt is empty and this model has no BOS token to start from");
+  for (const std::int64_t id : ids) {
+    require(id < config.vocab, ErrorCode::kCorruptFile,
+            "the tokenizer gives id {}, the model's vocabulary has {}", id, config.vocab);
+  }
+  return ids;
+}
+
+void print_text(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+Plan only_plan(const PlanFlags& flags) {
+  const std::vector<Plan> plans = flags.plans();
+  require(plans.size() == 1, ErrorCode::kInvalidArgument, "--plan names {} plans, a run has one",
+          plans.size());
+  return plans.front();
+}
+
+void run(const RunFlags& flags) {
+  const Plan plan = only_plan(flags.plan);
+  const WorkerOptions worker = flags.worker.options();
+  (void)Sampler(flags.generate.sampling);  // bad flags first, before minutes of loading
+  const auto dir = checkpoint_dir(flags.model);
+  const auto tokenizer = Tokenizer::load(dir);
+  const ModelConfig config = load_config(dir);
+  const auto ids = encode(*tokenizer, config, flags);
+  const auto prompt = static_cast<std::int64_t>(ids.size());
+  require(prompt <= config.max_position, ErrorCode::kInvalidArgument,
+          "the prompt has {} tokens, the model's context is {}", prompt, config.max_position);
+
+  RunLedger ledger(flags.ledger);
+  const OpenModel open = open_model(dir, flags.quiet);
+  Progress loading(worker.uri.empty() ? "starting a worker" : "connecting to " + worker.uri,
+                   flags.quiet);
+  WorkerSession session(*open.model, open.fingerprint, worker, &ledger);
+  loading.finish();
+  if (!flags.quiet) {
+    print_worker(worker, session.client().worker());
+    fmt::print(stderr, "plan {}: {} prompt tokens\n", plan.name, prompt);
+  }
+
+  auto prefill = std::make_unique<Progress>("prefill", flags.quiet);
+  ExecutorOptions options;
+  options.expected_context =
+      std::min(config.max_position, prompt + std::max<std::int64_t>(flags.generate.max_tokens, 1));
+  options.progress = [&](std::int64_t layer, std::int64_t layers) {
+    if (prefill && layer > 0) prefill->update(layer, layers);
+  };
+  Executor executor(*open.model, plan, session.operators(), options);
+  const auto decoder = tokenizer->stream_decoder();
+  GenerateOptions generation = flags.generate;
+  generation.on_token = [&](std::int64_t token) {
+    if (prefill) {
+      prefill->finish();
+      prefill.reset();
+    }
+    // A model may have more ids than its tokenizer has words: those print as nothing.
+    if (token < tokenizer->vocab_size()) print_text(decoder->push(static_cast<std::int32_t>(token)));
+    return true;
+  };
+  const Generation result = generate(executor, config, ids, generation);
+  if (prefill) prefill->finish();
+  if (!result.tokens.empty()) print_text(decoder->flush() + "\n");
+  ledger.close();
+
+  if (flags.quiet) return;
+  const auto generated = static_cast<std::int64_t>(result.tokens.size());
+  fmt::print(stderr, "prefill: {} tokens in {:.0f} ms ({:.1f} tok/s)", prompt, result.prefill_ms,
+             static_cast<double>(prompt) / result.prefill_ms * 1e3);
+  if (generated > 1) {
+    fmt::print(stderr, "; decode: {} tokens in {:.0f} ms ({:.1f} tok/s)", generated - 1,
+               result.decode_ms, static_cast<double>(generated - 1) / result.decode_ms * 1e3);
+  }
+  fmt::print(stderr, "\n\n{}", render(summarize(ledger.entries()),
+                                      predict_traffic(config, plan, prompt, generated)));
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* command = app.add_subcommand("run", "Run a prompt and stream its continuation");
+  command->add_option("-m,--model", flags->model, "checkpoint folder, or a preset's name")
+      ->required();
+  auto* prompt = command->add_option("-p,--prompt", flags->prompt, "the prompt's text");
+  auto* file = command->add_option("-f,--file", flags->prompt_file, "file with the prompt's text");
+  prompt->excludes(file);
+  command->add_option("--max-prompt-tokens", flags->max_prompt_tokens,
+                      "cut the prompt after so many tokens; 0: never")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("-n,--tokens", flags->generate.max_tokens, "tokens to generate at most")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--temp", flags->generate.sampling.temperature, "temperature; 0: greedy")
+      ->capture_default_str();
+  command->add_option("--top-k", flags->generate.sampling.top_k, "only the k likeliest; 0: all")
+      ->capture_default_str();
+  command->add_option("--top-p", flags->generate.sampling.top_p, "only the likeliest that reach p")
+      ->capture_default_str();
+  command->add_option("--seed", flags->generate.sampling.seed, "of the sampling")
+      ->capture_default_str();
+  command->add_flag("--ignore-eos", flags->generate.ignore_eos, "go on past the end token");
+  command->add_option("--ledger", flags->ledger, "write every call to this file as JSON lines");
+  command->add_flag("-q,--quiet", flags->quiet, "only the text, and errors");
+  flags->plan.add_to(*command, "baseline", "the plan to run: a preset's name");
+  flags->worker.add_to(*command, true);
+  command->callback([flags, prompt, file] {
+    require(*prompt || *file, ErrorCode::kInvalidArgument,
+            "no prompt: give one with -p, or a file with -f");
+    run(*flags);
+  });
+}
+
+}  // namespace airlock

@@ -1,0 +1,149 @@
+// airlock worker: holds a model and serves runners.
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/core/log.h"
+#include "airlock/core/process_memory.h"
+#include "airlock/core/threads.h"
+#include "airlock/link/connect.h"
+#include "airlock/link/pair.h"
+#include "airlock/model/fingerprint.h"
+#include "airlock/worker/checkpoint_source.h"
+#include "airlock/worker/cpu/cpu_backend.h"
+#include "airlock/worker/server.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+
+namespace airlock {
+namespace {
+
+struct WorkerCommandFlags {
+  std::string model;
+  std::string uri;
+  std::string device = "cpu";
+  std::string compute_dtype = "bf16";
+  std::string fingerprint;
+  int threads = 0;
+  int serve_fd = -1;
+  double stall_s = 60;
+  double idle_s = 60;
+  double kv_gib = 8;
+  double payload_gib = 8;
+  ServerOptions server;
+};
+
+std::int64_t gib(double value) { return static_cast<std::int64_t>(value * 0x1p30); }
+
+std::chrono::milliseconds seconds(double value) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(value * 1000));
+}
+
+DType parse_compute_dtype(const std::string& name) {
+  const DType dtype = parse_dtype(name);
+  require(dtype == DType::kF32 || dtype == DType::kBF16, ErrorCode::kInvalidArgument,
+          "--compute-dtype is {}, expected f32 or bf16", name);
+  return dtype;
+}
+
+/// A runner that starts a worker on its own checkpoint has read it already.
+Fingerprint given_fingerprint(const std::string& hex) {
+  Fingerprint fingerprint{};
+  require(hex.size() == 2 * fingerprint.size() &&
+              hex.find_first_not_of("0123456789abcdef") == std::string::npos,
+          ErrorCode::kInvalidArgument, "--fingerprint takes {} hexadecimal digits",
+          2 * fingerprint.size());
+  for (std::size_t i = 0; i < fingerprint.size(); ++i) {
+    fingerprint[i] = static_cast<std::uint8_t>(std::stoi(hex.substr(2 * i, 2), nullptr, 16));
+  }
+  return fingerprint;
+}
+
+void serve(WorkerCommandFlags flags) {
+  const bool private_worker = flags.serve_fd >= 0;
+  require(private_worker || !flags.uri.empty(), ErrorCode::kInvalidArgument,
+          "no address: give one with --listen, e.g. unix:///tmp/airlock.sock");
+  require(flags.device == "cpu", ErrorCode::kUnsupported,
+          "--device {}: this build has no other device than cpu", flags.device);
+  set_log_name("worker");
+  if (private_worker) set_log_level(LogLevel::kWarning);
+  set_threads(flags.threads);
+  flags.server.stall_timeout = seconds(flags.stall_s);
+  flags.server.idle_timeout = seconds(flags.idle_s);
+  flags.server.kv_budget = gib(flags.kv_gib);
+  flags.server.max_payload = gib(flags.payload_gib);
+  const DType compute_dtype = parse_compute_dtype(flags.compute_dtype);
+  // An address that is taken is found out before the weights are read, not after.
+  std::unique_ptr<Link> link;
+  std::unique_ptr<Listener> listener;
+  if (private_worker) {
+    link = adopt_fd(flags.serve_fd);
+  } else {
+    const Uri uri = parse_uri(flags.uri);
+    require(uri.transport != Transport::kInproc, ErrorCode::kInvalidArgument,
+            "--listen {}: no other process can reach that", flags.uri);
+    listener = listen(uri);
+  }
+
+  const auto checkpoint = Checkpoint::open(flags.model);
+  Progress hashing("reading the model's fingerprint", private_worker);
+  const Fingerprint fingerprint = flags.fingerprint.empty()
+                                      ? compute_fingerprint(*checkpoint, hashing.callback())
+                                      : given_fingerprint(flags.fingerprint);
+  hashing.finish();
+  CheckpointSource source(checkpoint);
+  Progress packing("packing weights", private_worker);
+  CpuBackendOptions options;
+  options.compute_dtype = compute_dtype;
+  options.progress = packing.callback();
+  const auto backend = make_cpu_backend(source, options);
+  packing.finish();
+
+  Server server(*backend, fingerprint, flags.server);
+  if (private_worker) return server.serve(std::move(link));
+  log_info("{}; {:.2f} GiB of weights; fingerprint {}", backend->description(),
+           static_cast<double>(backend->weight_bytes()) / 0x1p30, short_form(fingerprint));
+  log_info("listening on {}", listener->local_uri().to_string());
+  server.serve(*listener);
+  log_info("ended");
+}
+
+}  // namespace
+
+void add_worker_command(CLI::App& app) {
+  auto flags = std::make_shared<WorkerCommandFlags>();
+  CLI::App* command = app.add_subcommand("worker", "Hold a model and serve runners");
+  command->add_option("-m,--model", flags->model, "checkpoint folder")->required();
+  command->add_option("--listen", flags->uri, "unix:///path or tcp://host:port");
+  command->add_option("--device", flags->device, "cpu")->capture_default_str();
+  command->add_option("--compute-dtype", flags->compute_dtype, "of the products: f32, bf16")
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "0: all cores")->capture_default_str();
+  command->add_option("--max-sessions", flags->server.max_sessions, "runners at the same time")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--kv-budget", flags->kv_gib, "GiB of KV cache of all sessions together")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--max-payload", flags->payload_gib, "GiB of tensors in one message")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--stall-timeout", flags->stall_s,
+                   "seconds a runner may stop in mid-message; 0: without limit")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--idle-timeout", flags->idle_s,
+                   "seconds after which an idle runner's KV cache may make room for another's")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  // How a runner starts a worker of its own; hidden from the help.
+  command->add_option("--serve-fd", flags->serve_fd)->group("");
+  command->add_option("--fingerprint", flags->fingerprint)->group("");
+  command->callback([flags] { serve(*flags); });
+}
+
+}  // namespace airlock

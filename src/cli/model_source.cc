@@ -1,0 +1,55 @@
+#include "cli/model_source.h"
+
+#include <cstdlib>
+
+#include "airlock/core/error.h"
+#include "airlock/model/config.h"
+#include "airlock/model/synth.h"
+#include "airlock/model/tokenizer_synth.h"
+#include "cli/progress.h"
+
+namespace airlock {
+namespace {
+
+std::filesystem::path cache_dir() {
+  if (const char* dir = std::getenv("AIRLOCK_CACHE"); dir != nullptr && *dir != '\0') return dir;
+  if (const char* dir = std::getenv("XDG_CACHE_HOME"); dir != nullptr && *dir != '\0') {
+    return std::filesystem::path(dir) / "airlock";
+  }
+  const char* home = std::getenv("HOME");
+  require(home != nullptr && *home != '\0', ErrorCode::kNotFound,
+          "no folder for synthesized checkpoints: set AIRLOCK_CACHE");
+  return std::filesystem::path(home) / ".cache" / "airlock";
+}
+
+}  // namespace
+
+std::filesystem::path checkpoint_dir(const std::string& preset_or_dir) {
+  if (std::filesystem::is_directory(preset_or_dir)) return preset_or_dir;
+  const auto preset = find_preset(preset_or_dir);
+  if (!preset) {
+    (void)config_of(preset_or_dir);  // throws with the list of presets
+    fail(ErrorCode::kNotFound, "{}: not a folder", preset_or_dir);
+  }
+  const std::filesystem::path dir = cache_dir() / preset_or_dir;
+  if (std::filesystem::exists(dir / "config.json")) return dir;
+  Progress progress(fmt::format("synthesizing {} in {}", preset_or_dir, dir.string()));
+  SynthOptions options;
+  options.tokenizer_json = make_byte_level_tokenizer_json(preset->vocab);
+  options.progress = progress.callback();
+  synthesize(*preset, dir, options);
+  progress.finish();
+  return dir;
+}
+
+OpenModel open_model(const std::filesystem::path& dir, bool quiet) {
+  auto checkpoint = Checkpoint::open(dir);
+  Progress progress("reading the model's fingerprint", quiet);
+  OpenModel open;
+  open.fingerprint = compute_fingerprint(*checkpoint, progress.callback());
+  open.model = std::make_unique<RunnerModel>(std::move(checkpoint));
+  progress.finish();
+  return open;
+}
+
+}  // namespace airlock

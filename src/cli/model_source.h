@@ -1,0 +1,26 @@
+// From the -m flag to a checkpoint: a folder, or a preset that is synthesized once and kept.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "airlock/model/checkpoint.h"
+#include "airlock/model/fingerprint.h"
+#include "airlock/runner/runner_model.h"
+
+namespace airlock {
+
+/// The folder itself if it is one; for a preset's name its synthesized checkpoint (random bf16
+/// weights, seed 0) in $AIRLOCK_CACHE, else $XDG_CACHE_HOME/airlock, else ~/.cache/airlock, made
+/// now if it is not there. Throws Error(kNotFound).
+std::filesystem::path checkpoint_dir(const std::string& preset_or_dir);
+
+/// A model the runner has opened and fingerprinted, showing progress.
+struct OpenModel {
+  std::unique_ptr<RunnerModel> model;
+  Fingerprint fingerprint;
+};
+OpenModel open_model(const std::filesystem::path& dir, bool quiet);
+
+}  // namespace airlock

@@ -1,0 +1,77 @@
+#include "cli/plan_flags.h"
+
+#include <algorithm>
+
+#include <CLI/CLI.hpp>
+
+#include "airlock/core/error.h"
+
+namespace airlock {
+namespace {
+constexpr const char* kGroup = "Plan";
+
+template <typename Parse>
+auto parse_flag(const char* flag, const std::string& text, const Parse& parse)
+    -> std::optional<decltype(parse(text))> {
+  if (text.empty()) return std::nullopt;
+  try {
+    return parse(text);
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", flag, error.what());
+  }
+}
+
+DType parse_wire_dtype(std::string_view name) {
+  const DType dtype = parse_dtype(name);
+  require(dtype != DType::kI64, ErrorCode::kInvalidArgument,
+          "activations cannot travel as i64, expected f32, bf16, f16 or int8");
+  return dtype;
+}
+}  // namespace
+
+void PlanFlags::add_to(CLI::App& command, std::string names, const std::string& what) {
+  names_ = std::move(names);
+  command.add_option("--plan", names_, what)->group(kGroup)->capture_default_str();
+  command.add_option("--attention", attention_, "matmul, fused, flash, runner or block")
+      ->group(kGroup);
+  command.add_option("--mlp", mlp_, "split or block")->group(kGroup);
+  command.add_option("--wire-dtype", wire_dtype_, "f32, bf16, f16 or int8")->group(kGroup);
+  command.add_option("--embedding", embedding_, "worker, or runner: token ids never leave")
+      ->group(kGroup);
+  command.add_option("--lm-head", lm_head_, "worker, or runner: logits never come back")
+      ->group(kGroup);
+  command.add_option("--chunk", chunk_, "Prefill in pieces of so many tokens (0: whole)")
+      ->check(CLI::NonNegativeNumber)
+      ->group(kGroup);
+}
+
+Knobs PlanFlags::knobs() const {
+  Knobs knobs;
+  knobs.attention = parse_flag("--attention", attention_, parse_attention);
+  knobs.mlp = parse_flag("--mlp", mlp_, parse_mlp);
+  knobs.wire_dtype = parse_flag("--wire-dtype", wire_dtype_, parse_wire_dtype);
+  knobs.embedding = parse_flag("--embedding", embedding_, parse_side);
+  knobs.lm_head = parse_flag("--lm-head", lm_head_, parse_side);
+  if (chunk_ >= 0) knobs.chunk = chunk_;
+  return knobs;
+}
+
+std::vector<Plan> PlanFlags::plans() const {
+  require(!is_auto(), ErrorCode::kInvalidArgument,
+          "--plan auto chooses by figures that only `airlock plan` has; ask that for a plan's name");
+  return apply(parse_plans(names_));
+}
+
+std::vector<Plan> PlanFlags::apply(const std::vector<Plan>& plans) const {
+  const Knobs named = knobs();
+  std::vector<Plan> changed;
+  for (const Plan& plan : plans) {
+    Plan next = with_knobs(plan, named);
+    const bool known = std::any_of(changed.begin(), changed.end(),
+                                   [&](const Plan& p) { return same_knobs(p, next); });
+    if (!known) changed.push_back(std::move(next));
+  }
+  return changed;
+}
+
+}  // namespace airlock

@@ -1,0 +1,43 @@
+// The flags that choose plans and set their knobs, the same for every command that takes a plan.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "airlock/plan/knobs.h"
+#include "airlock/plan/plan.h"
+
+namespace CLI {
+class App;
+}
+
+namespace airlock {
+
+/// `--plan` and one flag a knob. Add to a command, then ask in its callback.
+class PlanFlags {
+ public:
+  /// `names` is the value of --plan if it is not given; `what` describes it in --help.
+  void add_to(CLI::App& command, std::string names, const std::string& what);
+
+  /// The knobs that were set. Throws Error(kInvalidArgument) that names the flag and suggests.
+  [[nodiscard]] Knobs knobs() const;
+  /// True if --plan is "auto".
+  [[nodiscard]] bool is_auto() const { return names_ == "auto"; }
+  /// The plans of --plan with the knobs set (see with_knobs for their names); plans that have
+  /// become equal appear once. Throws Error(kInvalidArgument), also for "auto": callers that can
+  /// choose a plan ask is_auto() first.
+  [[nodiscard]] std::vector<Plan> plans() const;
+  /// `plans` with the knobs set, equal ones once.
+  [[nodiscard]] std::vector<Plan> apply(const std::vector<Plan>& plans) const;
+
+ private:
+  std::string names_;
+  std::string attention_;
+  std::string mlp_;
+  std::string wire_dtype_;
+  std::string embedding_;
+  std::string lm_head_;
+  std::int64_t chunk_ = -1;
+};
+
+}  // namespace airlock

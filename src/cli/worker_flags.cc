@@ -1,0 +1,70 @@
+#include "cli/worker_flags.h"
+
+#include <array>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/core/threads.h"
+
+namespace airlock {
+
+void WorkerFlags::add_to(CLI::App& app, bool one_link) {
+  const std::string group = "Worker";
+  if (one_link) {
+    auto* uri = app.add_option("--worker", uri_,
+                               "address of a running worker; without it one is started here");
+    uri->group(group);
+    app.add_option("--link", link_, "link to a worker started here: unix, tcp, inproc")
+        ->capture_default_str()
+        ->excludes(uri)
+        ->group(group);
+  }
+  app.add_option("--compute-dtype", compute_dtype_, "products of a worker started here: f32, bf16")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--threads", threads_, "threads of each side; 0: all cores")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--timeout", timeout_s_, "seconds a worker may stay silent; 0: without limit")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
+}
+
+WorkerOptions WorkerFlags::options() const {
+  WorkerOptions options;
+  options.uri = uri_;
+  options.transport = parse_link(link_);
+  options.compute_dtype = parse_dtype(compute_dtype_);
+  require(options.compute_dtype == DType::kF32 || options.compute_dtype == DType::kBF16,
+          ErrorCode::kInvalidArgument, "--compute-dtype is {}, expected f32 or bf16",
+          compute_dtype_);
+  set_threads(threads_);
+  options.threads = threads_;
+  options.client.call_timeout =
+      std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s_ * 1000));
+  return options;
+}
+
+Transport parse_link(std::string_view name) {
+  constexpr std::array kLinks = {Transport::kUnix, Transport::kTcp, Transport::kInproc};
+  std::array<std::string_view, kLinks.size()> names;
+  for (std::size_t i = 0; i < kLinks.size(); ++i) {
+    names[i] = transport_name(kLinks[i]);
+    if (names[i] == name) return kLinks[i];
+  }
+  fail(ErrorCode::kInvalidArgument, "unknown link `{}`{}, expected one of {}", name,
+       suggest(name, names), fmt::join(names, ", "));
+}
+
+void print_worker(const WorkerOptions& options, const WelcomeMessage& worker) {
+  fmt::print(stderr, "worker: {}\n", worker.backend);
+  if (options.uri.empty() && worker.compute_dtype != options.compute_dtype) {
+    fmt::print(stderr, "worker: this processor multiplies no {}; it computes in {}\n",
+               dtype_name(options.compute_dtype), dtype_name(worker.compute_dtype));
+  }
+}
+
+}  // namespace airlock

@@ -1,0 +1,35 @@
+// Flags of commands that talk to a worker: which one, how, and for how long to wait.
+#pragma once
+
+#include <string>
+
+#include "airlock/runner/session.h"
+
+namespace CLI {
+class App;
+}
+
+namespace airlock {
+
+class WorkerFlags {
+ public:
+  /// Adds --compute-dtype, --threads and --timeout, and with `one_link` also --worker and --link.
+  void add_to(CLI::App& app, bool one_link);
+  /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
+  [[nodiscard]] WorkerOptions options() const;
+
+ private:
+  std::string uri_;
+  std::string link_ = "unix";
+  std::string compute_dtype_ = "bf16";
+  int threads_ = 0;
+  double timeout_s_ = 120;
+};
+
+/// "unix", "tcp" or "inproc" (a worker started here). Throws Error(kInvalidArgument).
+Transport parse_link(std::string_view name);
+
+/// One line on stderr: what the worker is, and that it computes in f32 although bf16 was asked for.
+void print_worker(const WorkerOptions& options, const WelcomeMessage& worker);
+
+}  // namespace airlock
