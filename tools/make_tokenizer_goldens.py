@@ -391,7 +391,7 @@ def json_goldens(spec, kind, texts, out):
         goldens.tokenizer(
             name, patch, chosen, lambda t: tokenizer.encode(t, add_special_tokens=False).ids, lambda t: tokenizer.encode(t).ids,
             lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip),
-            random_ids(rng, 300 if name == "base" else 25, size, likely))
+            random_ids(rng, 200 if name == "base" else 20, size, likely))
     goldens.write(out)
 
 
@@ -402,7 +402,7 @@ def sentencepiece_goldens(model, texts, out):
     # The package prints control pieces as nothing; there is no reference for keeping them.
     decode = lambda ids, skip: processor.decode(ids)
     goldens.tokenizer("base", {}, texts, processor.encode, lambda t: [processor.bos_id()] + processor.encode(t), decode,
-                      random_ids(random.Random(8), 300, processor.get_piece_size(), likely))
+                      random_ids(random.Random(8), 150, processor.get_piece_size(), likely))
     goldens.write(out)
 
 
@@ -420,10 +420,10 @@ def main():
         byte_fallback=True, split_digits=True, add_dummy_prefix=True, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
         character_coverage=0.98)
     (out / "llama2" / "tokenizer.model").write_bytes(llama2)
-    sentencepiece_goldens(llama2, numbered[1::5], out / "sentencepiece.goldens.jsonl")
+    sentencepiece_goldens(llama2, numbered[1::7], out / "sentencepiece.goldens.jsonl")
     plain = train_sentencepiece(byte_fallback=False, remove_extra_whitespaces=True, character_coverage=0.99)
     (out / "plain" / "tokenizer.model").write_bytes(plain)
-    sentencepiece_goldens(plain, numbered[2::19], out / "sentencepiece_plain.goldens.jsonl")
+    sentencepiece_goldens(plain, numbered[2::31], out / "sentencepiece_plain.goldens.jsonl")
     print(f"{len(texts)} strings")
 
 
