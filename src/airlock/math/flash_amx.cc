@@ -86,27 +86,26 @@ AIRLOCK_AMX inline void store(float* c) {
   if constexpr (kTall && kWide) _tile_stored(3, c + 16 * kRows + 16, kRowBytes);
 }
 
-/// scores[j][row] = k[j] . q[row] for whole groups of 32 keys.
+/// scores[j][row] = k[j] . q[row] for keys first to first + 31.
 template <bool kWide>
-AIRLOCK_AMX void score(const FlashPanel& panel, float* scores) {
+AIRLOCK_AMX inline void score(const FlashPanel& panel, float* scores, std::int64_t first) {
   const auto* queries = static_cast<const std::byte*>(panel.queries);
   const std::int64_t key_stride = depth_of(panel.head_dim) * 2;
-  for (std::int64_t j = 0; j < panel.key_count; j += 32) {
-    const std::byte* keys = static_cast<const std::byte*>(panel.keys) + j * key_stride;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (std::int64_t bytes = 0; bytes < key_stride; bytes += 64) {
-      multiply<true, kWide>(keys + bytes, key_stride, queries + bytes / 4 * kRowBytes);
-    }
-    store<true, kWide>(scores + j * kRows);
+  const std::byte* keys = static_cast<const std::byte*>(panel.keys) + first * key_stride;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (std::int64_t bytes = 0; bytes < key_stride; bytes += 64) {
+    multiply<true, kWide>(keys + bytes, key_stride, queries + bytes / 4 * kRowBytes);
   }
+  store<true, kWide>(scores + first * kRows);
 }
 
 /// output[d][row] += sum over keys of v[key][d] * weight[key][row], from row d on.
 template <bool kTall, bool kWide>
-AIRLOCK_AMX void mix(const FlashPanel& panel, const std::byte* weights, std::int64_t d) {
+AIRLOCK_AMX inline void mix_rows(const FlashPanel& panel, const std::uint32_t* weights,
+                                 std::int64_t d) {
   float* output = panel.output + d * kRows;
   const std::byte* values = static_cast<const std::byte*>(panel.values) + d * kKeyBlock * 2;
   _tile_loadd(0, output, kRowBytes);
@@ -114,34 +113,77 @@ AIRLOCK_AMX void mix(const FlashPanel& panel, const std::byte* weights, std::int
   if constexpr (kTall) _tile_loadd(2, output + 16 * kRows, kRowBytes);
   if constexpr (kTall && kWide) _tile_loadd(3, output + 16 * kRows + 16, kRowBytes);
   for (std::int64_t j = 0; j < panel.key_count; j += 32) {
-    multiply<kTall, kWide>(values + j * 2, kKeyBlock * 2, weights + j / 2 * kRowBytes);
+    multiply<kTall, kWide>(values + j * 2, kKeyBlock * 2,
+                           reinterpret_cast<const std::byte*>(weights + j / 2 * kRows));
   }
   store<kTall, kWide>(output);
 }
 
 template <bool kWide>
-AIRLOCK_AMX void run_width(const FlashPanel& panel) {
-  auto* scores = static_cast<float*>(panel.scratch);
-  auto* weights = reinterpret_cast<std::uint32_t*>(scores + kKeyBlock * kRows);
-  settle_memory();
-  score<kWide>(panel, scores);
-  settle_memory();
-  if (panel.limits != nullptr) mask_scores(panel, scores);
-  const std::int64_t padded = round_up(panel.key_count, 32);
-  for (std::int64_t r = 0; r < (kWide ? kRows : 16); r += 16) {
-    shrink_output(panel, r, weigh(panel, scores, weights, r, padded));
+AIRLOCK_AMX inline void mix(const FlashPanel& panel, const std::uint32_t* weights, std::int64_t d) {
+  if (d + 32 <= output_rows_of(panel.head_dim)) {
+    mix_rows<true, kWide>(panel, weights, d);
+  } else {
+    mix_rows<false, kWide>(panel, weights, d);
   }
-  settle_memory();
-  const auto* raw = reinterpret_cast<const std::byte*>(weights);
-  const std::int64_t rows = output_rows_of(panel.head_dim);
-  for (std::int64_t d = 0; d + 32 <= rows; d += 32) mix<true, kWide>(panel, raw, d);
-  if (rows % 32 != 0) mix<false, kWide>(panel, raw, rows - 16);
-  settle_memory();
 }
 
-void run(const FlashPanel& panel) {
-  if (panel.rows <= 16) return run_width<false>(panel);
-  run_width<true>(panel);
+/// Scores and weights of two panels under way; see run_panels.
+struct alignas(64) Scratch {
+  float scores[2][kKeyBlock * kRows];
+  std::uint32_t weights[2][kKeyBlock / 2 * kRows];
+};
+std::int64_t scratch_bytes(std::int64_t) {
+  return sizeof(Scratch);
+}
+
+template <bool kWide>
+AIRLOCK_AMX inline void prepare(const FlashPanel& panel, float* scores) {
+  settle_memory();
+  if (panel.limits != nullptr) mask_scores(panel, scores);
+  raise_max(panel, scores, 0);
+  if constexpr (kWide) raise_max(panel, scores, 16);
+}
+
+/// Three stages a panel: scores (tiles), weights (vectors), output (tiles). While the vectors weigh
+/// panel p, the tile unit scores p + 1 and mixes p - 1: tile and vector instructions alternate in
+/// short runs, so that a core's instruction window holds both.
+template <bool kWide>
+AIRLOCK_AMX void run_panels(const FlashPanel* panels, std::int64_t count) {
+  auto& scratch = *static_cast<Scratch*>(panels->scratch);
+  constexpr std::int64_t kHalves = kWide ? 2 : 1;
+  const std::int64_t output_rows = output_rows_of(panels->head_dim);
+  settle_memory();
+  for (std::int64_t j = 0; j < panels->key_count; j += 32) {
+    score<kWide>(*panels, scratch.scores[0], j);
+  }
+  prepare<kWide>(*panels, scratch.scores[0]);
+  for (std::int64_t p = 0; p <= count; ++p) {
+    const std::int64_t to_weigh = p < count ? panels[p].key_count : 0;
+    const std::int64_t to_score = p + 1 < count ? panels[p + 1].key_count : 0;
+    const std::int64_t to_mix = p > 0 ? output_rows : 0;
+    for (std::int64_t done = 0; done < std::max({to_weigh, to_score, to_mix}); done += 32) {
+      if (done < to_score) score<kWide>(panels[p + 1], scratch.scores[(p + 1) % 2], done);
+      for (std::int64_t half = 0; half < kHalves; ++half) {
+        if (done < to_weigh) {
+          weigh(panels[p], scratch.scores[p % 2], scratch.weights[p % 2], half * 16, done,
+                std::min(done + 32, to_weigh), done + 32);
+        }
+        if (half == 0 && done < to_mix) {
+          mix<kWide>(panels[p - 1], scratch.weights[(p - 1) % 2], done);
+        }
+      }
+    }
+    if (p + 1 < count) {
+      prepare<kWide>(panels[p + 1], scratch.scores[(p + 1) % 2]);
+    }
+    settle_memory();
+  }
+}
+
+void run(const FlashPanel* panels, std::int64_t count) {
+  if (count == 1 && panels->rows <= 16) return run_panels<false>(panels, count);
+  if (count > 0) run_panels<true>(panels, count);
 }
 
 /// Tiles are 8 KiB of state that Linux saves only for processes that asked.
@@ -154,10 +196,22 @@ bool permitted() {
 }  // namespace
 
 const FlashKernel* flash_kernel_amx() {
-  static const FlashKernel kernel = {"amx",       kRows,       kKeyBlock,     query_bytes,
-                                     key_bytes,   value_bytes, scratch_bytes, output_rows_of,
-                                     begin,       end,         pack_queries,  pack_keys,
-                                     pack_values, run,         finish};
+  static const FlashKernel kernel = {.name = "amx",
+                                     .panel_rows = kRows,
+                                     .key_block = kKeyBlock,
+                                     .item_rows = 1024,
+                                     .query_bytes = query_bytes,
+                                     .key_bytes = key_bytes,
+                                     .value_bytes = value_bytes,
+                                     .scratch_bytes = scratch_bytes,
+                                     .output_rows = output_rows_of,
+                                     .begin = begin,
+                                     .end = end,
+                                     .pack_queries = pack_queries,
+                                     .pack_keys = pack_keys,
+                                     .pack_values = pack_values,
+                                     .run = run,
+                                     .finish = finish};
   static const bool usable = has_avx512_bf16() && __builtin_cpu_supports("amx-tile") &&
                              __builtin_cpu_supports("amx-bf16") && permitted();
   return usable ? &kernel : nullptr;

@@ -51,7 +51,7 @@ AIRLOCK_AVX512_BF16 void multiply(const std::uint32_t* a, std::int64_t a_row, st
   }
 }
 
-AIRLOCK_AVX512_BF16 void run(const FlashPanel& panel) {
+AIRLOCK_AVX512_BF16 void run_panel(const FlashPanel& panel) {
   auto* scores = static_cast<float*>(panel.scratch);
   auto* weights = reinterpret_cast<std::uint32_t*>(scores + kKeyBlock * kRows);
   const auto* queries = static_cast<const std::uint32_t*>(panel.queries);
@@ -64,7 +64,8 @@ AIRLOCK_AVX512_BF16 void run(const FlashPanel& panel) {
   }
   if (panel.limits != nullptr) mask_scores(panel, scores);
   for (std::int64_t r = 0; r < kRows; r += 16) {
-    shrink_output(panel, r, weigh(panel, scores, weights, r, panel.key_count));
+    raise_max(panel, scores, r);
+    weigh(panel, scores, weights, r, 0, panel.key_count, panel.key_count);
   }
   const std::int64_t width = output_rows_of(panel.head_dim);
   for (std::int64_t d = 0; d < width; d += kTile) {
@@ -73,13 +74,34 @@ AIRLOCK_AVX512_BF16 void run(const FlashPanel& panel) {
   }
 }
 
+void run(const FlashPanel* panels, std::int64_t count) {
+  for (std::int64_t p = 0; p < count; ++p) run_panel(panels[p]);
+}
+
+/// Scores [kKeyBlock, kRows] f32, then weights [kKeyBlock / 2, kRows] pairs of bf16.
+std::int64_t scratch_bytes(std::int64_t) {
+  return kKeyBlock * kRows * 6;
+}
+
 }  // namespace
 
 const FlashKernel* flash_kernel_avx512_bf16() {
-  static const FlashKernel kernel = {"avx512_bf16", kRows,       kKeyBlock,     query_bytes,
-                                     key_bytes,     value_bytes, scratch_bytes, output_rows_of,
-                                     nothing,       nothing,     pack_queries,  pack_keys,
-                                     pack_values,   run,         finish};
+  static const FlashKernel kernel = {.name = "avx512_bf16",
+                                     .panel_rows = kRows,
+                                     .key_block = kKeyBlock,
+                                     .item_rows = 512,
+                                     .query_bytes = query_bytes,
+                                     .key_bytes = key_bytes,
+                                     .value_bytes = value_bytes,
+                                     .scratch_bytes = scratch_bytes,
+                                     .output_rows = output_rows_of,
+                                     .begin = nothing,
+                                     .end = nothing,
+                                     .pack_queries = pack_queries,
+                                     .pack_keys = pack_keys,
+                                     .pack_values = pack_values,
+                                     .run = run,
+                                     .finish = finish};
   static const bool usable = has_avx512_bf16();
   return usable ? &kernel : nullptr;
 }
