@@ -117,8 +117,6 @@ void run(const RunFlags& flags) {
 
   auto prefill = std::make_unique<Progress>("prefill", flags.quiet);
   ExecutorOptions options;
-  options.expected_context =
-      std::min(config.max_position, prompt + std::max<std::int64_t>(flags.generate.max_tokens, 1));
   options.progress = [&](std::int64_t layer, std::int64_t layers) {
     if (prefill && layer > 0) prefill->update(layer, layers);
   };

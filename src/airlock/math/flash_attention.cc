@@ -14,9 +14,6 @@
 namespace airlock {
 namespace {
 
-// Rows that share one packing of K and V: enough that packing vanishes next to the products, few
-// enough that queries and outputs stay in the second-level cache.
-constexpr std::int64_t kItemRows = 256;
 // Items a thread should have, so that the last to finish is soon done.
 constexpr std::int64_t kItemsPerThread = 4;
 
@@ -67,7 +64,7 @@ struct Schedule {
     group = args.heads / args.kv_heads;
     const std::int64_t wanted = kItemsPerThread * threads();
     const std::int64_t least = std::max<std::int64_t>(1, kernel.panel_rows / group);
-    block_tokens = std::clamp<std::int64_t>(kItemRows / group, least, args.tokens);
+    block_tokens = std::clamp<std::int64_t>(kernel.item_rows / group, least, args.tokens);
     while (block_tokens > least && blocks_of(block_tokens) * args.kv_heads < wanted) {
       block_tokens = std::max(least, block_tokens / 2);
     }
@@ -96,6 +93,7 @@ struct Workspace {
   const void** inputs;
   void** outputs;
   std::int32_t* limits;
+  FlashPanel* panels;
   std::byte* queries;
   std::byte* keys;
   std::byte* values;
@@ -116,7 +114,8 @@ struct Workspace {
     const std::int64_t dim = s.args.head_dim;
     take(inputs, s.rows() * 8);
     take(outputs, s.rows() * 8);
-    take(limits, s.kernel.panel_rows * 4);
+    take(limits, s.rows() * 4);
+    take(panels, s.panels * static_cast<std::int64_t>(sizeof(FlashPanel)));
     take(queries, s.panels * s.kernel.query_bytes(dim));
     take(keys, s.kernel.key_bytes(dim));
     take(values, s.kernel.value_bytes(dim));
@@ -223,6 +222,7 @@ class Item {
     // A scale of 0 would turn the -infinity of a hidden key into NaN.
     const float scale =
         std::max(args.scale * std::numbers::log2e_v<float>, std::numeric_limits<float>::min());
+    std::int64_t used = 0;
     for (std::int64_t p = 0; p < panels(); ++p) {
       const std::int64_t row = p * s_.kernel.panel_rows;
       const std::int64_t seen_first = seen(row) - key;
@@ -233,23 +233,24 @@ class Item {
       if (masked) {
         for (std::int64_t r = 0; r < s_.kernel.panel_rows; ++r) {
           const std::int64_t real = std::min(r, panel_rows(p) - 1);
-          w.limits[r] = static_cast<std::int32_t>(
+          w.limits[row + r] = static_cast<std::int32_t>(
               std::clamp<std::int64_t>(seen(row + real) - key, 0, key_count));
         }
       }
-      s_.kernel.run({.queries = queries(w, p),
-                     .keys = w.keys,
-                     .values = w.values,
-                     .head_dim = args.head_dim,
-                     .rows = panel_rows(p),
-                     .key_count = key_count,
-                     .limits = masked ? w.limits : nullptr,
-                     .scale = scale,
-                     .output = output(w, p),
-                     .max = w.max + row,
-                     .sum = w.sum + row,
-                     .scratch = w.scratch});
+      w.panels[used++] = {.queries = queries(w, p),
+                          .keys = w.keys,
+                          .values = w.values,
+                          .head_dim = args.head_dim,
+                          .rows = panel_rows(p),
+                          .key_count = key_count,
+                          .limits = masked ? w.limits + row : nullptr,
+                          .scale = scale,
+                          .output = output(w, p),
+                          .max = w.max + row,
+                          .sum = w.sum + row,
+                          .scratch = w.scratch};
     }
+    s_.kernel.run(w.panels, used);
   }
 
   /// Keys that row `row` of the item attends to.

@@ -34,6 +34,9 @@ struct FlashKernel {
   const char* name;
   std::int64_t panel_rows;
   std::int64_t key_block;  ///< keys in a block
+  /// Rows that share one packing of K and V: enough that packing vanishes next to the products, few
+  /// enough that queries and outputs stay in the second-level cache.
+  std::int64_t item_rows;
 
   /// Sizes of a packed panel of queries, packed blocks and scratch, in bytes, and the rows of
   /// FlashPanel::output.
@@ -52,7 +55,8 @@ struct FlashKernel {
                     std::int64_t head_dim, void* out);
   void (*pack_values)(const void* rows, std::int64_t stride_bytes, std::int64_t count,
                       std::int64_t head_dim, void* out);
-  void (*run)(const FlashPanel& panel);
+  /// Adds one block of keys to panels that share it, and the scratch.
+  void (*run)(const FlashPanel* panels, std::int64_t count);
   /// rows[r][d] = output[d][r] * factors[r] for r < count.
   void (*finish)(const float* output, const float* factors, std::int64_t count,
                  std::int64_t head_dim, DType out_dtype, void* const* rows);

@@ -14,6 +14,7 @@ namespace airlock::HWY_NAMESPACE {
 namespace flash {
 
 constexpr std::int64_t kKeyBlock = 128;
+constexpr std::int64_t kItemRows = 512;
 // Two vectors of rows times kTile broadcast elements: 16 accumulators hide the latency of two FMA
 // units on 32 registers, 8 on 16.
 constexpr std::int64_t kTile = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
@@ -223,9 +224,14 @@ void run_vectors(const FlashPanel& panel) {
   }
 }
 
-void run(const FlashPanel& panel) {
-  if (panel.rows * 2 <= panel_rows()) return run_vectors<1>(panel);
-  run_vectors<2>(panel);
+void run(const FlashPanel* panels, std::int64_t count) {
+  for (const FlashPanel* panel = panels; panel != panels + count; ++panel) {
+    if (panel->rows * 2 <= panel_rows()) {
+      run_vectors<1>(*panel);
+    } else {
+      run_vectors<2>(*panel);
+    }
+  }
 }
 
 void finish(const float* output, const float* factors, std::int64_t count, std::int64_t head_dim,
@@ -247,9 +253,22 @@ void finish(const float* output, const float* factors, std::int64_t count, std::
 
 template <typename T>
 FlashKernel make() {
-  return {"portable",      panel_rows(),  kKeyBlock,     query_bytes, block_bytes,
-          block_bytes,     scratch_bytes, padded,        nothing,     nothing,
-          pack_queries<T>, pack_block<T>, pack_block<T>, run,         finish};
+  return {.name = "portable",
+          .panel_rows = panel_rows(),
+          .key_block = kKeyBlock,
+          .item_rows = kItemRows,
+          .query_bytes = query_bytes,
+          .key_bytes = block_bytes,
+          .value_bytes = block_bytes,
+          .scratch_bytes = scratch_bytes,
+          .output_rows = padded,
+          .begin = nothing,
+          .end = nothing,
+          .pack_queries = pack_queries<T>,
+          .pack_keys = pack_block<T>,
+          .pack_values = pack_block<T>,
+          .run = run,
+          .finish = finish};
 }
 
 }  // namespace flash

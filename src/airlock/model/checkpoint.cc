@@ -172,7 +172,7 @@ void Checkpoint::Impl::open_shards(const std::filesystem::path& index) {
     std::error_code ignored;
     require(std::filesystem::exists(dir / file, ignored), ErrorCode::kNotFound,
             "{}: names {}, which is not in the folder (is the download complete?)", where,
-            printable(file));
+            excerpt(file));
     add_shard(file);
   }
   for (const TensorId id : tensors_of(config)) {

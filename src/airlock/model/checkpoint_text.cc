@@ -44,7 +44,7 @@ class WeightMapReader : public nlohmann::json_sax<Json> {
     if (!inside_) return scalar();
     check_file_name(value);
     require(map_.emplace(key_, value).second, ErrorCode::kCorruptFile,
-            "{}: weight_map names tensor {} twice", where_, printable(key_));
+            "{}: weight_map names tensor {} twice", where_, excerpt(key_));
     return true;
   }
   bool key(string_t& value) override {
@@ -68,7 +68,7 @@ class WeightMapReader : public nlohmann::json_sax<Json> {
   }
   bool start_array(std::size_t /*size*/) override {
     require(!inside_, ErrorCode::kCorruptFile, "{}: weight_map gives {} no file name", where_,
-            printable(key_));
+            excerpt(key_));
     require(depth_ > 0, ErrorCode::kCorruptFile, "{}: is not a JSON object", where_);
     return enter();
   }
@@ -89,7 +89,7 @@ class WeightMapReader : public nlohmann::json_sax<Json> {
   }
   bool scalar() {
     require(!inside_, ErrorCode::kCorruptFile, "{}: weight_map gives {} no file name", where_,
-            printable(key_));
+            excerpt(key_));
     require(depth_ > 0, ErrorCode::kCorruptFile, "{}: is not a JSON object", where_);
     require(depth_ != 1 || key_ != "weight_map", ErrorCode::kCorruptFile,
             "{}: weight_map is not an object", where_);
@@ -100,7 +100,7 @@ class WeightMapReader : public nlohmann::json_sax<Json> {
     require(plain && file.ends_with(".safetensors"), ErrorCode::kCorruptFile,
             "{}: weight_map names the file \"{}\" for tensor {}, expected a .safetensors file of "
             "the same folder",
-            where_, printable(file), printable(key_));
+            where_, excerpt(file), excerpt(key_));
   }
 
   std::string_view where_;
@@ -149,7 +149,7 @@ std::map<std::string, std::string, std::less<>> parse_weight_map(std::string_vie
   return reader.take();
 }
 
-std::string printable(std::string_view text) {
+std::string excerpt(std::string_view text) {
   constexpr std::size_t kLimit = 120;
   std::string result(text.substr(0, kLimit));
   for (char& c : result) {

@@ -27,6 +27,6 @@ std::map<std::string, std::string, std::less<>> parse_weight_map(std::string_vie
 
 /// `text` fit for a message: printable ASCII, at most 120 characters, the rest shown as '?' or
 /// "...".
-std::string printable(std::string_view text);
+std::string excerpt(std::string_view text);
 
 }  // namespace airlock

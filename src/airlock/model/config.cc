@@ -92,7 +92,7 @@ class Fields {
   [[noreturn]] void unsupported(const char* name, std::string_view value,
                                 std::string_view expected) const {
     fail(ErrorCode::kUnsupported, "{}: {}{} is {}, Airlock runs only {}", where_, prefix_, name,
-         printable(value), expected);
+         excerpt(value), expected);
   }
 
  private:

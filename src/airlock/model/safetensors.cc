@@ -144,12 +144,12 @@ std::span<const std::byte> SafetensorsFile::raw(const SafetensorsEntry& entry) c
 ConstTensor SafetensorsFile::tensor(std::string_view name) const {
   const SafetensorsEntry* entry = find(name);
   require(entry != nullptr, ErrorCode::kNotFound, "{}: has no tensor {}", path().string(),
-          printable(name));
+          excerpt(name));
   require(entry->dtype.has_value(), ErrorCode::kUnsupported,
           "{}: tensor {} is stored in {}, expected F32, F16, BF16 or I64", path().string(),
-          printable(name), entry->dtype_text);
+          excerpt(name), entry->dtype_text);
   require(entry->dims.size() <= Shape::kMaxRank, ErrorCode::kUnsupported,
-          "{}: tensor {} has {} dimensions, expected at most {}", path().string(), printable(name),
+          "{}: tensor {} has {} dimensions, expected at most {}", path().string(), excerpt(name),
           entry->dims.size(), Shape::kMaxRank);
   const TensorSpec spec{*entry->dtype, Shape(std::span<const std::int64_t>(entry->dims))};
   const std::span<const std::byte> bytes = raw(*entry);

@@ -113,10 +113,10 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     const auto known = std::find(kFields.begin(), kFields.end(), field_);
     require(known != kFields.end(), ErrorCode::kCorruptFile,
             "{}: tensor {} has a field {}, expected dtype, shape and data_offsets", where_,
-            printable(name_), printable(field_));
+            excerpt(name_), excerpt(field_));
     bool& seen = fields_[static_cast<std::size_t>(known - kFields.begin())];
     require(!seen, ErrorCode::kCorruptFile, "{}: tensor {} has two fields {}", where_,
-            printable(name_), field_);
+            excerpt(name_), field_);
     seen = true;
     return true;
   }
@@ -130,25 +130,25 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
   [[noreturn]] bool unexpected(std::string_view what) const {
     if (level_ == 0) fail(ErrorCode::kCorruptFile, "{}: the header is not a JSON object", where_);
-    fail(ErrorCode::kCorruptFile, "{}: the header has {} in {}{}{}", where_, what, printable(name_),
+    fail(ErrorCode::kCorruptFile, "{}: the header has {} in {}{}{}", where_, what, excerpt(name_),
          level_ > 1 && !metadata_ ? "." : "", level_ > 1 && !metadata_ ? field_ : "");
   }
   void finish_tensor() const {
     for (std::size_t i = 0; i < kFields.size(); ++i) {
       require(fields_[i], ErrorCode::kCorruptFile, "{}: tensor {} has no {}", where_,
-              printable(name_), kFields[i]);
+              excerpt(name_), kFields[i]);
     }
   }
   void take_shape() {
     for (const std::uint64_t dim : numbers_) {
       require(dim <= std::uint64_t{1} << 62, ErrorCode::kCorruptFile,
-              "{}: tensor {} has a dimension of {}", where_, printable(name_), dim);
+              "{}: tensor {} has a dimension of {}", where_, excerpt(name_), dim);
       entries_.back().dims.push_back(static_cast<std::int64_t>(dim));
     }
   }
   void take_offsets() {
     require(numbers_.size() == 2 && numbers_[0] <= numbers_[1], ErrorCode::kCorruptFile,
-            "{}: tensor {} has data_offsets that are not [begin, end]", where_, printable(name_));
+            "{}: tensor {} has data_offsets that are not [begin, end]", where_, excerpt(name_));
     entries_.back().begin = numbers_[0];
     entries_.back().bytes = numbers_[1] - numbers_[0];
   }
@@ -173,7 +173,7 @@ void check_size(SafetensorsEntry& entry, std::string_view where) {
     return dtype.text == entry.dtype_text;
   });
   require(known != kDTypes.end(), ErrorCode::kCorruptFile, "{}: tensor {} has unknown dtype {}",
-          where, printable(entry.name), printable(entry.dtype_text));
+          where, excerpt(entry.name), excerpt(entry.dtype_text));
   entry.dtype = known->dtype;
   std::uint64_t bits = known->bits;
   bool overflow = false;
@@ -182,7 +182,7 @@ void check_size(SafetensorsEntry& entry, std::string_view where) {
   }
   require(!overflow && bits % 8 == 0 && bits / 8 == entry.bytes, ErrorCode::kCorruptFile,
           "{}: tensor {} is {} {}, which is not the {} bytes of its data_offsets", where,
-          printable(entry.name), entry.dtype_text, shape_text(entry), entry.bytes);
+          excerpt(entry.name), entry.dtype_text, shape_text(entry), entry.bytes);
 }
 
 /// Ranges in order cover the data section, without overlap or hole, as the format demands.
@@ -194,13 +194,13 @@ void check_cover(const std::vector<SafetensorsEntry>& entries, std::uint64_t dat
     require(entry.begin <= data_bytes && entry.bytes <= data_bytes - entry.begin,
             ErrorCode::kCorruptFile,
             "{}: tensor {} ends at byte {} of the data, which has {} (is the file truncated?)",
-            where, printable(entry.name), entry.begin + entry.bytes, data_bytes);
+            where, excerpt(entry.name), entry.begin + entry.bytes, data_bytes);
     require(entry.begin >= covered, ErrorCode::kCorruptFile,
             "{}: tensor {} begins at byte {} of the data and overlaps tensor {}, which ends at {}",
-            where, printable(entry.name), entry.begin, printable(previous), covered);
+            where, excerpt(entry.name), entry.begin, excerpt(previous), covered);
     require(entry.begin == covered, ErrorCode::kCorruptFile,
             "{}: bytes {} to {} of the data, before tensor {}, belong to no tensor", where, covered,
-            entry.begin, printable(entry.name));
+            entry.begin, excerpt(entry.name));
     covered = entry.begin + entry.bytes;
     previous = entry.name;
   }
@@ -215,7 +215,7 @@ void check_names(const std::vector<SafetensorsEntry>& entries, std::string_view 
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
   require(twice == names.end(), ErrorCode::kCorruptFile, "{}: tensor {} is described twice", where,
-          twice == names.end() ? "" : printable(*twice));
+          twice == names.end() ? "" : excerpt(*twice));
 }
 
 }  // namespace

@@ -42,8 +42,7 @@ Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operat
       options_(std::move(options)),
       rope_(model.config().head_dim, model.config().rope_theta, model.config().rope_scaling) {
   if (has_runner_cache(plan)) {
-    cache_ = std::make_unique<KvCache>(model.config(), cache_dtype(plan), options_.expected_context,
-                                       pool_);
+    cache_ = std::make_unique<KvCache>(model.config(), cache_dtype(plan), pool_);
   }
   if (plan.lm_head == Side::kRunner) lm_head_ =
         std::make_unique<RunnerLmHead>(model.checkpoint(), product_dtype(plan));
@@ -116,7 +115,6 @@ void Executor::run_local(const Step& step, int layer, const Pass& pass,
   const ModelConfig& config = model_.config();
   const std::int64_t n = pass.tokens;
   const std::int64_t t = pass.position + n;
-  const std::int64_t group = config.heads / config.kv_heads;
   const auto eps = static_cast<float>(config.rms_norm_eps);
   switch (step.kind) {
     case StepKind::kRemote: break;
@@ -137,27 +135,13 @@ void Executor::run_local(const Step& step, int layer, const Pass& pass,
       rope_.apply(floats(Slot::kQ, pass), n, config.heads, pass.position);
       rope_.apply(floats(Slot::kK, pass), n, config.kv_heads, pass.position);
       break;
-    case StepKind::kRotateAndCache:
-      rope_.apply(floats(Slot::kQ, pass), n, config.heads, pass.position);
-      cache_->append(layer, pass.position, rope_, floats(Slot::kK, pass), floats(Slot::kV, pass),
-                     n);
-      break;
+    case StepKind::kRotateAndCache: rotate_and_cache(layer, pass); break;
     case StepKind::kSplitQueries:
       split_heads(floats(Slot::kQ, pass), n, config.heads, config.head_dim,
                   floats(Slot::kQHeads, pass), n * config.head_dim, 0);
       break;
     case StepKind::kRepeatHeads:
-    case StepKind::kRepeatRows: {
-      const bool rows = step.kind == StepKind::kRepeatRows;
-      const auto repeat = rows ? repeat_rows : repeat_heads;
-      const ConstHeadsView k = cache_->keys(layer);
-      const ConstHeadsView v = cache_->values(layer);
-      repeat(static_cast<const float*>(k.data), config.kv_heads, k.head_stride, group, t,
-             config.head_dim, floats(step.outputs[0], pass));
-      repeat(static_cast<const float*>(v.data), config.kv_heads, v.head_stride, group, t,
-             config.head_dim, floats(step.outputs[1], pass));
-      break;
-    }
+    case StepKind::kRepeatRows: repeat_cached(step, layer, pass); break;
     case StepKind::kSoftmax:
       causal_softmax(floats(Slot::kScores, pass), config.heads, n, t, pass.position,
                      attention_scale(config));
@@ -180,6 +164,36 @@ void Executor::run_local(const Step& step, int layer, const Pass& pass,
   }
 }
 
+void Executor::rotate_and_cache(int layer, const Pass& pass) {
+  const ModelConfig& config = model_.config();
+  const std::int64_t n = pass.tokens;
+  rope_.apply(floats(Slot::kQ, pass), n, config.heads, pass.position);
+  cache_->prepare(layer, pass.position, n);
+  const float* k = floats(Slot::kK, pass);
+  const std::int64_t stride = cache_->head_stride(layer);
+  if (cache_->dtype() == DType::kBF16) {
+    rope_.apply_to_heads(k, n, config.kv_heads, pass.position,
+                         static_cast<BF16*>(cache_->keys(layer)), stride, pass.position);
+  } else {
+    rope_.apply_to_heads(k, n, config.kv_heads, pass.position,
+                         static_cast<float*>(cache_->keys(layer)), stride, pass.position);
+  }
+  cache_->write_values(layer, slot(Slot::kV, pass));
+  cache_->commit(layer, n);
+}
+
+void Executor::repeat_cached(const Step& step, int layer, const Pass& pass) {
+  const ModelConfig& config = model_.config();
+  const auto repeat = step.kind == StepKind::kRepeatRows ? repeat_rows : repeat_heads;
+  const std::int64_t context = pass.position + pass.tokens;
+  const std::int64_t group = config.heads / config.kv_heads;
+  const std::int64_t stride = cache_->head_stride(layer);
+  repeat(static_cast<const float*>(cache_->keys(layer)), config.kv_heads, stride, group, context,
+         config.head_dim, floats(step.outputs[0], pass));
+  repeat(static_cast<const float*>(cache_->values(layer)), config.kv_heads, stride, group, context,
+         config.head_dim, floats(step.outputs[1], pass));
+}
+
 void Executor::runner_attention(int layer, const Pass& pass) {
   const ModelConfig& config = model_.config();
   const std::int64_t width = config.q_dim();
@@ -194,8 +208,8 @@ void Executor::runner_attention(int layer, const Pass& pass) {
             Tensor{{DType::kBF16, {pass.tokens, width}}, narrow_queries_.data()});
     args.q.data = narrow_queries_.data();
   }
-  args.k = cache_->keys(layer);
-  args.v = cache_->values(layer);
+  args.k = {cache_->keys(layer), config.head_dim, cache_->head_stride(layer)};
+  args.v = {cache_->values(layer), config.head_dim, cache_->head_stride(layer)};
   args.out = {floats(Slot::kMixed, pass), width, config.head_dim};
   args.tokens = pass.tokens;
   args.position = pass.position;

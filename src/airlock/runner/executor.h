@@ -11,15 +11,13 @@
 #include "airlock/math/rope.h"
 #include "airlock/plan/program.h"
 #include "airlock/remote/operators.h"
-#include "airlock/runner/kv_cache.h"
 #include "airlock/runner/lm_head.h"
 #include "airlock/runner/runner_model.h"
+#include "airlock/worker/cpu/kv_cache.h"
 
 namespace airlock {
 
 struct ExecutorOptions {
-  /// Tokens a sequence is expected to reach; the runner's KV cache starts with that much room.
-  std::int64_t expected_context = 0;
   /// Called before each layer with the layer's number and the number of layers. May throw.
   std::function<void(std::int64_t layer, std::int64_t layers)> progress;
 };
@@ -48,6 +46,8 @@ class Executor {
                  std::span<const std::int64_t> ids);
   void run_remote(const Step& step, int layer, const Pass& pass, std::span<const std::int64_t> ids);
   void run_local(const Step& step, int layer, const Pass& pass, std::span<const std::int64_t> ids);
+  void rotate_and_cache(int layer, const Pass& pass);
+  void repeat_cached(const Step& step, int layer, const Pass& pass);
   void runner_attention(int layer, const Pass& pass);
   /// The slot's memory for this pass, [as slot_spec says]; content kept if it was large enough.
   Tensor slot(Slot slot, const Pass& pass);

@@ -59,17 +59,16 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
           "{} repetitions, expected at least 1", options.repetitions);
   const std::int64_t fed = options.tokens + std::max<std::int64_t>(options.generated, 1) - 1;
   const auto ids = fixed_ids(fed, config.vocab);
-  const ExecutorOptions executor_options{fed, {}};
 
   MemoryLedger ledger;
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
   WorkerSession session(model, fingerprint, worker, &ledger);
-  Executor split(model, plan, session.operators(), executor_options);
+  Executor split(model, plan, session.operators());
   std::optional<LocalOperators> local;
   std::optional<Executor> whole;
   if (reference != nullptr) {
     local.emplace(*reference);
-    whole.emplace(model, plan, *local, executor_options);
+    whole.emplace(model, plan, *local);
   }
 
   std::vector<double> wall, runner, worked, linked, referenced;
