@@ -33,7 +33,6 @@ std::array<Fd, 2> unix_pair() {
 
 std::array<Fd, 2> tcp_pair() {
   const Fd listener = open_socket(AF_INET);
-  set_socket_options(listener.get(), Transport::kTcp);
   SocketAddress address;
   auto& in = reinterpret_cast<sockaddr_in&>(address.storage);
   in.sin_family = AF_INET;
@@ -44,7 +43,6 @@ std::array<Fd, 2> tcp_pair() {
       "listen on the loopback address");
   address = local_address(listener.get());
   Fd ours = open_socket(AF_INET);
-  set_socket_options(ours.get(), Transport::kTcp);
   int error = ::connect(ours.get(), address.get(), address.size) == 0 ? 0 : errno;
   if (error == EINPROGRESS || error == EINTR) error = finish_connect(ours.get(), kHandshakeLimit);
   require(error == 0, ErrorCode::kConnectionRefused, "cannot connect over the loopback address: {}",
@@ -68,8 +66,6 @@ LinkPair make_pair(Transport transport) {
           "cannot make a connected pair of kind {} for a child process; use unix or tcp",
           transport_name(transport));
   auto [ours, theirs] = transport == Transport::kUnix ? unix_pair() : tcp_pair();
-  set_socket_options(ours.get(), transport);
-  set_socket_options(theirs.get(), transport);
   return {std::make_unique<SocketLink>(
               std::move(ours), transport,
               transport == Transport::kUnix ? "unix socket pair" : "tcp loopback pair"),
@@ -92,7 +88,6 @@ std::unique_ptr<Link> adopt_fd(int fd) {
   require(flags >= 0 && ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == 0, ErrorCode::kInvalidArgument,
           "descriptor {} cannot be set to close on exec: {}", fd, std::strerror(errno));
   const Transport transport = family == AF_UNIX ? Transport::kUnix : Transport::kTcp;
-  set_socket_options(fd, transport);
   return std::make_unique<SocketLink>(
       Fd(fd), transport,
       transport == Transport::kUnix ? "unix socket pair" : tcp_uri(peer).to_string());

@@ -11,7 +11,8 @@
 
 namespace airlock {
 
-/// Our end, and the descriptor that the child process adopts as its end.
+/// Our end, and the descriptor that the child process adopts as its end. A child that forks without
+/// exec must not destroy `ours`: that shuts down the connection which the parent shares.
 struct LinkPair {
   std::unique_ptr<Link> ours;
   /// Closes on exec: see Fd::keep_on_exec. The parent resets it after the child was started, or the

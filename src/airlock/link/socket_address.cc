@@ -14,17 +14,30 @@
 namespace airlock {
 
 bool SocketAddress::same_endpoint(const SocketAddress& other) const noexcept {
+  // sockaddr_in6 has its port where sockaddr_in has it.
+  static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
+  const auto& a = reinterpret_cast<const sockaddr_in&>(storage);
+  const auto& b = reinterpret_cast<const sockaddr_in&>(other.storage);
+  return same_host(other) && a.sin_port == b.sin_port;
+}
+
+bool SocketAddress::same_machine(const SocketAddress& other) const noexcept {
+  const auto& a = reinterpret_cast<const sockaddr_in&>(storage);
+  const bool loopback = family() == AF_INET && ntohl(a.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+  return loopback || same_host(other);
+}
+
+bool SocketAddress::same_host(const SocketAddress& other) const noexcept {
   if (family() != other.family()) return false;
   if (family() == AF_INET) {
     const auto& a = reinterpret_cast<const sockaddr_in&>(storage);
     const auto& b = reinterpret_cast<const sockaddr_in&>(other.storage);
-    return a.sin_port == b.sin_port && a.sin_addr.s_addr == b.sin_addr.s_addr;
+    return a.sin_addr.s_addr == b.sin_addr.s_addr;
   }
   if (family() != AF_INET6) return false;
   const auto& a = reinterpret_cast<const sockaddr_in6&>(storage);
   const auto& b = reinterpret_cast<const sockaddr_in6&>(other.storage);
-  return a.sin6_port == b.sin6_port &&
-         std::memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0;
+  return IN6_ARE_ADDR_EQUAL(&a.sin6_addr, &b.sin6_addr);
 }
 
 SocketAddress unix_address(const Uri& uri) {

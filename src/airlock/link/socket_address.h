@@ -27,6 +27,11 @@ struct SocketAddress {
   [[nodiscard]] int family() const noexcept { return storage.ss_family; }
   /// True for two IPv4 or two IPv6 addresses with equal host and port.
   [[nodiscard]] bool same_endpoint(const SocketAddress& other) const noexcept;
+  /// True if a connection between the two IP addresses stays inside this machine.
+  [[nodiscard]] bool same_machine(const SocketAddress& other) const noexcept;
+
+ private:
+  [[nodiscard]] bool same_host(const SocketAddress& other) const noexcept;
 };
 
 /// The address of a unix path or "@name". Throws kInvalidArgument if it does not fit.

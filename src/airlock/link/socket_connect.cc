@@ -54,7 +54,6 @@ std::unique_ptr<Link> connect_unix(const Uri& uri, std::chrono::milliseconds tim
   const SocketAddress address = unix_address(uri);
   const Deadline deadline(limit_of(timeout));
   Fd fd = open_socket(AF_UNIX);
-  set_socket_options(fd.get(), Transport::kUnix);
   while (::connect(fd.get(), address.get(), address.size) != 0) {
     const int error = errno;
     if (error != EAGAIN && error != EINTR) fail_to_connect(uri, error, timeout);
@@ -75,7 +74,6 @@ std::unique_ptr<Link> connect_tcp(const Uri& uri, std::chrono::milliseconds time
     Limit share = deadline.left();
     if (share) *share /= static_cast<std::int64_t>(addresses.size() - i);
     Fd fd = open_socket(addresses[i].family());
-    set_socket_options(fd.get(), Transport::kTcp);
     error = try_tcp(fd.get(), addresses[i], share);
     if (error == 0) {
       return std::make_unique<SocketLink>(std::move(fd), Transport::kTcp, uri.to_string());

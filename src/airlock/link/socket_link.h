@@ -9,16 +9,12 @@
 
 namespace airlock {
 
-/// Sets the options a link wants (buffers; TCP: no delay, keep-alive) on a stream socket. For TCP
-/// before it connects or listens, so that the window can follow the buffer. What the system refuses
-/// is left as it is: options affect speed only.
-void set_socket_options(int fd, Transport transport) noexcept;
-
 /// See Link. The descriptor stays open until destruction, so that close() from another thread
 /// cannot hit a descriptor that was opened since.
 class SocketLink final : public LinkBase {
  public:
-  /// `socket` is connected, with its options set; `peer` names the other end in messages.
+  /// `socket` is connected; sets its options (buffers; TCP: no delay, keep-alive). `peer` names the
+  /// other end in messages.
   SocketLink(Fd socket, Transport transport, std::string peer);
   ~SocketLink() override;
 

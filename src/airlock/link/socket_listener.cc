@@ -72,7 +72,6 @@ class SocketListener final : public Listener {
       log_warning("{}: turned away a process of another user", uri_.to_string());
       return nullptr;
     }
-    set_socket_options(fd.get(), transport);
     const Uri name = transport == Transport::kTcp ? tcp_uri(peer) : uri_;
     return std::make_unique<SocketLink>(std::move(fd), transport, name.to_string());
   }
@@ -108,7 +107,6 @@ int try_listen(int fd, const SocketAddress& address) {
   const int on = 1;
   // Without it a restarted worker would wait a minute for its predecessor's connections to expire.
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  set_socket_options(fd, Transport::kTcp);
   const bool ok = ::bind(fd, address.get(), address.size) == 0 && ::listen(fd, kBacklog) == 0;
   return ok ? 0 : errno;
 }
