@@ -10,7 +10,7 @@ it would show a mistake in the use of transformers.
     pip install torch==2.15.0 transformers==5.23.0 safetensors==0.8.0
     python3 tools/make_model_goldens.py                 # writes tests/data/checkpoints
     python3 tools/make_model_goldens.py --out DIR llama2
-    python3 tools/make_model_goldens.py --search 64     # prints the best of 64 seeds, writes nothing
+    python3 tools/make_model_goldens.py --search 64     # prints the best of 64 seeds only
 
 Weights and prompts are the same bytes everywhere; logits repeat to the byte on one machine and to
 float32 rounding on another, because the kernels of torch differ.
@@ -51,7 +51,7 @@ LLAMA3_ROPE = {
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint: `config` holds the keys of config.json as published Llama folders spell them."""
+    """One checkpoint: `config` is config.json as published Llama folders spell it."""
 
     name: str
     seed: int
@@ -239,7 +239,8 @@ def make_model(checkpoint: Checkpoint, seed: int) -> LlamaForCausalLM:
             if "lm_head" in name or "embed_tokens" in name:
                 gain = 2.0
             fan_in = weight.shape[1]
-            weight.copy_(torch.randn(weight.shape, generator=generator) * (gain / math.sqrt(fan_in)))
+            noise = torch.randn(weight.shape, generator=generator)
+            weight.copy_(noise * (gain / math.sqrt(fan_in)))
     return model.to(checkpoint.dtype).eval()
 
 
@@ -277,14 +278,15 @@ def run_transformers(model: LlamaForCausalLM, ids: torch.Tensor):
     tokens = [prefill[-1].argmax()]
     decode = []
     for _ in range(DECODE_STEPS):
-        output = model(tokens[-1].view(1, 1), past_key_values=output.past_key_values, use_cache=True)
+        cache = output.past_key_values
+        output = model(tokens[-1].view(1, 1), past_key_values=cache, use_cache=True)
         decode.append(output.logits[0, -1])
         tokens.append(decode[-1].argmax())
     return prefill, torch.stack(decode), torch.stack(tokens)
 
 
 def inverse_frequencies(config: dict, head_dim: int) -> torch.Tensor:
-    """[head_dim / 2] f64: radians a position, with the llama3 scaling where the config asks for it."""
+    """[head_dim / 2] f64: radians a position, with llama3 scaling if the config asks for it."""
     theta = config.get("rope_theta", 10000.0)
     frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
     scaling = config["rope_scaling"]
@@ -306,7 +308,8 @@ def run_exact(model: LlamaForCausalLM, config: dict, ids: torch.Tensor) -> torch
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     head_dim = config.get("head_dim", config["hidden_size"] // heads)
     count = len(ids)
-    angles = torch.arange(count, dtype=torch.float64)[:, None] * inverse_frequencies(config, head_dim)
+    positions = torch.arange(count, dtype=torch.float64)
+    angles = positions[:, None] * inverse_frequencies(config, head_dim)
     cosine, sine = angles.cos(), angles.sin()  # [tokens, head_dim / 2]
     future = torch.ones(count, count, dtype=torch.bool).triu(1)
 

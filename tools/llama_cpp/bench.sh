@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Times llama.cpp on the LLaMA 3.2-1B shape: in one process, and over its own RPC server on loopback.
+# Times llama.cpp on the LLaMA 3.2-1B shape: in one process, and over its RPC server on loopback.
 #
 #   tools/llama_cpp/bench.sh [DIR]
 #
@@ -75,7 +75,8 @@ for dtype in ${DTYPES:-bf16}; do
     "$python" "$here/write_gguf.py" "$model" --dtype "$dtype"
   fi
   for mode in ${MODES:-local rpc}; do
-    arguments=(-m "$model" -t "$threads" -p "${TOKENS:-1024}" -n "${DECODE:-32}" -r "${REPS:-5}" -o jsonl)
+    arguments=(-m "$model" -t "$threads" -p "${TOKENS:-1024}" -n "${DECODE:-32}")
+    arguments+=(-r "${REPS:-5}" -o jsonl)
     if [[ $mode == rpc ]]; then
       start_server
       arguments+=(--rpc "127.0.0.1:$port" -ngl 99)

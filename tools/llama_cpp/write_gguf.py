@@ -101,9 +101,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     element, file_type, tensor_type = {
-        "bf16": (np.dtype(np.uint16), gguf.LlamaFileType.MOSTLY_BF16, gguf.GGMLQuantizationType.BF16),
-        "f16": (np.dtype(np.float16), gguf.LlamaFileType.MOSTLY_F16, gguf.GGMLQuantizationType.F16),
-        "f32": (np.dtype(np.float32), gguf.LlamaFileType.ALL_F32, gguf.GGMLQuantizationType.F32),
+        "bf16": (np.uint16, gguf.LlamaFileType.MOSTLY_BF16, gguf.GGMLQuantizationType.BF16),
+        "f16": (np.float16, gguf.LlamaFileType.MOSTLY_F16, gguf.GGMLQuantizationType.F16),
+        "f32": (np.float32, gguf.LlamaFileType.ALL_F32, gguf.GGMLQuantizationType.F32),
     }[arguments.dtype]
 
     partial = arguments.path + ".partial"
@@ -112,8 +112,8 @@ def main() -> None:
     for name, values in vectors():
         writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
     for name, shape in matrices():
-        size = math.prod(shape) * element.itemsize
-        writer.add_tensor_info(name, shape, element, size, raw_dtype=tensor_type)
+        size = math.prod(shape) * np.dtype(element).itemsize
+        writer.add_tensor_info(name, shape, np.dtype(element), size, raw_dtype=tensor_type)
 
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -124,7 +124,8 @@ def main() -> None:
     for _, shape in matrices():
         values = random.standard_normal(shape, np.float32)
         values *= STANDARD_DEVIATION
-        writer.write_tensor_data(to_bf16(values) if arguments.dtype == "bf16" else values.astype(element))
+        values = to_bf16(values) if arguments.dtype == "bf16" else values.astype(element)
+        writer.write_tensor_data(values)
     writer.close()
     os.replace(partial, arguments.path)  # a broken run leaves no file that looks whole
 
