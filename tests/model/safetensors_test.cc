@@ -256,7 +256,7 @@ TEST(SafetensorsFile, NeverCrashesOnAFlippedByte) {
   const std::size_t header_end = whole.size() - 20;
   int refused = 0;
   for (std::size_t i = 0; i < header_end; ++i) {
-    for (const int flip : {1, 2, 16, 128}) {
+    for (const int flip : {1, 128}) {
       std::string changed = whole;
       changed[i] = static_cast<char>(changed[i] ^ flip);
       try {

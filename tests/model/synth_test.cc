@@ -1,8 +1,7 @@
 #include "airlock/model/synth.h"
 
 #include <cmath>
-#include <map>
-#include <numeric>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,6 +16,8 @@
 #include "airlock/core/threads.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/model/synth_random.h"
+#include "airlock/model/tokenizer.h"
+#include "airlock/model/tokenizer_synth.h"
 
 #include "tests/model/support.h"
 
@@ -141,10 +142,20 @@ TEST(Synthesize, DrawsWeightsWithTheDeviationItPromises) {
   EXPECT_NE(checkpoint->load_f32(TensorRole::kGate, 0), checkpoint->load_f32(TensorRole::kUp, 0));
 }
 
-TEST(Synthesize, WritesTheTokenizerItIsGiven) {
-  const TempDir dir;
-  synthesize(tiny(), dir.path(), {.tokenizer_json = "{\"a\": 1}"});
-  EXPECT_EQ(read_file(dir / "tokenizer.json"), "{\"a\": 1}");
+TEST(Synthesize, WritesTheTokenizerItIsGivenAndThePresetsKnowItsTokens) {
+  for (const std::string_view preset : {"tiny", "llama-3.2-1b"}) {
+    ModelConfig config = tiny();
+    config.vocab = find_preset(preset)->vocab;
+    config.bos = find_preset(preset)->bos;
+    config.eos = find_preset(preset)->eos;
+    const TempDir dir;
+    synthesize(config, dir.path(),
+               {.tokenizer_json = make_byte_level_tokenizer_json(config.vocab)});
+    const std::unique_ptr<Tokenizer> tokenizer = Tokenizer::load(dir.path());
+    EXPECT_EQ(tokenizer->vocab_size(), config.vocab);
+    EXPECT_EQ(tokenizer->find_token("<|begin_of_text|>"), config.bos) << preset;
+    EXPECT_THAT(config.eos, ElementsAre(*tokenizer->find_token("<|end_of_text|>"))) << preset;
+  }
 }
 
 TEST(Synthesize, ReplacesItsOwnCheckpointAndNothingElse) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,25 @@ Fingerprint sha256(const void* data, std::size_t size) {
   unsigned int length = 0;
   const int ok = ::EVP_Digest(data, size, digest.data(), &length, ::EVP_sha256(), nullptr);
   require(ok == 1 && length == digest.size(), ErrorCode::kInternal, "SHA-256 is not available");
+  return digest;
+}
+
+/// Digest of bytes of the mapping, a window at a time, so that little of it is resident at once.
+Fingerprint sha256_and_drop(const Checkpoint& checkpoint, std::span<const std::byte> bytes) {
+  constexpr std::size_t kWindow = std::size_t{4} << 20;
+  const std::unique_ptr<EVP_MD_CTX, decltype(&::EVP_MD_CTX_free)> context(::EVP_MD_CTX_new(),
+                                                                          &::EVP_MD_CTX_free);
+  Fingerprint digest{};
+  bool ok = context != nullptr && ::EVP_DigestInit_ex(context.get(), ::EVP_sha256(), nullptr) == 1;
+  checkpoint.will_need(bytes);
+  while (ok && !bytes.empty()) {
+    const std::span<const std::byte> window = bytes.first(std::min(kWindow, bytes.size()));
+    ok = ::EVP_DigestUpdate(context.get(), window.data(), window.size()) == 1;
+    checkpoint.drop_pages(window);
+    bytes = bytes.subspan(window.size());
+  }
+  ok = ok && ::EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) == 1;
+  require(ok, ErrorCode::kInternal, "SHA-256 is not available");
   return digest;
 }
 
@@ -76,11 +96,7 @@ Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress
 
   for_each_piece(
       sizes,
-      [&](std::size_t i) {
-        checkpoint.will_need(pieces[i].bytes);
-        pieces[i].digest = sha256(pieces[i].bytes.data(), pieces[i].bytes.size());
-        checkpoint.drop_pages(pieces[i].bytes);
-      },
+      [&](std::size_t i) { pieces[i].digest = sha256_and_drop(checkpoint, pieces[i].bytes); },
       progress);
 
   std::string text = config_text(checkpoint.config());

@@ -81,8 +81,8 @@ ModelConfig tiny() {
   config.max_position = 2048;
   config.rope_scaling->original_max_position = 256;
   config.tie_embeddings = true;
-  config.bos = 510;
-  config.eos = {511};
+  config.bos = 502;  // where make_byte_level_tokenizer_json puts them
+  config.eos = {503};
   return config;
 }
 
