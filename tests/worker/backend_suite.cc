@@ -1,0 +1,71 @@
+#include "tests/worker/backend_suite.h"
+
+#include "airlock/worker/cpu/cpu_backend.h"
+
+namespace airlock::testing {
+
+const std::vector<BackendMaker>& backend_makers() {
+  static const std::vector<BackendMaker> makers = {
+      {"cpu",
+       [](WeightSource& source, DType compute, const BufferPool& pool) {
+         CpuBackendOptions options;
+         options.compute_dtype = compute;
+         options.pool = pool;
+         return make_cpu_backend(source, options);
+       }},
+  };
+  return makers;
+}
+
+void BackendTest::use(const ModelConfig& config, DType weights) {
+  session_.reset();
+  backend_.reset();
+  weights_ = std::make_unique<RandomWeights>(config, weights);
+  backend_ = GetParam().maker.make(*weights_, GetParam().compute, pool_);
+  session_ = backend_->open_session();
+}
+
+std::vector<OwnedTensor> BackendTest::run(BackendSession& session, Call call,
+                                          const std::vector<ConstTensor>& inputs) {
+  for (const ConstTensor& input : inputs) call.inputs.push_back(input.spec);
+  std::vector<OwnedTensor> outputs;
+  std::vector<Tensor> targets;
+  for (const TensorSpec& spec : infer_outputs(config(), call)) outputs.emplace_back(spec);
+  for (const OwnedTensor& output : outputs) targets.push_back(output.tensor());
+  backend_->execute(call, session, inputs, targets);
+  return outputs;
+}
+
+std::vector<BackendCase> backend_cases() {
+  std::vector<BackendCase> cases;
+  for (const BackendMaker& maker : backend_makers()) {
+    for (const DType compute : {DType::kF32, DType::kBF16}) cases.push_back({maker, compute});
+  }
+  return cases;
+}
+
+std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info) {
+  return info.param.maker.name + "_" + std::string(dtype_name(info.param.compute));
+}
+
+Call make_call(Op op, int layer, DType reply, std::int64_t position) {
+  Call call;
+  call.op = op;
+  call.layer = layer;
+  call.reply_dtype = reply;
+  call.position = position;
+  return call;
+}
+
+Call linear_call(int layer, const Weights& weights, DType reply) {
+  Call call = make_call(Op::kBatchLinear, layer, reply);
+  call.weights = weights;
+  return call;
+}
+
+const std::vector<DType>& wire_dtypes() {
+  static const std::vector<DType> dtypes = {DType::kF32, DType::kBF16, DType::kF16, DType::kI8};
+  return dtypes;
+}
+
+}  // namespace airlock::testing

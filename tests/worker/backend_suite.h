@@ -1,0 +1,73 @@
+// The suite that every backend passes: a backend joins by adding itself to backend_makers().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "airlock/remote/rules.h"
+#include "airlock/worker/backend.h"
+#include "airlock/worker/weight_source.h"
+
+#include "tests/worker/backend_model.h"
+
+namespace airlock::testing {
+
+/// One kind of backend. `make` gets a pool whose counters show what a call leaves behind.
+struct BackendMaker {
+  std::string name;
+  std::function<std::unique_ptr<Backend>(WeightSource&, DType compute, const BufferPool& pool)>
+      make;
+};
+const std::vector<BackendMaker>& backend_makers();
+
+struct BackendCase {
+  BackendMaker maker;
+  DType compute;
+  friend void PrintTo(const BackendCase& self, std::ostream* out) {
+    *out << self.maker.name << ' ' << dtype_name(self.compute);
+  }
+};
+
+/// Tests over every backend and compute dtype, on odd_config() in bf16 unless one asks otherwise.
+class BackendTest : public ::testing::TestWithParam<BackendCase> {
+ protected:
+  BackendTest() { use(odd_config(), DType::kBF16); }
+  void use(const ModelConfig& config, DType weights);
+
+  /// Checks the call, runs it in `session` and gives its outputs.
+  std::vector<OwnedTensor> run(BackendSession& session, Call call,
+                               const std::vector<ConstTensor>& inputs);
+  std::vector<OwnedTensor> run(const Call& call, const std::vector<ConstTensor>& inputs) {
+    return run(*session_, call, inputs);
+  }
+
+  [[nodiscard]] OwnedTensor random(DType dtype, const Shape& shape, double deviation = 1) {
+    return random_tensor(rng_, dtype, shape, deviation);
+  }
+  [[nodiscard]] DType compute() const { return backend_->compute_dtype(); }
+  [[nodiscard]] const ModelConfig& config() const { return backend_->config(); }
+
+  BufferPool pool_;
+  std::unique_ptr<RandomWeights> weights_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<BackendSession> session_;
+  std::mt19937_64 rng_{7};
+};
+
+/// Every backend with f32 and bf16.
+std::vector<BackendCase> backend_cases();
+std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info);
+
+/// A call of no weights; `layer` -1 where the operator has none.
+Call make_call(Op op, int layer, DType reply, std::int64_t position = 0);
+Call linear_call(int layer, const Weights& weights, DType reply);
+
+/// f32, bf16, f16, int8.
+const std::vector<DType>& wire_dtypes();
+
+}  // namespace airlock::testing
