@@ -160,6 +160,7 @@ class Item {
     std::fill_n(w.sum, s_.rows(), 0.0F);
     for (std::int64_t p = 0; p < panels(); ++p) {
       const std::int64_t row = p * s_.kernel.panel_rows;
+      fetch(w.inputs + row, p + 1, s_.args.dtype);
       s_.kernel.pack_queries(w.inputs + row, panel_rows(p), s_.args.head_dim, queries(w, p));
     }
     const std::int64_t context = s_.args.position + end_token_;
@@ -177,6 +178,7 @@ class Item {
     for (std::int64_t r = 0; r < rows_; ++r) w.sum[r] = 1.0F / w.sum[r];
     for (std::int64_t p = 0; p < panels(); ++p) {
       const std::int64_t row = p * s_.kernel.panel_rows;
+      fetch(w.outputs + row, p + 1, s_.args.out_dtype);
       s_.kernel.finish(output(w, p), w.sum + row, panel_rows(p), s_.args.head_dim,
                        s_.args.out_dtype, w.outputs + row);
     }
@@ -210,6 +212,18 @@ class Item {
   }
   [[nodiscard]] float* output(const Workspace& w, std::int64_t p) const {
     return w.output + p * s_.kernel.output_rows(s_.args.head_dim) * s_.kernel.panel_rows;
+  }
+
+  /// Asks for panel p's rows, one panel past `rows`: a page apart, no hardware prefetcher sees them
+  /// coming.
+  template <typename Pointer>
+  void fetch(Pointer* rows, std::int64_t p, DType dtype) const {
+    if (p >= panels()) return;
+    const std::int64_t bytes = s_.args.head_dim * static_cast<std::int64_t>(dtype_size(dtype));
+    for (std::int64_t r = 0; r < panel_rows(p); ++r) {
+      const auto* row = static_cast<const std::byte*>(rows[s_.kernel.panel_rows + r]);
+      for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+    }
   }
 
   void add_keys(const Workspace& w, std::int64_t key, std::int64_t count) const {
