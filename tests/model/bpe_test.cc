@@ -10,30 +10,39 @@ namespace airlock {
 namespace {
 using Ids = std::vector<std::int32_t>;
 
-/// A vocabulary over the letters of `alphabet` with `count` random merges.
-BpeSpec random_spec(const std::string& alphabet, std::size_t count, std::mt19937& random) {
+/// A vocabulary over the letters of `alphabet` with `count` random merges, also spelled out.
+struct RandomSpec {
   BpeSpec spec;
+  std::vector<std::pair<std::string, std::string>> merges;
+};
+
+RandomSpec random_spec(const std::string& alphabet, std::size_t count, std::mt19937& random) {
+  RandomSpec result;
   std::vector<std::string> tokens;
   const auto add = [&](const std::string& token) {
-    if (std::find(tokens.begin(), tokens.end(), token) != tokens.end()) return;
-    spec.vocab.emplace_back(token, static_cast<std::int32_t>(tokens.size()));
+    const auto at = std::find(tokens.begin(), tokens.end(), token);
+    const auto id = static_cast<std::int32_t>(at - tokens.begin());
+    if (at != tokens.end()) return id;
+    result.spec.vocab.emplace_back(token, id);
     tokens.push_back(token);
+    return id;
   };
   for (const char letter : alphabet) add(std::string(1, letter));
-  while (spec.merges.size() < count) {
+  while (result.merges.size() < count) {
     const std::string left = tokens[random() % tokens.size()];
     const std::string right = tokens[random() % tokens.size()];
     const std::pair pair(left, right);
-    if (std::find(spec.merges.begin(), spec.merges.end(), pair) != spec.merges.end()) continue;
-    spec.merges.push_back(pair);
-    add(left + right);
+    if (std::find(result.merges.begin(), result.merges.end(), pair) != result.merges.end())
+      continue;
+    result.merges.push_back(pair);
+    result.spec.merges.push_back({add(left), add(right), add(left + right)});
   }
-  return spec;
+  return result;
 }
 
 /// The definition: of all neighbours that a rule joins, join those of the lowest rank, leftmost
 /// first.
-std::vector<std::string> by_definition(const BpeSpec& spec, const std::string& word) {
+std::vector<std::string> by_definition(const RandomSpec& spec, const std::string& word) {
   std::map<std::pair<std::string, std::string>, std::size_t> ranks;
   for (std::size_t i = 0; i < spec.merges.size(); ++i) ranks[spec.merges[i]] = i;
   std::vector<std::string> parts;
@@ -54,9 +63,9 @@ std::vector<std::string> by_definition(const BpeSpec& spec, const std::string& w
 TEST(Bpe, WordsOfAnyLengthAreMergedByTheDefinition) {
   std::mt19937 random(1);
   for (int round = 0; round < 30; ++round) {
-    const BpeSpec spec = random_spec("abcd", 1 + random() % 60, random);
-    std::map<std::string, std::int32_t> ids(spec.vocab.begin(), spec.vocab.end());
-    const Bpe bpe(spec, Bpe::Units::kBytes);
+    const RandomSpec spec = random_spec("abcd", 1 + random() % 60, random);
+    std::map<std::string, std::int32_t> ids(spec.spec.vocab.begin(), spec.spec.vocab.end());
+    const Bpe bpe(spec.spec, Bpe::Units::kBytes);
     Bpe::Scratch scratch;
     for (std::size_t length = 0; length < 3 * Bpe::kScanLimit; ++length) {
       std::string word;
@@ -97,7 +106,7 @@ TEST(Bpe, WholeWordsAreTakenOnlyIfMergesAreIgnored) {
 TEST(Bpe, OfTwoRulesForOnePairTheLaterCounts) {
   BpeSpec spec;
   spec.vocab = {{"a", 0}, {"b", 1}, {"c", 2}, {"ab", 3}, {"bc", 4}};
-  spec.merges = {{"a", "b"}, {"b", "c"}, {"a", "b"}};
+  spec.merges = {{0, 1, 3}, {1, 2, 4}, {0, 1, 3}};
   Bpe::Scratch scratch;
   Ids ids;
   Bpe(spec, Bpe::Units::kBytes).encode_word("abc", scratch, ids);

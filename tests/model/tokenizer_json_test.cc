@@ -107,7 +107,7 @@ TEST(JsonTokenizer, RefusesIdsInTheHolesOfAVocabulary) {
 TEST(JsonTokenizer, MegabytesOfOneCharacterComeBackWhole) {
   const auto llama3 = build(base("llama3"));
   const auto llama2 = build(base("llama2"));
-  for (const std::string unit : {" ", "a", "\n", "ab", " a", "é", "<", "1", "!", "\xFF"}) {
+  for (const std::string unit : {" ", "a", "\n", "é", "<", "\xFF"}) {
     std::string text;
     while (text.size() < (1U << 20U)) text += unit;
     const std::string expected =

@@ -62,8 +62,8 @@ Bpe::Bpe(const BpeSpec& spec, Units units)
   if (spec.unk_token) unknown_ = ids_.at(*spec.unk_token);
   merges_.resize(std::bit_ceil(2 * spec.merges.size() + 1));
   std::uint32_t rank = 0;
-  for (const auto& [left, right] : spec.merges)
-    insert_merge({pair_key(ids_.at(left), ids_.at(right)), rank++, ids_.at(left + right)});
+  for (const auto& [left, right, merged] : spec.merges)
+    insert_merge({pair_key(left, right), rank++, merged});
   for (unsigned byte = 0; byte < 256; ++byte) {
     std::string spelled;
     append_utf8(byte_alphabet()[byte], spelled);

@@ -21,10 +21,15 @@ struct AddedToken {
   bool normalized = false;   ///< looked for in the normalized text instead of the text itself
 };
 
+/// A merge rule: where tokens `left` and `right` are neighbours, `merged` takes their place.
+struct BpeMerge {
+  std::int32_t left, right, merged;
+};
+
 /// Byte-pair encoding: vocabulary, and merges by rank.
 struct BpeSpec {
   std::vector<std::pair<std::string, std::int32_t>> vocab;  ///< texts unique, ids unique
-  std::vector<std::pair<std::string, std::string>> merges;  ///< lowest rank first
+  std::vector<BpeMerge> merges;                             ///< lowest rank first
   std::optional<std::string> unk_token;
   bool fuse_unk = false;       ///< a run of unknown characters is one unknown token
   bool byte_fallback = false;  ///< an unknown character becomes its bytes' <0xNN> tokens
