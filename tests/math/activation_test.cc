@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/math/random.h"
+#include "tests/math/targets.h"
 
 namespace airlock {
 namespace {
@@ -20,44 +21,50 @@ double bound(double gate, double up) {
 }
 
 TEST(SiluMul, StaysWithinItsErrorBoundAtEverySize) {
-  std::vector<std::int64_t> sizes = test::kOddSizes;
-  sizes.push_back(200'003);
-  for (const std::int64_t size : sizes) {
-    const std::vector<float> gate = test::random_floats(size + 1, 1, 5);
-    const std::vector<float> up = test::random_floats(size + 1, 2);
-    std::vector<float> out(gate.size() + 1, 42);
-    silu_mul(gate.data() + 1, up.data() + 1, size, out.data() + 1);
-    for (std::size_t i = 1; i < gate.size(); ++i) {
-      EXPECT_NEAR(out[i], reference(gate[i], up[i]), bound(gate[i], up[i])) << gate[i];
+  test::for_each_target([&] {
+    std::vector<std::int64_t> sizes = test::kOddSizes;
+    sizes.push_back(200'003);
+    for (const std::int64_t size : sizes) {
+      const std::vector<float> gate = test::random_floats(size + 1, 1, 5);
+      const std::vector<float> up = test::random_floats(size + 1, 2);
+      std::vector<float> out(gate.size() + 1, 42);
+      silu_mul(gate.data() + 1, up.data() + 1, size, out.data() + 1);
+      for (std::size_t i = 1; i < gate.size(); ++i) {
+        EXPECT_NEAR(out[i], reference(gate[i], up[i]), bound(gate[i], up[i])) << gate[i];
+      }
+      EXPECT_EQ(out.front(), 42);
+      EXPECT_EQ(out.back(), 42);
     }
-    EXPECT_EQ(out.front(), 42);
-    EXPECT_EQ(out.back(), 42);
-  }
+  });
 }
 
 TEST(SiluMul, StaysWithinItsErrorBoundOverTheWholeRange) {
-  std::vector<float> gate;
-  for (float value = -200; value <= 200; value += 0.01F) gate.push_back(value);
-  const std::vector<float> up(gate.size(), 3);
-  std::vector<float> out(gate.size());
-  silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
-  for (std::size_t i = 0; i < gate.size(); ++i) {
-    EXPECT_NEAR(out[i], reference(gate[i], 3), bound(gate[i], 3)) << gate[i];
-  }
+  test::for_each_target([&] {
+    std::vector<float> gate;
+    for (float value = -200; value <= 200; value += 0.01F) gate.push_back(value);
+    const std::vector<float> up(gate.size(), 3);
+    std::vector<float> out(gate.size());
+    silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
+    for (std::size_t i = 0; i < gate.size(); ++i) {
+      EXPECT_NEAR(out[i], reference(gate[i], 3), bound(gate[i], 3)) << gate[i];
+    }
+  });
 }
 
 TEST(SiluMul, TreatsExtremesAsTorchDoes) {
-  const float infinity = std::numeric_limits<float>::infinity();
-  const std::vector<float> gate = {infinity, -infinity, std::nanf(""), -1e30F, 1e30F, 0};
-  const std::vector<float> up(gate.size(), 1);
-  std::vector<float> out(gate.size());
-  silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
-  EXPECT_EQ(out[0], infinity);
-  EXPECT_TRUE(std::isnan(out[1]));
-  EXPECT_TRUE(std::isnan(out[2]));
-  EXPECT_EQ(out[3], 0);
-  EXPECT_EQ(out[4], 1e30F);
-  EXPECT_EQ(out[5], 0);
+  test::for_each_target([&] {
+    const float infinity = std::numeric_limits<float>::infinity();
+    const std::vector<float> gate = {infinity, -infinity, std::nanf(""), -1e30F, 1e30F, 0};
+    const std::vector<float> up(gate.size(), 1);
+    std::vector<float> out(gate.size());
+    silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
+    EXPECT_EQ(out[0], infinity);
+    EXPECT_TRUE(std::isnan(out[1]));
+    EXPECT_TRUE(std::isnan(out[2]));
+    EXPECT_EQ(out[3], 0);
+    EXPECT_EQ(out[4], 1e30F);
+    EXPECT_EQ(out[5], 0);
+  });
 }
 
 TEST(SiluMul, WorksInPlace) {
@@ -70,18 +77,20 @@ TEST(SiluMul, WorksInPlace) {
 }
 
 TEST(SiluMul, RoundsBf16Once) {
-  for (const std::int64_t size : test::kOddSizes) {
-    const std::vector<BF16> gate = test::to_bf16(test::random_floats(size, 1, 5));
-    const std::vector<BF16> up = test::to_bf16(test::random_floats(size, 2));
-    std::vector<BF16> out(gate.size());
-    silu_mul(gate.data(), up.data(), size, out.data());
-    for (std::size_t i = 0; i < gate.size(); ++i) {
-      const double g = gate[i].to_float();
-      const double u = up[i].to_float();
-      EXPECT_NEAR(out[i].to_float(), reference(g, u),
-                  test::kBF16Unit * 1.001 * std::fabs(reference(g, u)) + bound(g, u));
+  test::for_each_target([&] {
+    for (const std::int64_t size : test::kOddSizes) {
+      const std::vector<BF16> gate = test::to_bf16(test::random_floats(size, 1, 5));
+      const std::vector<BF16> up = test::to_bf16(test::random_floats(size, 2));
+      std::vector<BF16> out(gate.size());
+      silu_mul(gate.data(), up.data(), size, out.data());
+      for (std::size_t i = 0; i < gate.size(); ++i) {
+        const double g = gate[i].to_float();
+        const double u = up[i].to_float();
+        EXPECT_NEAR(out[i].to_float(), reference(g, u),
+                    test::kBF16Unit * 1.001 * std::fabs(reference(g, u)) + bound(g, u));
+      }
     }
-  }
+  });
 }
 
 TEST(SiluMulRows, EqualsTheContiguousKernelRowByRow) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/math/random.h"
+#include "tests/math/targets.h"
 
 namespace airlock {
 namespace {
@@ -30,25 +31,29 @@ void expect_norm(const std::vector<float>& x, const std::vector<float>& weight, 
 }
 
 TEST(RmsNorm, EqualsF64WithinThreeRoundings) {
-  for (const std::int64_t tokens : {1, 3}) {
-    for (const std::int64_t hidden : test::kOddSizes) {
-      const std::vector<float> x = test::random_floats(tokens * hidden, 1);
-      const std::vector<float> weight = test::random_floats(hidden, 2);
-      std::vector<float> out(x.size());
-      rms_norm(x.data(), weight.data(), 1e-5F, tokens, hidden, out.data());
-      expect_norm(x, weight, 1e-5F, tokens, out);
+  test::for_each_target([&] {
+    for (const std::int64_t tokens : {1, 3}) {
+      for (const std::int64_t hidden : test::kOddSizes) {
+        const std::vector<float> x = test::random_floats(tokens * hidden, 1);
+        const std::vector<float> weight = test::random_floats(hidden, 2);
+        std::vector<float> out(x.size());
+        rms_norm(x.data(), weight.data(), 1e-5F, tokens, hidden, out.data());
+        expect_norm(x, weight, 1e-5F, tokens, out);
+      }
     }
-  }
+  });
 }
 
 TEST(RmsNorm, KeepsItsPrecisionWhenOneElementDwarfsMillions) {
-  // Squares of 1 vanish next to 1e10 in f32, but together they make a tenth of the sum.
-  std::vector<float> x(1 << 20, 1);
-  x[77] = 3000;
-  const std::vector<float> weight(x.size(), 1);
-  std::vector<float> out(x.size());
-  rms_norm(x.data(), weight.data(), 0, 1, 1 << 20, out.data());
-  expect_norm(x, weight, 0, 1, out);
+  test::for_each_target([&] {
+    // Squares of 1 vanish next to 1e10 in f32, but together they make a tenth of the sum.
+    std::vector<float> x(1 << 20, 1);
+    x[77] = 3000;
+    const std::vector<float> weight(x.size(), 1);
+    std::vector<float> out(x.size());
+    rms_norm(x.data(), weight.data(), 0, 1, 1 << 20, out.data());
+    expect_norm(x, weight, 0, 1, out);
+  });
 }
 
 TEST(RmsNorm, GivesZeroForAZeroRow) {

@@ -8,6 +8,7 @@
 #include "airlock/core/error.h"
 
 #include "tests/math/random.h"
+#include "tests/math/targets.h"
 
 namespace airlock {
 namespace {
@@ -31,51 +32,56 @@ double bound(const float* x, std::size_t half, std::size_t i) {
 }
 
 TEST(RopeTable, ApplyRotatesEveryRowAsHuggingFace) {
-  for (const std::int64_t head_dim : {2, 6, 16, 64, 80, 128, 130}) {
-    for (const std::int64_t position : {0, 1, 300, 8000}) {
-      const std::int64_t tokens = 3;
-      const std::int64_t heads = 2;
-      const RopeTable table(head_dim, 10000);
-      const auto frequencies = rope_inverse_frequencies(head_dim, 10000, std::nullopt);
-      const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 1);
-      std::vector<float> out = x;
-      table.apply(out.data(), tokens, heads, position);
-      for (std::int64_t row = 0; row < tokens * heads; ++row) {
-        const float* in = x.data() + row * head_dim;
-        const auto expected = rotate_half(in, frequencies, position + row / heads);
-        for (std::size_t i = 0; i < expected.size(); ++i) {
-          ASSERT_NEAR(out[static_cast<std::size_t>(row * head_dim) + i], expected[i],
-                      bound(in, frequencies.size(), i));
+  test::for_each_target([&] {
+    for (const std::int64_t head_dim : {2, 6, 16, 64, 80, 128, 130}) {
+      for (const std::int64_t position : {0, 1, 300, 8000}) {
+        const std::int64_t tokens = 3;
+        const std::int64_t heads = 2;
+        const RopeTable table(head_dim, 10000);
+        const auto frequencies = rope_inverse_frequencies(head_dim, 10000, std::nullopt);
+        const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 1);
+        std::vector<float> out = x;
+        table.apply(out.data(), tokens, heads, position);
+        for (std::int64_t row = 0; row < tokens * heads; ++row) {
+          const float* in = x.data() + row * head_dim;
+          const auto expected = rotate_half(in, frequencies, position + row / heads);
+          for (std::size_t i = 0; i < expected.size(); ++i) {
+            ASSERT_NEAR(out[static_cast<std::size_t>(row * head_dim) + i], expected[i],
+                        bound(in, frequencies.size(), i));
+          }
         }
       }
     }
-  }
+  });
 }
 
 TEST(RopeTable, ApplyToHeadsWritesTheSameRowsIntoTheCache) {
-  const std::int64_t tokens = 5, heads = 3, head_dim = 20, capacity = 16, first_row = 7;
-  const RopeTable table(head_dim, 500000);
-  const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 2);
-  std::vector<float> in_place = x;
-  table.apply(in_place.data(), tokens, heads, 100);
-  std::vector<float> cache(static_cast<std::size_t>(heads * capacity * head_dim), 42);
-  std::vector<BF16> cache16(cache.size(), BF16::from_float(42));
-  table.apply_to_heads(x.data(), tokens, heads, 100, cache.data(), capacity * head_dim, first_row);
-  table.apply_to_heads(x.data(), tokens, heads, 100, cache16.data(), capacity * head_dim,
-                       first_row);
-  for (std::int64_t h = 0; h < heads; ++h) {
-    for (std::int64_t row = 0; row < capacity; ++row) {
-      for (std::int64_t i = 0; i < head_dim; ++i) {
-        const auto at = static_cast<std::size_t>((h * capacity + row) * head_dim + i);
-        const std::int64_t t = row - first_row;
-        const bool written = t >= 0 && t < tokens;
-        const float expected =
-            written ? in_place[static_cast<std::size_t>((t * heads + h) * head_dim + i)] : 42;
-        ASSERT_EQ(cache[at], expected);
-        ASSERT_EQ(cache16[at].bits, BF16::from_float(expected).bits);
+  test::for_each_target([&] {
+    const std::int64_t tokens = 5, heads = 3, head_dim = 20, capacity = 16, first_row = 7;
+    const RopeTable table(head_dim, 500000);
+    const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 2);
+    std::vector<float> in_place = x;
+    table.apply(in_place.data(), tokens, heads, 100);
+    std::vector<float> cache(static_cast<std::size_t>(heads * capacity * head_dim), 42);
+    std::vector<BF16> cache16(cache.size(), BF16::from_float(42));
+    table.apply_to_heads(x.data(), tokens, heads, 100, cache.data(), capacity * head_dim,
+                         first_row);
+    table.apply_to_heads(x.data(), tokens, heads, 100, cache16.data(), capacity * head_dim,
+                         first_row);
+    for (std::int64_t h = 0; h < heads; ++h) {
+      for (std::int64_t row = 0; row < capacity; ++row) {
+        for (std::int64_t i = 0; i < head_dim; ++i) {
+          const auto at = static_cast<std::size_t>((h * capacity + row) * head_dim + i);
+          const std::int64_t t = row - first_row;
+          const bool written = t >= 0 && t < tokens;
+          const float expected =
+              written ? in_place[static_cast<std::size_t>((t * heads + h) * head_dim + i)] : 42;
+          ASSERT_EQ(cache[at], expected);
+          ASSERT_EQ(cache16[at].bits, BF16::from_float(expected).bits);
+        }
       }
     }
-  }
+  });
 }
 
 TEST(RopeTable, ScoresDependOnDistanceOnly) {

@@ -8,6 +8,7 @@
 #include "airlock/core/error.h"
 
 #include "tests/math/random.h"
+#include "tests/math/targets.h"
 
 namespace airlock {
 namespace {
@@ -20,35 +21,38 @@ struct Case {
 class CausalSoftmax : public ::testing::TestWithParam<Case> {};
 
 TEST_P(CausalSoftmax, EqualsF64WithinItsBound) {
-  const auto [heads, tokens, context, position, deviation] = GetParam();
-  const std::vector<float> scores = test::random_floats(heads * tokens * context, 1, deviation);
-  const float scale = 0.3F;
-  std::vector<float> out = scores;
-  causal_softmax(out.data(), heads, tokens, context, position, scale);
-  for (std::int64_t row = 0; row < heads * tokens; ++row) {
-    const float* in = scores.data() + row * context;
-    const float* got = out.data() + row * context;
-    const std::int64_t attended = position + row % tokens + 1;
-    double top = -std::numeric_limits<double>::infinity();
-    for (std::int64_t i = 0; i < attended; ++i)
-      top = std::max(top, static_cast<double>(in[i]) * scale);
-    double sum = 0;
-    for (std::int64_t i = 0; i < attended; ++i) sum += std::exp(in[i] * double{scale} - top);
-    for (std::int64_t i = 0; i < context; ++i) {
-      if (i >= attended) {
-        ASSERT_EQ(got[i], 0.0F);
-        continue;
+  test::for_each_target([&] {
+    const auto [heads, tokens, context, position, deviation] = GetParam();
+    const std::vector<float> scores = test::random_floats(heads * tokens * context, 1, deviation);
+    const float scale = 0.3F;
+    std::vector<float> out = scores;
+    causal_softmax(out.data(), heads, tokens, context, position, scale);
+    for (std::int64_t row = 0; row < heads * tokens; ++row) {
+      const float* in = scores.data() + row * context;
+      const float* got = out.data() + row * context;
+      const std::int64_t attended = position + row % tokens + 1;
+      double top = -std::numeric_limits<double>::infinity();
+      for (std::int64_t i = 0; i < attended; ++i)
+        top = std::max(top, static_cast<double>(in[i]) * scale);
+      double sum = 0;
+      for (std::int64_t i = 0; i < attended; ++i) sum += std::exp(in[i] * double{scale} - top);
+      for (std::int64_t i = 0; i < context; ++i) {
+        if (i >= attended) {
+          ASSERT_EQ(got[i], 0.0F);
+          continue;
+        }
+        const double exponent = in[i] * double{scale} - top;
+        const double expected = std::exp(exponent) / sum;
+        // The rounded exponent, the rounded maximum (common to the row), exp's 2 ulp in term and
+        // sum, up to 4096 / 8 additions of a partial sum (half of them, in effect) and the
+        // division.
+        const double additions = std::min<double>(static_cast<double>(attended), 512);
+        const double relative =
+            test::kF32Unit * (std::fabs(exponent) + std::fabs(top) + 8 + additions);
+        ASSERT_NEAR(got[i], expected, relative * expected + 0x1p-126) << row << " " << i;
       }
-      const double exponent = in[i] * double{scale} - top;
-      const double expected = std::exp(exponent) / sum;
-      // The rounded exponent, the rounded maximum (common to the row), exp's 2 ulp in term and
-      // sum, up to 4096 / 8 additions of a partial sum (half of them, in effect) and the division.
-      const double additions = std::min<double>(static_cast<double>(attended), 512);
-      const double relative =
-          test::kF32Unit * (std::fabs(exponent) + std::fabs(top) + 8 + additions);
-      ASSERT_NEAR(got[i], expected, relative * expected + 0x1p-126) << row << " " << i;
     }
-  }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CausalSoftmax,
@@ -59,25 +63,29 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CausalSoftmax,
                                            Case{4, 130, 130, 0, 30}, Case{1, 7, 64, 3, 1e6F}));
 
 TEST(CausalSoftmaxRows, IgnoresWhatTheMaskHides) {
-  const float nan = std::nanf("");
-  std::vector<float> scores = {1, nan, nan, 1, 1, nan, 1, 1, 1};
-  causal_softmax(scores.data(), 1, 3, 3, 0, 1);
-  const float third = 1.0F / 3;
-  EXPECT_EQ(scores, (std::vector<float>{1, 0, 0, 0.5F, 0.5F, 0, third, third, third}));
+  test::for_each_target([&] {
+    const float nan = std::nanf("");
+    std::vector<float> scores = {1, nan, nan, 1, 1, nan, 1, 1, 1};
+    causal_softmax(scores.data(), 1, 3, 3, 0, 1);
+    const float third = 1.0F / 3;
+    EXPECT_EQ(scores, (std::vector<float>{1, 0, 0, 0.5F, 0.5F, 0, third, third, third}));
+  });
 }
 
 TEST(CausalSoftmaxRows, PassesNanAndInfinityOnAsTorchDoes) {
-  const float infinity = std::numeric_limits<float>::infinity();
-  const float nan = std::nanf("123");  // a payload must not leak into the arithmetic
-  std::vector<float> scores = {1, nan,       2, 1,         infinity,  2,
-                               1, -infinity, 1, -infinity, -infinity, -infinity};
-  for (std::size_t row = 0; row < 4; ++row) {
-    causal_softmax(scores.data() + 3 * row, 1, 1, 3, 2, 1);
-  }
-  for (std::size_t i = 0; i < 6; ++i) EXPECT_TRUE(std::isnan(scores[i])) << i;
-  EXPECT_EQ(scores[6], 0.5F);
-  EXPECT_EQ(scores[7], 0);
-  for (std::size_t i = 9; i < 12; ++i) EXPECT_TRUE(std::isnan(scores[i])) << i;
+  test::for_each_target([&] {
+    const float infinity = std::numeric_limits<float>::infinity();
+    const float nan = std::nanf("123");  // a payload must not leak into the arithmetic
+    std::vector<float> scores = {1, nan,       2, 1,         infinity,  2,
+                                 1, -infinity, 1, -infinity, -infinity, -infinity};
+    for (std::size_t row = 0; row < 4; ++row) {
+      causal_softmax(scores.data() + 3 * row, 1, 1, 3, 2, 1);
+    }
+    for (std::size_t i = 0; i < 6; ++i) EXPECT_TRUE(std::isnan(scores[i])) << i;
+    EXPECT_EQ(scores[6], 0.5F);
+    EXPECT_EQ(scores[7], 0);
+    for (std::size_t i = 9; i < 12; ++i) EXPECT_TRUE(std::isnan(scores[i])) << i;
+  });
 }
 
 TEST(CausalSoftmaxRows, RefusesWhatDoesNotFitTheContext) {

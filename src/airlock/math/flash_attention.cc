@@ -14,6 +14,8 @@
 namespace airlock {
 namespace {
 
+// Operations that make a thread worth waking: some 50 us at decode's rate, which memory bounds.
+constexpr double kThreadOperations = 1 << 20;
 // Items a thread should have, so that the last to finish is soon done.
 constexpr std::int64_t kItemsPerThread = 4;
 
@@ -62,19 +64,23 @@ struct Schedule {
 
   Schedule(const FlashKernel& k, const FlashAttentionArgs& a) : kernel(k), args(a) {
     group = args.heads / args.kv_heads;
-    const std::int64_t wanted = kItemsPerThread * threads();
+    const std::int64_t context = args.position + args.tokens;
+    const double operations = 4.0 * static_cast<double>(args.head_dim * args.heads) *
+                              static_cast<double>(args.tokens) * static_cast<double>(context);
+    const auto team =
+        static_cast<std::int64_t>(std::clamp<double>(operations / kThreadOperations, 1, threads()));
+    const std::int64_t wanted = kItemsPerThread * team;
     const std::int64_t least = std::max<std::int64_t>(1, kernel.panel_rows / group);
     block_tokens = std::clamp<std::int64_t>(kernel.item_rows / group, least, args.tokens);
     while (block_tokens > least && blocks_of(block_tokens) * args.kv_heads < wanted) {
       block_tokens = std::max(least, block_tokens / 2);
     }
     blocks = blocks_of(block_tokens);
-    const std::int64_t context = args.position + args.tokens;
     const std::int64_t parts = std::max<std::int64_t>(1, context / (4 * kernel.key_block));
     splits = std::clamp<std::int64_t>(divide_up(wanted, blocks * args.kv_heads), 1, parts);
-    if (blocks * args.kv_heads >= threads()) splits = 1;
+    if (blocks * args.kv_heads >= team) splits = 1;
     items = blocks * args.kv_heads * splits;
-    workers = std::min<std::int64_t>(threads(), items);
+    workers = std::min(team, items);
     panels = divide_up(block_tokens * group, kernel.panel_rows);
   }
 

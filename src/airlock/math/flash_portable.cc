@@ -252,32 +252,33 @@ void finish(const float* output, const float* factors, std::int64_t count, std::
 }
 
 template <typename T>
-FlashKernel make() {
-  return {.name = "portable",
-          .panel_rows = panel_rows(),
-          .key_block = kKeyBlock,
-          .item_rows = kItemRows,
-          .query_bytes = query_bytes,
-          .key_bytes = block_bytes,
-          .value_bytes = block_bytes,
-          .scratch_bytes = scratch_bytes,
-          .output_rows = padded,
-          .begin = nothing,
-          .end = nothing,
-          .pack_queries = pack_queries<T>,
-          .pack_keys = pack_block<T>,
-          .pack_values = pack_block<T>,
-          .run = run,
-          .finish = finish};
+const FlashKernel* kernel() {
+  static const FlashKernel made = {.name = "portable",
+                                   .panel_rows = panel_rows(),
+                                   .key_block = kKeyBlock,
+                                   .item_rows = kItemRows,
+                                   .query_bytes = query_bytes,
+                                   .key_bytes = block_bytes,
+                                   .value_bytes = block_bytes,
+                                   .scratch_bytes = scratch_bytes,
+                                   .output_rows = padded,
+                                   .begin = nothing,
+                                   .end = nothing,
+                                   .pack_queries = pack_queries<T>,
+                                   .pack_keys = pack_block<T>,
+                                   .pack_values = pack_block<T>,
+                                   .run = run,
+                                   .finish = finish};
+  return &made;
 }
 
 }  // namespace flash
 
-FlashKernel flash_kernel_f32() {
-  return flash::make<float>();
+const FlashKernel* flash_kernel_f32() {
+  return flash::kernel<float>();
 }
-FlashKernel flash_kernel_bf16() {
-  return flash::make<BF16>();
+const FlashKernel* flash_kernel_bf16() {
+  return flash::kernel<BF16>();
 }
 
 }  // namespace airlock::HWY_NAMESPACE
@@ -289,9 +290,8 @@ HWY_EXPORT(flash_kernel_f32);
 HWY_EXPORT(flash_kernel_bf16);
 
 const FlashKernel* flash_kernel_portable(DType dtype) {
-  static const FlashKernel f32 = HWY_DYNAMIC_DISPATCH(flash_kernel_f32)();
-  static const FlashKernel bf16 = HWY_DYNAMIC_DISPATCH(flash_kernel_bf16)();
-  return dtype == DType::kF32 ? &f32 : &bf16;
+  if (dtype == DType::kF32) return HWY_DYNAMIC_DISPATCH(flash_kernel_f32)();
+  return HWY_DYNAMIC_DISPATCH(flash_kernel_bf16)();
 }
 
 }  // namespace airlock
