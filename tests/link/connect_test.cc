@@ -1,5 +1,6 @@
 #include "airlock/link/connect.h"
 
+#include <atomic>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -25,7 +26,7 @@ class ListenerTest : public ::testing::TestWithParam<std::string> {
 TEST_P(ListenerTest, TakesManyPeersEachWithItsOwnBytes) {
   const auto listener = listen(uri());
   constexpr std::size_t kPeers = 40;
-  std::jthread dialling([&] {
+  Background dialling([&] {
     std::vector<std::unique_ptr<Link>> links;
     for (std::size_t i = 0; i < kPeers; ++i) {
       links.push_back(connect(listener->local_uri(), kLong));
@@ -48,7 +49,7 @@ TEST_P(ListenerTest, TakesManyPeersEachWithItsOwnBytes) {
 TEST_P(ListenerTest, CloseEndsABlockedAcceptAndRefusesNewPeers) {
   const auto listener = listen(uri());
   const Uri address = listener->local_uri();
-  std::jthread closer([&] {
+  Background closer([&] {
     std::this_thread::sleep_for(kShort);
     listener->close();
   });
@@ -60,7 +61,7 @@ TEST_P(ListenerTest, CloseEndsABlockedAcceptAndRefusesNewPeers) {
 
 TEST_P(ListenerTest, AnInterruptEndsABlockedAccept) {
   const auto listener = listen(uri());
-  std::jthread interrupter([&] {
+  Background interrupter([&] {
     std::this_thread::sleep_for(kShort);
     raise_interrupt();
   });
@@ -178,11 +179,16 @@ TEST(Listener, SurvivesAShortageOfDescriptors) {
   rlimit none = before;
   // The number that the next descriptor would get.
   none.rlim_cur = static_cast<rlim_t>(open_socket(AF_UNIX).get());
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  std::jthread relief([&] {
+  // Started while there are descriptors: UBSan opens some to look at an object's type.
+  std::atomic<bool> scarce{false};
+  Background relief([&] {
+    scarce.wait(false);
     std::this_thread::sleep_for(kShort);
     ::setrlimit(RLIMIT_NOFILE, &before);
   });
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  scarce = true;
+  scarce.notify_one();
   EXPECT_NE(listener->accept(), nullptr);
 }
 

@@ -53,6 +53,22 @@ void expect_error(ErrorCode code, const std::string& part, Action&& action) {
   EXPECT_THAT(caught.message, ::testing::HasSubstr(part));
 }
 
+/// A thread that is joined at the end of its scope. (Under a sanitizer GCC 12 warns, wrongly, of
+/// uninitialised memory inside std::jthread.)
+class Background {
+ public:
+  template <typename Action>
+  explicit Background(Action action) : thread_(std::move(action)) {}
+  Background(Background&&) noexcept = default;
+  ~Background() { join(); }
+  void join() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::thread thread_;
+};
+
 /// Bytes that differ at every offset a lost, doubled or swapped chunk could have.
 inline Bytes pattern(std::size_t size, unsigned seed) {
   Bytes bytes(size);

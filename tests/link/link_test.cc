@@ -46,9 +46,9 @@ TEST_P(LinkTest, CarriesScatteredPartsInOrderBothWaysAtOnce) {
     const Bytes back = pattern(size, 2);
     Bytes got_forth(size);
     Bytes got_back(size);
-    std::jthread sender_a([&] { a_->send(scatter<std::span<const std::byte>>(forth, 3)); });
-    std::jthread sender_b([&] { b_->send(scatter<std::span<const std::byte>>(back, 5)); });
-    std::jthread receiver_a([&] { a_->receive(scatter<std::span<std::byte>>(got_back, 11)); });
+    Background sender_a([&] { a_->send(scatter<std::span<const std::byte>>(forth, 3)); });
+    Background sender_b([&] { b_->send(scatter<std::span<const std::byte>>(back, 5)); });
+    Background receiver_a([&] { a_->receive(scatter<std::span<std::byte>>(got_back, 11)); });
     b_->receive(scatter<std::span<std::byte>>(got_forth, 2));
     sender_a.join();
     sender_b.join();
@@ -61,7 +61,7 @@ TEST_P(LinkTest, CarriesScatteredPartsInOrderBothWaysAtOnce) {
 TEST_P(LinkTest, CountsEveryByteOnceOnBothSides) {
   const Bytes big = pattern(3 << 20, 1);
   Bytes got(big.size());
-  std::jthread sender([&] {
+  Background sender([&] {
     a_->send(big);
     a_->send(std::span(big).first(17));
   });
@@ -88,7 +88,7 @@ TEST_P(LinkTest, BuffersASmallMessageUntilItIsRead) {
 TEST_P(LinkTest, KeepsOrderWhenALargeMessageFollowsUnreadSmallOnes) {
   const Bytes message = pattern(4 << 20, 5);
   const std::span<const std::byte> all(message);
-  std::jthread sender([&] {
+  Background sender([&] {
     a_->send(all.first(1000));
     a_->send(all.subspan(1000, 3000));
     a_->send(all.subspan(4000));
@@ -103,7 +103,7 @@ TEST_P(LinkTest, KeepsOrderWhenALargeMessageFollowsUnreadSmallOnes) {
 
 TEST_P(LinkTest, StreamsManySmallMessagesThroughALimitedBuffer) {
   const Bytes message = pattern(2 << 20, 6);
-  std::jthread sender([&] {
+  Background sender([&] {
     for (std::size_t i = 0; i < message.size(); i += 512) {
       a_->send(std::span<const std::byte>(message).subspan(i, 512));
     }
@@ -137,7 +137,7 @@ TEST_P(LinkTest, LosesTheConnectionWhenThePeerClosesInMidMessage) {
 
 TEST_P(LinkTest, LosesTheConnectionWhenThePeerDiesInMidMessage) {
   const Bytes message = pattern(64 << 20, 1);
-  std::jthread reader([&] {
+  Background reader([&] {
     Bytes some(1000);
     b_->receive(some);
     b_.reset();
@@ -166,7 +166,7 @@ TEST_P(LinkTest, TimesOutWhenThePeerStopsReading) {
 
 TEST_P(LinkTest, WaitsWithoutLimitBetweenMessagesInSpiteOfTheStallTimeout) {
   a_->set_stall_timeout(std::chrono::milliseconds(1));
-  std::jthread later([&] {
+  Background later([&] {
     std::this_thread::sleep_for(kShort);
     b_->send(Bytes(1));
   });
@@ -174,23 +174,23 @@ TEST_P(LinkTest, WaitsWithoutLimitBetweenMessagesInSpiteOfTheStallTimeout) {
 }
 
 TEST_P(LinkTest, CloseFromAnotherThreadWakesBlockedSendsAtBothEnds) {
-  std::jthread closer([&] {
+  Background closer([&] {
     std::this_thread::sleep_for(kShort);
     a_->close();
   });
   const Bytes message(64 << 20);
-  std::jthread here([&] {
+  Background here([&] {
     expect_error(ErrorCode::kConnectionLost, "bytes left to send", [&] { a_->send(message); });
   });
   expect_error(ErrorCode::kConnectionLost, "bytes left to send", [&] { b_->send(message); });
 }
 
 TEST_P(LinkTest, CloseFromAnotherThreadWakesBlockedReceivesAtBothEnds) {
-  std::jthread closer([&] {
+  Background closer([&] {
     std::this_thread::sleep_for(kShort);
     a_->close();
   });
-  std::jthread here([&] {
+  Background here([&] {
     Bytes got(10);
     expect_error(ErrorCode::kConnectionLost, "closed on this side", [&] { a_->receive(got); });
   });
@@ -199,8 +199,8 @@ TEST_P(LinkTest, CloseFromAnotherThreadWakesBlockedReceivesAtBothEnds) {
 }
 
 TEST_P(LinkTest, CloseEndsAWaitForTheNextMessageOnBothSides) {
-  std::jthread there([&] { EXPECT_FALSE(b_->wait_readable(std::nullopt)); });
-  std::jthread closer([&] {
+  Background there([&] { EXPECT_FALSE(b_->wait_readable(std::nullopt)); });
+  Background closer([&] {
     std::this_thread::sleep_for(kShort);
     a_->close();
   });
@@ -217,15 +217,15 @@ TEST_P(LinkTest, RefusesToCarryAfterCloseHere) {
 }
 
 TEST_P(LinkTest, AnInterruptEndsBlockedCalls) {
-  std::jthread interrupter([&] {
+  Background interrupter([&] {
     std::this_thread::sleep_for(kShort);
     raise_interrupt();
   });
-  std::jthread sending([&] {
+  Background sending([&] {
     const Bytes message(64 << 20);
     expect_error(ErrorCode::kInterrupted, "", [&] { a_->send(message); });
   });
-  std::jthread waiting([&] {
+  Background waiting([&] {
     expect_error(ErrorCode::kInterrupted, "", [&] { (void)a_->wait_readable(std::nullopt); });
   });
 }
@@ -237,7 +237,7 @@ TEST_P(LinkTest, AnInterruptEndsAReceive) {
 }
 
 TEST_P(LinkTest, CarriesRequestsAndRepliesOneAfterTheOther) {
-  std::jthread worker([&] {
+  Background worker([&] {
     std::uint32_t value = 0;
     while (b_->wait_readable(std::nullopt)) {
       b_->receive(std::as_writable_bytes(std::span(&value, 1)));

@@ -112,7 +112,7 @@ TEST(SocketFile, OneOfManyThatStartAtOnceGetsThePath) {
   leave_stale_file(uri);
   std::vector<std::unique_ptr<Listener>> listeners(8);
   {
-    std::vector<std::jthread> threads;
+    std::vector<Background> threads;
     for (auto& listener : listeners) {
       threads.emplace_back([&] {
         const Caught caught = catch_error([&] { listener = listen(uri); });
