@@ -13,7 +13,7 @@
 namespace airlock {
 
 /// What a backend keeps for one runner between calls: the KV cache of FlashAttention and
-/// AttentionBlock. Freed on destruction.
+/// AttentionBlock. Freed on destruction. The backend outlives it.
 class BackendSession {
  public:
   BackendSession() = default;

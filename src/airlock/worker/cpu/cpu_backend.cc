@@ -36,16 +36,24 @@ std::int64_t half_of_memory() {
   return std::int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE) / 2;
 }
 
+/// Gives idle memory back to the system if there is more of it than the next runner needs warm.
+void keep_warm(const BufferPool& pool, std::size_t bytes) {
+  if (pool.bytes_idle() > bytes) pool.trim();
+}
+
 class CpuSession final : public BackendSession {
  public:
-  CpuSession(const ModelConfig& config, DType dtype, const BufferPool& pool)
-      : pool_(pool), cache_(config, dtype, pool) {}
+  CpuSession(const CpuContext& context, const BufferPool& kv_pool)
+      : scratch_(context.pool),
+        kv_pool_(kv_pool),
+        cache_(context.config, context.compute, kv_pool) {}
 
   ~CpuSession() override {
-    // A little stays warm for the next runner; a long context's cache goes back to the system.
-    constexpr std::size_t kKeepIdle = std::size_t{256} << 20;
+    constexpr std::size_t kWarmCache = std::size_t{256} << 20;
+    constexpr std::size_t kWarmScratch = std::size_t{1} << 30;
     cache_.clear();
-    if (pool_.bytes_idle() > kKeepIdle) pool_.trim();
+    keep_warm(kv_pool_, kWarmCache);
+    keep_warm(scratch_, kWarmScratch);
   }
 
   [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.bytes(); }
@@ -58,7 +66,8 @@ class CpuSession final : public BackendSession {
   [[nodiscard]] KvCache& cache() noexcept { return cache_; }
 
  private:
-  BufferPool pool_;
+  BufferPool scratch_;
+  BufferPool kv_pool_;
   KvCache cache_;
 };
 
@@ -74,7 +83,9 @@ class CpuBackend final : public Backend {
                  .max_scratch_bytes =
                      options.max_scratch_bytes > 0 ? options.max_scratch_bytes : half_of_memory()},
         weights_(pack_weights(source, context_.compute, context_.gemm, options.progress)),
-        weight_bytes_(weights_.bytes()) {}
+        weight_bytes_(weights_.bytes()) {
+    context_.pool.trim();  // copies that packing made on the way
+  }
 
   [[nodiscard]] const ModelConfig& config() const override { return context_.config; }
   [[nodiscard]] DType compute_dtype() const override { return context_.compute; }
@@ -85,7 +96,7 @@ class CpuBackend final : public Backend {
   }
 
   [[nodiscard]] std::unique_ptr<BackendSession> open_session() override {
-    return std::make_unique<CpuSession>(context_.config, context_.compute, kv_pool_);
+    return std::make_unique<CpuSession>(context_, kv_pool_);
   }
 
   void execute(const Call& call, BackendSession& session, std::span<const ConstTensor> inputs,

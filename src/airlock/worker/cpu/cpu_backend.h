@@ -21,7 +21,7 @@ struct CpuBackendOptions {
   /// Most bytes that one call may take for scores (FusedAttention's grow with the context squared);
   /// more is Error(kResourceExhausted). 0: half of the machine's memory.
   std::int64_t max_scratch_bytes = 0;
-  /// Where activations, packed weights and KV caches live.
+  /// Where activations and packed weights live.
   BufferPool pool;
 };
 

@@ -185,12 +185,12 @@ int Gemm::cached() const noexcept {
 PackedMatrix Gemm::pack(ConstTensor weight, DType dtype) {
   const std::int64_t out = weight.spec.shape[0];
   const std::int64_t in = weight.spec.shape[1];
-  Buffer widened;
+  Buffer converted;
   if (weight.spec.dtype == DType::kF16) {  // oneDNN 2.6 has no f16 on processors
-    const TensorSpec spec{DType::kF32, weight.spec.shape};
-    widened = impl_->pool.acquire(static_cast<std::size_t>(spec.bytes()));
-    convert(weight, {spec, widened.data()});
-    weight = {spec, widened.data()};
+    const TensorSpec spec{dtype, weight.spec.shape};
+    converted = impl_->pool.acquire(static_cast<std::size_t>(spec.bytes()));
+    convert(weight, {spec, converted.data()});
+    weight = {spec, converted.data()};
   }
   return checked("packing weights", [&] {
     const dnnl::memory::desc& desc = impl_->packed_desc(in, out, dtype);

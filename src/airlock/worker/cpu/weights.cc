@@ -53,6 +53,8 @@ CpuWeights pack_weights(WeightSource& source, DType dtype, Gemm& gemm,
 
   CpuWeights weights;
   const Shape vocabulary{config.vocab, config.hidden};
+  // The largest first, while little else is resident: f16 takes a converted copy on the way.
+  weights.lm_head = pack(source.lm_head(), vocabulary, "lm_head");
   weights.layers.resize(static_cast<std::size_t>(config.layers));
   for (int layer = 0; layer < config.layers; ++layer) {
     for (int i = 0; i < kWeightCount; ++i) {
@@ -61,7 +63,6 @@ CpuWeights pack_weights(WeightSource& source, DType dtype, Gemm& gemm,
           source.layer_weight(layer, weight), weight_shape(config, weight), weight_name(weight));
     }
   }
-  weights.lm_head = pack(source.lm_head(), vocabulary, "lm_head");
   weights.embedding = source.embedding();
   check(weights.embedding, vocabulary, "embedding");
   return weights;
