@@ -20,7 +20,9 @@ std::string ops_json(const Traffic& traffic) {
   return text + "]";
 }
 
-Cell milliseconds(double value) { return Cell::fixed(value, 1); }
+Cell milliseconds(double value) {
+  return Cell::fixed(value, 1);
+}
 
 }  // namespace
 

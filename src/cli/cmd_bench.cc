@@ -1,8 +1,8 @@
 // airlock bench: plans over links, measured against prediction and against no split at all.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
@@ -47,8 +47,7 @@ struct Reference {
   CheckpointSource source;
   std::unique_ptr<Backend> backend;
 
-  Reference(const std::filesystem::path& dir, DType compute_dtype)
-      : source(Checkpoint::open(dir)) {
+  Reference(const std::filesystem::path& dir, DType compute_dtype) : source(Checkpoint::open(dir)) {
     Progress packing("packing weights for the reference");
     CpuBackendOptions options;
     options.compute_dtype = compute_dtype;
@@ -110,8 +109,9 @@ void add_bench_command(CLI::App& app) {
       ->required();
   command->add_option("--tokens", flags->measure.tokens, "tokens to prefill")
       ->capture_default_str();
-  command->add_option("-n,--generate", flags->measure.generated,
-                      "tokens to generate: the prefill gives the first")
+  command
+      ->add_option("-n,--generate", flags->measure.generated,
+                   "tokens to generate: the prefill gives the first")
       ->capture_default_str();
   command->add_option("-r,--repetitions", flags->measure.repetitions, "runs after a warm-up")
       ->capture_default_str()

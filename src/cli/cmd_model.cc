@@ -1,8 +1,8 @@
 // airlock synth and airlock inspect: make a checkpoint of random weights, and look at one.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"

@@ -1,14 +1,13 @@
 // airlock run: a prompt through the split, text streamed as it comes.
-#include <unistd.h>
-
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "airlock/core/error.h"
 #include "airlock/model/tokenizer.h"
@@ -129,7 +128,8 @@ void run(const RunFlags& flags) {
       prefill.reset();
     }
     // A model may have more ids than its tokenizer has words: those print as nothing.
-    if (token < tokenizer->vocab_size()) print_text(decoder->push(static_cast<std::int32_t>(token)));
+    if (token < tokenizer->vocab_size())
+      print_text(decoder->push(static_cast<std::int32_t>(token)));
     return true;
   };
   const Generation result = generate(executor, config, ids, generation);
@@ -145,8 +145,8 @@ void run(const RunFlags& flags) {
     fmt::print(stderr, "; decode: {} tokens in {:.0f} ms ({:.1f} tok/s)", generated - 1,
                result.decode_ms, static_cast<double>(generated - 1) / result.decode_ms * 1e3);
   }
-  fmt::print(stderr, "\n\n{}", render(summarize(ledger.entries()),
-                                      predict_traffic(config, plan, prompt, generated)));
+  fmt::print(stderr, "\n\n{}",
+             render(summarize(ledger.entries()), predict_traffic(config, plan, prompt, generated)));
 }
 
 }  // namespace
@@ -159,8 +159,9 @@ void add_run_command(CLI::App& app) {
   auto* prompt = command->add_option("-p,--prompt", flags->prompt, "the prompt's text");
   auto* file = command->add_option("-f,--file", flags->prompt_file, "file with the prompt's text");
   prompt->excludes(file);
-  command->add_option("--max-prompt-tokens", flags->max_prompt_tokens,
-                      "cut the prompt after so many tokens; 0: never")
+  command
+      ->add_option("--max-prompt-tokens", flags->max_prompt_tokens,
+                   "cut the prompt after so many tokens; 0: never")
       ->check(CLI::NonNegativeNumber);
   command->add_option("-n,--tokens", flags->generate.max_tokens, "tokens to generate at most")
       ->capture_default_str()

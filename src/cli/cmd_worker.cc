@@ -1,7 +1,7 @@
 // airlock worker: holds a model and serves runners.
+#include <CLI/CLI.hpp>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
@@ -35,7 +35,9 @@ struct WorkerCommandFlags {
   ServerOptions server;
 };
 
-std::int64_t gib(double value) { return static_cast<std::int64_t>(value * 0x1p30); }
+std::int64_t gib(double value) {
+  return static_cast<std::int64_t>(value * 0x1p30);
+}
 
 std::chrono::milliseconds seconds(double value) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(value * 1000));

@@ -1,8 +1,8 @@
 // airlock: a Llama model split between a trusted runner and an untrusted worker.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
@@ -24,15 +24,16 @@ int exit_code(airlock::ErrorCode code) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Runs a Llama model split between a trusted runner and an untrusted worker.", "airlock");
+  CLI::App app("Runs a Llama model split between a trusted runner and an untrusted worker.",
+               "airlock");
   app.set_version_flag("--version", "airlock " AIRLOCK_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
   airlock::add_run_command(app);
   airlock::add_worker_command(app);
-  //PLAN
+  // PLAN
   airlock::add_bench_command(app);
-  //REPORT
+  // REPORT
   airlock::add_synth_command(app);
   airlock::add_inspect_command(app);
   try {

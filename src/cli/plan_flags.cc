@@ -1,8 +1,7 @@
 #include "cli/plan_flags.h"
 
-#include <algorithm>
-
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "airlock/core/error.h"
 
@@ -57,8 +56,9 @@ Knobs PlanFlags::knobs() const {
 }
 
 std::vector<Plan> PlanFlags::plans() const {
-  require(!is_auto(), ErrorCode::kInvalidArgument,
-          "--plan auto chooses by figures that only `airlock plan` has; ask that for a plan's name");
+  require(
+      !is_auto(), ErrorCode::kInvalidArgument,
+      "--plan auto chooses by figures that only `airlock plan` has; ask that for a plan's name");
   return apply(parse_plans(names_));
 }
 

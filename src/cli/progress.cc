@@ -1,18 +1,20 @@
 #include "cli/progress.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace airlock {
 
 using Clock = std::chrono::steady_clock;
 
 Progress::Progress(std::string label, bool quiet)
-    : label_(std::move(label)), quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1), began_(Clock::now()) {
+    : label_(std::move(label)),
+      quiet_(quiet),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      began_(Clock::now()) {
   if (quiet_) return;
   if (terminal_) {
     draw(0, 1);
@@ -34,7 +36,8 @@ void Progress::draw(std::int64_t done, std::int64_t total) {
   constexpr int kWidth = 30;
   drawn_ = Clock::now();
   const double share =
-      total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 0.0;
+      total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0)
+                : 0.0;
   const double elapsed = std::chrono::duration<double>(drawn_ - began_).count();
   const std::string left =
       share > 0.02 ? fmt::format("{:.0f} s left", elapsed * (1 - share) / share) : "";

@@ -1,4 +1,5 @@
-// Progress of long work on stderr: a bar on a terminal, a line at the beginning and the end elsewhere.
+// Progress of long work on stderr: a bar on a terminal, a line at the beginning and the end
+// elsewhere.
 #pragma once
 
 #include <chrono>

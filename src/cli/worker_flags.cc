@@ -1,8 +1,8 @@
 #include "cli/worker_flags.h"
 
+#include <CLI/CLI.hpp>
 #include <array>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"

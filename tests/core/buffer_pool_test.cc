@@ -1,8 +1,8 @@
 #include "airlock/core/buffer_pool.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
+
+#include <gtest/gtest.h>
 
 namespace airlock {
 namespace {

@@ -1,9 +1,9 @@
 #include "airlock/core/dtype.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <limits>
+
+#include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
 

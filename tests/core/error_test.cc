@@ -1,8 +1,8 @@
 #include "airlock/core/error.h"
 
-#include <gtest/gtest.h>
-
 #include <array>
+
+#include <gtest/gtest.h>
 
 namespace airlock {
 namespace {

@@ -1,9 +1,9 @@
 #include "airlock/core/threads.h"
 
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace airlock {
 namespace {

@@ -1,15 +1,16 @@
 // The outside judge: logits of Hugging Face transformers for the same checkpoints.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "airlock/model/safetensors.h"
 #include "airlock/runner/executor.h"
 #include "airlock/runner/local_operators.h"
 #include "airlock/runner/sampler.h"
+
 #include "tests/support/split.h"
 
 namespace airlock {
@@ -90,9 +91,8 @@ class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int6
 
     auto logits = executor.run({0, prompt(), every_row ? prompt() : 1},
                                {ids, static_cast<std::size_t>(prompt())});
-    expect_near(logits,
-                golden(every_row ? "prefill_logits" : "prefill_last_logits").as<float>(), bound,
-                plan.name + ": prefill");
+    expect_near(logits, golden(every_row ? "prefill_logits" : "prefill_last_logits").as<float>(),
+                bound, plan.name + ": prefill");
     EXPECT_EQ(greedy.sample(logits.last(static_cast<std::size_t>(vocab))), tokens[0]);
     for (int step = 0; step < kDecodeSteps; ++step) {
       logits = executor.run({prompt() + step, 1, 1}, {tokens + step, 1});
@@ -104,8 +104,7 @@ class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int6
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_ = Checkpoint::open(checkpoint_path(name()));
-  SafetensorsFile goldens_ =
-      SafetensorsFile::open(checkpoint_path(name()) / "goldens.safetensors");
+  SafetensorsFile goldens_ = SafetensorsFile::open(checkpoint_path(name()) / "goldens.safetensors");
   double worst_ = 0;
 };
 
@@ -152,16 +151,15 @@ TEST_P(Golden, PrefillInChunksEqualsTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Checkpoints, Golden,
-    ::testing::Combine(::testing::Values("llama2", "llama3-gqa", "one-kv-head", "odd-sharded",
-                                         "bf16", "f16"),
-                       ::testing::Values(1, 7, 33, 128)),
-    [](const auto& at) {
-      std::string name = std::get<0>(at.param);
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name + "_" + std::to_string(std::get<1>(at.param));
-    });
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Golden,
+                         ::testing::Combine(::testing::Values("llama2", "llama3-gqa", "one-kv-head",
+                                                              "odd-sharded", "bf16", "f16"),
+                                            ::testing::Values(1, 7, 33, 128)),
+                         [](const auto& at) {
+                           std::string name = std::get<0>(at.param);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name + "_" + std::to_string(std::get<1>(at.param));
+                         });
 
 }  // namespace
 }  // namespace airlock

@@ -1,20 +1,21 @@
 // Bytes counted where they were written and read, against hand-computed numbers and prediction.
-#include <gtest/gtest.h>
-
 #include <random>
+
+#include <gtest/gtest.h>
 
 #include "airlock/model/synth.h"
 #include "airlock/plan/predict.h"
 #include "airlock/runner/executor.h"
-#include "tests/support/split.h"
+
 #include "tests/model/support.h"
+#include "tests/support/split.h"
 
 namespace airlock {
 namespace {
 
 Traffic run_and_count(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
-                      std::int64_t generated, test::TestWorker& worker,
-                      const RunnerModel& model, std::int64_t* largest_overhead) {
+                      std::int64_t generated, test::TestWorker& worker, const RunnerModel& model,
+                      std::int64_t* largest_overhead) {
   test::TestSession session(worker, config);
   Executor executor(model, plan, session.client());
   std::vector<std::int64_t> ids(static_cast<std::size_t>(prompt + generated), 1);

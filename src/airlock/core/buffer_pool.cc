@@ -1,13 +1,13 @@
 #include "airlock/core/buffer_pool.h"
 
-#include <sys/mman.h>
-
 #include <bit>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <utility>
 #include <vector>
+
+#include <sys/mman.h>
 
 #include "airlock/core/error.h"
 
@@ -112,6 +112,8 @@ std::size_t BufferPool::bytes_idle() const {
   return shared_->idle_bytes;
 }
 
-void BufferPool::trim() const { shared_->trim(); }
+void BufferPool::trim() const {
+  shared_->trim();
+}
 
 }  // namespace airlock

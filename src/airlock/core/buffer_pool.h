@@ -40,9 +40,9 @@ class Buffer {
   std::size_t capacity_ = 0;
 };
 
-/// Hands out buffers and keeps what comes back. Blocks are powers of two up to 1 MiB, then multiples
-/// of 1/8 of a power of two, so that at most a quarter of a block is slack. Content is not cleared.
-/// Thread-safe. Copies share the same storage.
+/// Hands out buffers and keeps what comes back. Blocks are powers of two up to 1 MiB, then
+/// multiples of 1/8 of a power of two, so that at most a quarter of a block is slack. Content is
+/// not cleared. Thread-safe. Copies share the same storage.
 class BufferPool {
  public:
   /// 64 bytes: a cache line, and what SIMD loads, oneDNN and the wire's tensor alignment want.

@@ -23,10 +23,13 @@ DType parse_dtype(std::string_view name) {
   for (unsigned i = 0; i < kNames.size(); ++i) {
     if (kNames[i] == name) return static_cast<DType>(i);
   }
-  fail(ErrorCode::kInvalidArgument, "unknown dtype `{}`, expected one of f32, bf16, f16, int8", name);
+  fail(ErrorCode::kInvalidArgument, "unknown dtype `{}`, expected one of f32, bf16, f16, int8",
+       name);
 }
 
-bool is_dtype(unsigned value) noexcept { return value < kSizes.size(); }
+bool is_dtype(unsigned value) noexcept {
+  return value < kSizes.size();
+}
 
 BF16 BF16::from_float(float value) noexcept {
   const auto bits = std::bit_cast<std::uint32_t>(value);
@@ -47,7 +50,8 @@ F16 F16::from_float(float value) noexcept {
   if (magnitude < 0x38800000U) {
     // Subnormal half: adding 0.5 aligns the mantissa so that the hardware rounds it for us.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
-    return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U))};
+    return {
+        static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U))};
   }
   const std::uint32_t rounded = magnitude + 0xfffU + ((magnitude >> 13) & 1U);
   return {static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13))};

@@ -7,10 +7,10 @@
 namespace airlock {
 namespace {
 constexpr std::array<std::string_view, 15> kNames = {
-    "internal",       "invalid_argument",   "not_found",          "io",
-    "corrupt_file",   "unsupported",        "model_mismatch",     "protocol",
-    "connection_refused", "connection_lost", "timeout",           "address_in_use",
-    "resource_exhausted", "session_lost",    "interrupted"};
+    "internal",           "invalid_argument", "not_found",      "io",
+    "corrupt_file",       "unsupported",      "model_mismatch", "protocol",
+    "connection_refused", "connection_lost",  "timeout",        "address_in_use",
+    "resource_exhausted", "session_lost",     "interrupted"};
 }
 
 std::string_view error_code_name(ErrorCode code) noexcept {
@@ -18,7 +18,9 @@ std::string_view error_code_name(ErrorCode code) noexcept {
   return index < kNames.size() ? kNames[index] : "unknown";
 }
 
-bool is_error_code(unsigned value) noexcept { return value < kNames.size(); }
+bool is_error_code(unsigned value) noexcept {
+  return value < kNames.size();
+}
 
 namespace detail {
 std::size_t edit_distance(std::string_view a, std::string_view b) {

@@ -13,21 +13,21 @@ namespace airlock {
 
 /// Why an operation failed. The values travel on the wire: append only, never renumber.
 enum class ErrorCode : unsigned char {
-  kInternal = 0,           ///< a defect in Airlock itself
-  kInvalidArgument = 1,    ///< the caller (or a flag) asked for something impossible
-  kNotFound = 2,           ///< a file, tensor, token or plan that does not exist
-  kIo = 3,                 ///< the operating system refused a file operation
-  kCorruptFile = 4,        ///< a file whose content contradicts its format or its configuration
-  kUnsupported = 5,        ///< valid, but not something Airlock can run
-  kModelMismatch = 6,      ///< runner and worker hold different models
-  kProtocol = 7,           ///< a peer broke the protocol: frame, message, shape, length or order
-  kConnectionRefused = 8,  ///< nobody listens there, or the listener would not take us
-  kConnectionLost = 9,     ///< the peer closed or died in mid-conversation
-  kTimeout = 10,           ///< the peer made no progress within the time allowed
-  kAddressInUse = 11,      ///< another process listens on that address
-  kResourceExhausted = 12, ///< a configured limit (sessions, bytes, context) would be exceeded
-  kSessionLost = 13,       ///< the worker no longer holds the state (KV cache) the call relies on
-  kInterrupted = 14,       ///< SIGINT or SIGTERM arrived
+  kInternal = 0,            ///< a defect in Airlock itself
+  kInvalidArgument = 1,     ///< the caller (or a flag) asked for something impossible
+  kNotFound = 2,            ///< a file, tensor, token or plan that does not exist
+  kIo = 3,                  ///< the operating system refused a file operation
+  kCorruptFile = 4,         ///< a file whose content contradicts its format or its configuration
+  kUnsupported = 5,         ///< valid, but not something Airlock can run
+  kModelMismatch = 6,       ///< runner and worker hold different models
+  kProtocol = 7,            ///< a peer broke the protocol: frame, message, shape, length or order
+  kConnectionRefused = 8,   ///< nobody listens there, or the listener would not take us
+  kConnectionLost = 9,      ///< the peer closed or died in mid-conversation
+  kTimeout = 10,            ///< the peer made no progress within the time allowed
+  kAddressInUse = 11,       ///< another process listens on that address
+  kResourceExhausted = 12,  ///< a configured limit (sessions, bytes, context) would be exceeded
+  kSessionLost = 13,        ///< the worker no longer holds the state (KV cache) the call relies on
+  kInterrupted = 14,        ///< SIGINT or SIGTERM arrived
 };
 
 /// The code's name in snake_case, e.g. "corrupt_file"; "unknown" for a value out of range.
@@ -55,7 +55,8 @@ template <typename... Args>
 /// Throws as `fail` does unless `ok`. For conditions a user's or a peer's input can break.
 template <typename... Args>
 void require(bool ok, ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
-  if (!ok) [[unlikely]] fail(code, format, std::forward<Args>(args)...);
+  if (!ok) [[unlikely]]
+    fail(code, format, std::forward<Args>(args)...);
 }
 
 /// " (did you mean `flash`?)" for the candidate nearest to `word` by edit distance, or "" if none

@@ -1,11 +1,11 @@
 #include "airlock/core/interrupt.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "airlock/core/error.h"
 
@@ -30,17 +30,25 @@ void catch_interrupts() {
   ::sigaction(SIGPIPE, &action, nullptr);
 }
 
-bool interrupted() noexcept { return g_signal.load(std::memory_order_relaxed) != 0; }
+bool interrupted() noexcept {
+  return g_signal.load(std::memory_order_relaxed) != 0;
+}
 
-int interrupt_fd() noexcept { return g_event; }
+int interrupt_fd() noexcept {
+  return g_event;
+}
 
-int interrupt_signal() noexcept { return g_signal.load(std::memory_order_relaxed); }
+int interrupt_signal() noexcept {
+  return g_signal.load(std::memory_order_relaxed);
+}
 
 void throw_if_interrupted() {
   if (interrupted()) fail(ErrorCode::kInterrupted, "interrupted");
 }
 
-void raise_interrupt() noexcept { on_signal(SIGTERM); }
+void raise_interrupt() noexcept {
+  on_signal(SIGTERM);
+}
 
 void clear_interrupt() noexcept {
   g_signal = 0;

@@ -36,7 +36,9 @@ std::int64_t Shape::operator[](int i) const {
   return dims_[static_cast<std::size_t>(index)];
 }
 
-std::int64_t Shape::elements() const { return checked_product(dims()); }
+std::int64_t Shape::elements() const {
+  return checked_product(dims());
+}
 
 std::int64_t Shape::rows() const {
   return rank_ < 2 ? 1 : checked_product(dims().first(static_cast<std::size_t>(rank_) - 1));
@@ -46,6 +48,8 @@ std::int64_t Shape::columns() const noexcept {
   return rank_ == 0 ? 1 : dims_[static_cast<std::size_t>(rank_) - 1];
 }
 
-std::string Shape::to_string() const { return fmt::format("[{}]", fmt::join(dims(), ", ")); }
+std::string Shape::to_string() const {
+  return fmt::format("[{}]", fmt::join(dims(), ", "));
+}
 
 }  // namespace airlock

@@ -7,8 +7,8 @@ namespace airlock {
 std::int64_t TensorSpec::bytes() const {
   const std::int64_t elements = shape.elements();
   std::int64_t bytes = 0;
-  bool overflow = __builtin_mul_overflow(
-      elements, static_cast<std::int64_t>(dtype_size(dtype)), &bytes);
+  bool overflow =
+      __builtin_mul_overflow(elements, static_cast<std::int64_t>(dtype_size(dtype)), &bytes);
   if (dtype == DType::kI8) {
     std::int64_t scales = 0;
     overflow |= __builtin_mul_overflow(shape.rows(), std::int64_t{4}, &scales) ||

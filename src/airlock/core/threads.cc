@@ -1,11 +1,11 @@
 #include "airlock/core/threads.h"
 
-#include <omp.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+
+#include <omp.h>
+#include <unistd.h>
 
 #include "airlock/core/error.h"
 
@@ -20,7 +20,8 @@ int threads() noexcept {
 }
 
 void set_threads(int count) {
-  require(count >= 0, ErrorCode::kInvalidArgument, "threads is {}, expected 0 (all) or more", count);
+  require(count >= 0, ErrorCode::kInvalidArgument, "threads is {}, expected 0 (all) or more",
+          count);
   g_threads = count;
   // oneDNN asks OpenMP, per calling thread; this covers the caller's.
   if (count > 0) omp_set_num_threads(count);
@@ -29,8 +30,8 @@ void set_threads(int count) {
 namespace detail {
 void parallel_ranges(std::int64_t count, std::int64_t grain, RangeFunction call, const void* body) {
   if (count <= 0) return;
-  const std::int64_t wanted = (count + std::max<std::int64_t>(grain, 1) - 1) /
-                              std::max<std::int64_t>(grain, 1);
+  const std::int64_t wanted =
+      (count + std::max<std::int64_t>(grain, 1) - 1) / std::max<std::int64_t>(grain, 1);
   const int team = static_cast<int>(std::min<std::int64_t>(threads(), wanted));
   if (team <= 1 || omp_in_parallel() != 0) {
     call(body, 0, count);

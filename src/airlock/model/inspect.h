@@ -26,8 +26,8 @@ struct CheckpointSummary {
 };
 
 struct InspectOptions {
-  bool fingerprint = false;  ///< reads every weight
-  ByteProgress progress = {};     ///< of the fingerprint
+  bool fingerprint = false;    ///< reads every weight
+  ByteProgress progress = {};  ///< of the fingerprint
 };
 
 /// Throws as compute_fingerprint does.

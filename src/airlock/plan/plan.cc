@@ -75,13 +75,21 @@ void check_plan(const Plan& plan) {
 std::string_view attention_name(Attention attention) noexcept {
   return kAttentionNames[static_cast<std::size_t>(attention)];
 }
-std::string_view mlp_name(Mlp mlp) noexcept { return kMlpNames[static_cast<std::size_t>(mlp)]; }
-std::string_view side_name(Side side) noexcept { return kSideNames[static_cast<std::size_t>(side)]; }
+std::string_view mlp_name(Mlp mlp) noexcept {
+  return kMlpNames[static_cast<std::size_t>(mlp)];
+}
+std::string_view side_name(Side side) noexcept {
+  return kSideNames[static_cast<std::size_t>(side)];
+}
 
 Attention parse_attention(std::string_view name) {
   return parse_name<Attention>("attention", name, kAttentionNames);
 }
-Mlp parse_mlp(std::string_view name) { return parse_name<Mlp>("mlp", name, kMlpNames); }
-Side parse_side(std::string_view name) { return parse_name<Side>("side", name, kSideNames); }
+Mlp parse_mlp(std::string_view name) {
+  return parse_name<Mlp>("mlp", name, kMlpNames);
+}
+Side parse_side(std::string_view name) {
+  return parse_name<Side>("side", name, kSideNames);
+}
 
 }  // namespace airlock

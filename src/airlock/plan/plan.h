@@ -30,10 +30,10 @@ struct Plan {
   std::string name = "custom";  ///< the preset's, or "custom" once a knob differs from it
   Attention attention = Attention::kMatmul;
   Mlp mlp = Mlp::kSplit;
-  DType wire_dtype = DType::kF32;    ///< of every float tensor that crosses
-  Side embedding = Side::kWorker;    ///< kRunner: token ids never leave
-  Side lm_head = Side::kWorker;      ///< kRunner: logits never come back
-  std::int64_t chunk = 0;            ///< prefill in pieces of so many tokens; 0: whole
+  DType wire_dtype = DType::kF32;  ///< of every float tensor that crosses
+  Side embedding = Side::kWorker;  ///< kRunner: token ids never leave
+  Side lm_head = Side::kWorker;    ///< kRunner: logits never come back
+  std::int64_t chunk = 0;          ///< prefill in pieces of so many tokens; 0: whole
 
   friend bool operator==(const Plan&, const Plan&) = default;
 };
@@ -52,8 +52,8 @@ void check_plan(const Plan& plan);
 std::string_view attention_name(Attention attention) noexcept;  ///< "matmul", "fused", …
 std::string_view mlp_name(Mlp mlp) noexcept;                    ///< "split", "block"
 std::string_view side_name(Side side) noexcept;                 ///< "worker", "runner"
-Attention parse_attention(std::string_view name);  ///< throws Error(kInvalidArgument)
-Mlp parse_mlp(std::string_view name);              ///< throws Error(kInvalidArgument)
-Side parse_side(std::string_view name);            ///< throws Error(kInvalidArgument)
+Attention parse_attention(std::string_view name);               ///< throws Error(kInvalidArgument)
+Mlp parse_mlp(std::string_view name);                           ///< throws Error(kInvalidArgument)
+Side parse_side(std::string_view name);                         ///< throws Error(kInvalidArgument)
 
 }  // namespace airlock

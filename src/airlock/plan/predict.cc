@@ -8,9 +8,10 @@
 
 namespace airlock {
 namespace {
-std::int64_t sum(const std::vector<OpTraffic>& ops, std::int64_t OpTraffic::* field) {
-  return std::accumulate(ops.begin(), ops.end(), std::int64_t{0},
-                         [field](std::int64_t total, const OpTraffic& op) { return total + op.*field; });
+std::int64_t sum(const std::vector<OpTraffic>& ops, std::int64_t OpTraffic::*field) {
+  return std::accumulate(
+      ops.begin(), ops.end(), std::int64_t{0},
+      [field](std::int64_t total, const OpTraffic& op) { return total + op.*field; });
 }
 
 void count(const std::vector<Step>& steps, const ModelConfig& config, const Plan& plan, int layer,
@@ -23,9 +24,15 @@ void count(const std::vector<Step>& steps, const ModelConfig& config, const Plan
 }
 }  // namespace
 
-std::int64_t Traffic::calls() const noexcept { return sum(ops, &OpTraffic::calls); }
-std::int64_t Traffic::sent_bytes() const noexcept { return sum(ops, &OpTraffic::sent_bytes); }
-std::int64_t Traffic::received_bytes() const noexcept { return sum(ops, &OpTraffic::received_bytes); }
+std::int64_t Traffic::calls() const noexcept {
+  return sum(ops, &OpTraffic::calls);
+}
+std::int64_t Traffic::sent_bytes() const noexcept {
+  return sum(ops, &OpTraffic::sent_bytes);
+}
+std::int64_t Traffic::received_bytes() const noexcept {
+  return sum(ops, &OpTraffic::received_bytes);
+}
 
 void Traffic::add(Op op, std::int64_t sent, std::int64_t received) {
   auto at = std::find_if(ops.begin(), ops.end(), [op](const OpTraffic& t) { return t.op >= op; });
@@ -37,7 +44,8 @@ void Traffic::add(Op op, std::int64_t sent, std::int64_t received) {
 
 Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
                         std::int64_t generated) {
-  require(prompt >= 1, ErrorCode::kInvalidArgument, "{} tokens to prefill, expected at least 1", prompt);
+  require(prompt >= 1, ErrorCode::kInvalidArgument, "{} tokens to prefill, expected at least 1",
+          prompt);
   require(generated >= 0, ErrorCode::kInvalidArgument, "{} tokens to generate, expected 0 or more",
           generated);
   const std::int64_t fed = std::max<std::int64_t>(generated, 1) - 1;

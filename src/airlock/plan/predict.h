@@ -26,7 +26,9 @@ struct Traffic {
   [[nodiscard]] std::int64_t calls() const noexcept;
   [[nodiscard]] std::int64_t sent_bytes() const noexcept;
   [[nodiscard]] std::int64_t received_bytes() const noexcept;
-  [[nodiscard]] std::int64_t total_bytes() const noexcept { return sent_bytes() + received_bytes(); }
+  [[nodiscard]] std::int64_t total_bytes() const noexcept {
+    return sent_bytes() + received_bytes();
+  }
   /// Adds one call of `op`.
   void add(Op op, std::int64_t sent, std::int64_t received);
   friend bool operator==(const Traffic&, const Traffic&) = default;

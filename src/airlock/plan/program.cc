@@ -44,7 +44,8 @@ void append_attention(Attention attention, std::vector<Step>& steps) {
     case Attention::kRunner:
       steps.push_back(local(StepKind::kRunnerAttention, {kQ}, {kMixed}));
       break;
-    case Attention::kBlock: break;
+    case Attention::kBlock:
+      break;
   }
   steps.push_back(remote(Op::kBatchLinear, {kMixed}, {kProjected}, {Weight::kO}));
 }
@@ -56,8 +57,7 @@ void append_mlp(Mlp mlp, std::vector<Step>& steps) {
     steps.push_back(remote(Op::kGatedMlp, {kNormed}, {kProjected}));
     return;
   }
-  steps.push_back(
-      remote(Op::kBatchLinear, {kNormed}, {kGate, kUp}, {Weight::kGate, Weight::kUp}));
+  steps.push_back(remote(Op::kBatchLinear, {kNormed}, {kGate, kUp}, {Weight::kGate, Weight::kUp}));
   steps.push_back(local(StepKind::kActivate, {kGate, kUp}, {kActivated}));
   steps.push_back(remote(Op::kBatchLinear, {kActivated}, {kProjected}, {Weight::kDown}));
 }
@@ -97,26 +97,37 @@ TensorSpec slot_spec(Slot slot, const ModelConfig& config, const Pass& pass) {
   const std::int64_t n = pass.tokens;
   const std::int64_t t = pass.position + pass.tokens;
   switch (slot) {
-    case Slot::kIds: return {DType::kI64, {n}};
+    case Slot::kIds:
+      return {DType::kI64, {n}};
     case Slot::kHidden:
     case Slot::kNormed:
-    case Slot::kProjected: return {DType::kF32, {n, config.hidden}};
+    case Slot::kProjected:
+      return {DType::kF32, {n, config.hidden}};
     case Slot::kQ:
-    case Slot::kMixed: return {DType::kF32, {n, config.q_dim()}};
+    case Slot::kMixed:
+      return {DType::kF32, {n, config.q_dim()}};
     case Slot::kK:
-    case Slot::kV: return {DType::kF32, {n, config.kv_dim()}};
+    case Slot::kV:
+      return {DType::kF32, {n, config.kv_dim()}};
     case Slot::kQHeads:
-    case Slot::kMixedHeads: return {DType::kF32, {config.heads, n, config.head_dim}};
+    case Slot::kMixedHeads:
+      return {DType::kF32, {config.heads, n, config.head_dim}};
     case Slot::kKHeads:
-    case Slot::kVHeads: return {DType::kF32, {config.heads, t, config.head_dim}};
+    case Slot::kVHeads:
+      return {DType::kF32, {config.heads, t, config.head_dim}};
     case Slot::kKRows:
-    case Slot::kVRows: return {DType::kF32, {t, config.q_dim()}};
-    case Slot::kScores: return {DType::kF32, {config.heads, n, t}};
+    case Slot::kVRows:
+      return {DType::kF32, {t, config.q_dim()}};
+    case Slot::kScores:
+      return {DType::kF32, {config.heads, n, t}};
     case Slot::kGate:
     case Slot::kUp:
-    case Slot::kActivated: return {DType::kF32, {n, config.ffn}};
-    case Slot::kLast: return {DType::kF32, {pass.logit_rows, config.hidden}};
-    case Slot::kLogits: return {DType::kF32, {pass.logit_rows, config.vocab}};
+    case Slot::kActivated:
+      return {DType::kF32, {n, config.ffn}};
+    case Slot::kLast:
+      return {DType::kF32, {pass.logit_rows, config.hidden}};
+    case Slot::kLogits:
+      return {DType::kF32, {pass.logit_rows, config.vocab}};
   }
   fail(ErrorCode::kInternal, "unknown slot {}", static_cast<int>(slot));
 }

@@ -98,8 +98,8 @@ void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs
   const std::uint64_t id = next_request_++;
   const auto message = builder_.build(call);
   const auto encoded = Clock::now();
-  const FrameBytes out = channel_.send(FrameType::kCall, id, message,
-                                       std::span(request).first(inputs.size()));
+  const FrameBytes out =
+      channel_.send(FrameType::kCall, id, message, std::span(request).first(inputs.size()));
   const auto written = Clock::now();
   for (Buffer& buffer : sent.buffers) buffer.release();
 
@@ -149,8 +149,8 @@ WorkerStats RemoteClient::stats() {
   return parse_stats(await(FrameType::kStats, id, nullptr, options_.call_timeout).message);
 }
 
-IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
-                                  const Call* call, std::chrono::milliseconds timeout) {
+IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id, const Call* call,
+                                  std::chrono::milliseconds timeout) {
   try {
     const auto frame = channel_.receive(limit(timeout));
     require(frame.has_value(), ErrorCode::kConnectionLost, "the worker closed the connection");
@@ -167,8 +167,7 @@ IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
     throw;
   } catch (const Error& error) {
     throw Error(error.code(), fmt::format("{}: {} (worker at {})", subject(call, expected),
-                                          error.what(),
-                                          channel_.link().peer()));
+                                          error.what(), channel_.link().peer()));
   }
 }
 

@@ -26,17 +26,16 @@ struct ClientOptions {
   std::string name = "airlock";
 };
 
-/// What a worker answered instead of a reply: its code, and its text after the name of the call. The
-/// session goes on, unless the worker closes it.
+/// What a worker answered instead of a reply: its code, and its text after the name of the call.
+/// The session goes on, unless the worker closes it.
 class WorkerFailure final : public Error {
  public:
   using Error::Error;
 };
 
-/// Speaks to one worker. What the worker answers is checked in full (kind, request id, number, dtype
-/// and shape of tensors, lengths) before it is used; it is never trusted with more than numbers.
-/// After any Error but a WorkerFailure the session is over.
-/// Not thread-safe.
+/// Speaks to one worker. What the worker answers is checked in full (kind, request id, number,
+/// dtype and shape of tensors, lengths) before it is used; it is never trusted with more than
+/// numbers. After any Error but a WorkerFailure the session is over. Not thread-safe.
 class RemoteClient final : public Operators {
  public:
   /// Opens a session. `config` and `fingerprint` are of the runner's own model. `ledger` may be

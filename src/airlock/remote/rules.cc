@@ -25,22 +25,21 @@ class Checker {
   }
 
   void no_position() const {
-    require(call_.position == 0, ErrorCode::kProtocol, "{} has position {}, expected 0",
-            call_, call_.position);
+    require(call_.position == 0, ErrorCode::kProtocol, "{} has position {}, expected 0", call_,
+            call_.position);
   }
 
   void float_dtype(DType dtype) const {
     require(dtype != DType::kI64 && is_dtype(static_cast<unsigned>(dtype)), ErrorCode::kProtocol,
-            "{}: a tensor is {}, expected f32, bf16, f16 or int8", call_,
-            dtype_name(dtype));
+            "{}: a tensor is {}, expected f32, bf16, f16 or int8", call_, dtype_name(dtype));
   }
 
   /// Input `i` is a float tensor of `rank`; its dimensions are checked by `dim`.
   void rank(int i, int rank) const {
     float_dtype(call_.inputs[i].dtype);
     require(call_.inputs[i].shape.rank() == rank, ErrorCode::kProtocol,
-            "{}: tensor {} has shape {}, expected {} dimensions", call_, i,
-            call_.inputs[i].shape, rank);
+            "{}: tensor {} has shape {}, expected {} dimensions", call_, i, call_.inputs[i].shape,
+            rank);
   }
 
   void dim(int i, int axis, std::int64_t expected) const {
@@ -166,13 +165,18 @@ TensorSpecs lm_head(const ModelConfig& config, const Checker& check) {
 
 Shape weight_shape(const ModelConfig& config, Weight weight) {
   switch (weight) {
-    case Weight::kQ: return {config.q_dim(), config.hidden};
+    case Weight::kQ:
+      return {config.q_dim(), config.hidden};
     case Weight::kK:
-    case Weight::kV: return {config.kv_dim(), config.hidden};
-    case Weight::kO: return {config.hidden, config.q_dim()};
+    case Weight::kV:
+      return {config.kv_dim(), config.hidden};
+    case Weight::kO:
+      return {config.hidden, config.q_dim()};
     case Weight::kGate:
-    case Weight::kUp: return {config.ffn, config.hidden};
-    case Weight::kDown: return {config.hidden, config.ffn};
+    case Weight::kUp:
+      return {config.ffn, config.hidden};
+    case Weight::kDown:
+      return {config.hidden, config.ffn};
   }
   fail(ErrorCode::kProtocol, "unknown weight {}", static_cast<unsigned>(weight));
 }
@@ -185,15 +189,23 @@ TensorSpecs infer_outputs(const ModelConfig& config, const Call& call) {
   require(call.op == Op::kMatmul || !call.transpose_b, ErrorCode::kProtocol,
           "{} asks for a transposed operand, only Matmul has one", call);
   switch (call.op) {
-    case Op::kEmbedding: return embedding(config, call, check);
-    case Op::kBatchLinear: return batch_linear(config, call, check);
-    case Op::kMatmul: return matmul(config, call, check);
-    case Op::kFusedAttention: return fused_attention(config, call, check);
-    case Op::kFlashAttention: return flash_attention(config, check);
+    case Op::kEmbedding:
+      return embedding(config, call, check);
+    case Op::kBatchLinear:
+      return batch_linear(config, call, check);
+    case Op::kMatmul:
+      return matmul(config, call, check);
+    case Op::kFusedAttention:
+      return fused_attention(config, call, check);
+    case Op::kFlashAttention:
+      return flash_attention(config, check);
     case Op::kAttentionBlock:
-    case Op::kGatedMlp: return block(config, call, check);
-    case Op::kLmHead: return lm_head(config, check);
-    case Op::kInit: break;
+    case Op::kGatedMlp:
+      return block(config, call, check);
+    case Op::kLmHead:
+      return lm_head(config, check);
+    case Op::kInit:
+      break;
   }
   fail(ErrorCode::kProtocol, "{} cannot be called as an operator", op_name(call.op));
 }

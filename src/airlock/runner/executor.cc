@@ -44,8 +44,8 @@ Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operat
   if (has_runner_cache(plan)) {
     cache_ = std::make_unique<KvCache>(model.config(), cache_dtype(plan), pool_);
   }
-  if (plan.lm_head == Side::kRunner) lm_head_ =
-        std::make_unique<RunnerLmHead>(model.checkpoint(), product_dtype(plan));
+  if (plan.lm_head == Side::kRunner)
+    lm_head_ = std::make_unique<RunnerLmHead>(model.checkpoint(), product_dtype(plan));
 }
 
 Executor::~Executor() = default;
@@ -117,8 +117,11 @@ void Executor::run_local(const Step& step, int layer, const Pass& pass,
   const std::int64_t t = pass.position + n;
   const auto eps = static_cast<float>(config.rms_norm_eps);
   switch (step.kind) {
-    case StepKind::kRemote: break;
-    case StepKind::kEmbed: model_.embed(ids, floats(Slot::kHidden, pass)); break;
+    case StepKind::kRemote:
+      break;
+    case StepKind::kEmbed:
+      model_.embed(ids, floats(Slot::kHidden, pass));
+      break;
     case StepKind::kInputNorm:
       rms_norm(floats(Slot::kHidden, pass), model_.input_norm(layer), eps, n, config.hidden,
                floats(Slot::kNormed, pass));
@@ -135,13 +138,17 @@ void Executor::run_local(const Step& step, int layer, const Pass& pass,
       rope_.apply(floats(Slot::kQ, pass), n, config.heads, pass.position);
       rope_.apply(floats(Slot::kK, pass), n, config.kv_heads, pass.position);
       break;
-    case StepKind::kRotateAndCache: rotate_and_cache(layer, pass); break;
+    case StepKind::kRotateAndCache:
+      rotate_and_cache(layer, pass);
+      break;
     case StepKind::kSplitQueries:
       split_heads(floats(Slot::kQ, pass), n, config.heads, config.head_dim,
                   floats(Slot::kQHeads, pass), n * config.head_dim, 0);
       break;
     case StepKind::kRepeatHeads:
-    case StepKind::kRepeatRows: repeat_cached(step, layer, pass); break;
+    case StepKind::kRepeatRows:
+      repeat_cached(step, layer, pass);
+      break;
     case StepKind::kSoftmax:
       causal_softmax(floats(Slot::kScores, pass), config.heads, n, t, pass.position,
                      attention_scale(config));
@@ -150,7 +157,9 @@ void Executor::run_local(const Step& step, int layer, const Pass& pass,
       merge_heads(floats(Slot::kMixedHeads, pass), config.heads, n, config.head_dim,
                   floats(Slot::kMixed, pass));
       break;
-    case StepKind::kRunnerAttention: runner_attention(layer, pass); break;
+    case StepKind::kRunnerAttention:
+      runner_attention(layer, pass);
+      break;
     case StepKind::kActivate:
       silu_mul(floats(Slot::kGate, pass), floats(Slot::kUp, pass), n * config.ffn,
                floats(Slot::kActivated, pass));

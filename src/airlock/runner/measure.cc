@@ -21,7 +21,8 @@ std::vector<std::int64_t> fixed_ids(std::int64_t count, std::int64_t vocab) {
   return ids;
 }
 
-double run_once(Executor& executor, std::span<const std::int64_t> ids, const MeasureOptions& options) {
+double run_once(Executor& executor, std::span<const std::int64_t> ids,
+                const MeasureOptions& options) {
   const auto begin = Clock::now();
   for (const Pass& pass : make_passes(executor.plan(), options.tokens, options.generated)) {
     executor.run(pass, ids.subspan(static_cast<std::size_t>(pass.position),
@@ -49,7 +50,8 @@ Spread spread_of(std::vector<double> values) {
 }
 
 Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& plan,
-                    const WorkerOptions& worker, const MeasureOptions& options, Backend* reference) {
+                    const WorkerOptions& worker, const MeasureOptions& options,
+                    Backend* reference) {
   const ModelConfig& config = model.config();
   Measurement result;
   result.plan = plan;

@@ -23,9 +23,9 @@ struct Spread {
 Spread spread_of(std::vector<double> values);
 
 struct MeasureOptions {
-  std::int64_t tokens = 1024;     ///< of the prompt: arbitrary but fixed ids
-  std::int64_t generated = 0;     ///< as predict_traffic takes it; greedy ids are not fed back
-  int repetitions = 3;            ///< after one run that is not counted
+  std::int64_t tokens = 1024;  ///< of the prompt: arbitrary but fixed ids
+  std::int64_t generated = 0;  ///< as predict_traffic takes it; greedy ids are not fed back
+  int repetitions = 3;         ///< after one run that is not counted
   std::function<void(int done, int all)> progress;  ///< runs done, warm-up included; may throw
 };
 
@@ -33,7 +33,7 @@ struct MeasureOptions {
 struct Measurement {
   Plan plan;
   std::string link;
-  Traffic traffic;           ///< from the ledger
+  Traffic traffic;  ///< from the ledger
   Traffic predicted;
   std::int64_t overhead_bytes = 0;
   std::int64_t largest_overhead = 0;  ///< of one call, both ways
@@ -42,15 +42,15 @@ struct Measurement {
   double tokens_per_second = 0;  ///< tokens through all layers / wall median
   double runner_ms = 0;          ///< medians: local steps, encode and decode
   double worker_ms = 0;
-  double link_ms = 0;            ///< send and receive
+  double link_ms = 0;                  ///< send and receive
   std::int64_t worker_peak_bytes = 0;  ///< resident, since the session began
   std::vector<LedgerEntry> ledger;     ///< of the last repetition
-  Spread reference_ms;  ///< zeros without a reference
-  double slowdown = 0;  ///< wall median / reference median
+  Spread reference_ms;                 ///< zeros without a reference
+  double slowdown = 0;                 ///< wall median / reference median
 };
 
-/// Runs `plan` on a fresh session, and in turn with each repetition, if `reference` is not null, the
-/// same plan on that backend in this process. Throws Error(kInternal) if repetitions differ in
+/// Runs `plan` on a fresh session, and in turn with each repetition, if `reference` is not null,
+/// the same plan on that backend in this process. Throws Error(kInternal) if repetitions differ in
 /// bytes, and what a session throws.
 Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& plan,
                     const WorkerOptions& worker, const MeasureOptions& options, Backend* reference);

@@ -22,7 +22,8 @@ std::int64_t Sampler::sample(std::span<const float> logits) {
   if (options_.temperature == 0) return greedy(logits);
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    require(!std::isnan(logits[i]), ErrorCode::kProtocol, "the logit of token {} is not a number", i);
+    require(!std::isnan(logits[i]), ErrorCode::kProtocol, "the logit of token {} is not a number",
+            i);
     candidates_.push_back({logits[i], static_cast<std::int32_t>(i)});
   }
   const auto likelier = [](const Candidate& a, const Candidate& b) {
@@ -64,7 +65,8 @@ std::int64_t Sampler::sample(std::span<const float> logits) {
 std::int64_t Sampler::greedy(std::span<const float> logits) const {
   std::size_t best = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    require(!std::isnan(logits[i]), ErrorCode::kProtocol, "the logit of token {} is not a number", i);
+    require(!std::isnan(logits[i]), ErrorCode::kProtocol, "the logit of token {} is not a number",
+            i);
     if (logits[i] > logits[best]) best = i;
   }
   return static_cast<std::int64_t>(best);

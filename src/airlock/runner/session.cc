@@ -96,8 +96,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
     inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options.compute_dtype);
     link = inproc_->take_link();
   } else {
-    process_ =
-        std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));
+    process_ = std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));
     link = process_->take_link();
     // It loads its weights before it answers; should it fail, the connection closes.
     client.hello_timeout = std::chrono::milliseconds(0);
@@ -115,8 +114,12 @@ WorkerSession::~WorkerSession() {
   client_.reset();
 }
 
-Operators& WorkerSession::operators() noexcept { return *operators_; }
+Operators& WorkerSession::operators() noexcept {
+  return *operators_;
+}
 
-pid_t WorkerSession::worker_pid() const noexcept { return process_ ? process_->pid() : 0; }
+pid_t WorkerSession::worker_pid() const noexcept {
+  return process_ ? process_->pid() : 0;
+}
 
 }  // namespace airlock

@@ -2,12 +2,12 @@
 // ended whatever happens to either side.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "airlock/link/link.h"
 #include "airlock/link/uri.h"

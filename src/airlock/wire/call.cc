@@ -17,14 +17,18 @@ std::string_view op_name(Op op) noexcept {
   return is_op(static_cast<unsigned>(op)) ? kOpNames[static_cast<unsigned>(op)] : "unknown";
 }
 
-bool is_op(unsigned value) noexcept { return value < kOpNames.size(); }
+bool is_op(unsigned value) noexcept {
+  return value < kOpNames.size();
+}
 
 std::string_view weight_name(Weight weight) noexcept {
   const auto index = static_cast<unsigned>(weight);
   return is_weight(index) ? kWeightNames[index] : "unknown";
 }
 
-bool is_weight(unsigned value) noexcept { return value < kWeightNames.size(); }
+bool is_weight(unsigned value) noexcept {
+  return value < kWeightNames.size();
+}
 
 std::string describe(const Call& call) {
   std::string text(op_name(call.op));

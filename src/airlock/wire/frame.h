@@ -50,8 +50,8 @@ std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes);
 /// The header as it travels.
 std::array<std::byte, FrameHeader::kBytes> encode_header(const FrameHeader& header) noexcept;
 
-/// Reads a header. Throws Error(kProtocol) if the magic, the version, the type, the reserved word or
-/// a length is not what this protocol allows; `max_payload_bytes` caps the payload.
+/// Reads a header. Throws Error(kProtocol) if the magic, the version, the type, the reserved word
+/// or a length is not what this protocol allows; `max_payload_bytes` caps the payload.
 FrameHeader decode_header(std::span<const std::byte, FrameHeader::kBytes> bytes,
                           std::uint64_t max_payload_bytes);
 

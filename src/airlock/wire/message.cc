@@ -9,12 +9,14 @@
 namespace airlock {
 namespace {
 
-/// Text a peer wrote is for people: cut, and freed of control characters that could drive a terminal.
+/// Text a peer wrote is for people: cut, and freed of control characters that could drive a
+/// terminal.
 std::string printable(const flatbuffers::String* text) {
   constexpr std::size_t kMaxText = 2000;
   std::string clean;
   if (text == nullptr) return clean;
-  for (const char c : std::string_view(text->c_str(), std::min<std::size_t>(text->size(), kMaxText))) {
+  for (const char c :
+       std::string_view(text->c_str(), std::min<std::size_t>(text->size(), kMaxText))) {
     clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
   }
   return clean;
@@ -63,9 +65,9 @@ TensorSpecs parse_specs(const flatbuffers::Vector<const fb::TensorDesc*>* descs,
     for (std::size_t i = 0; i < 3; ++i) {
       dims[i] = desc->dims()->Get(static_cast<flatbuffers::uoffset_t>(i));
     }
-    specs.push_back(
-        {static_cast<DType>(desc->dtype()),
-         Shape(std::span<const std::int64_t>(dims.data(), static_cast<std::size_t>(desc->rank())))});
+    specs.push_back({static_cast<DType>(desc->dtype()),
+                     Shape(std::span<const std::int64_t>(dims.data(),
+                                                         static_cast<std::size_t>(desc->rank())))});
   }
   return specs;
 }
@@ -129,11 +131,10 @@ std::span<const std::byte> MessageBuilder::build(const Call& message) {
   const auto inputs = build_specs(b, message.inputs);
   require(message.position <= std::numeric_limits<std::uint32_t>::max(),
           ErrorCode::kInvalidArgument, "position {} is too large for the wire", message.position);
-  return impl_->finish(fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
-                                      static_cast<std::uint32_t>(message.position),
-                                      message.transpose_b,
-                                      static_cast<std::uint8_t>(message.reply_dtype), weights,
-                                      inputs));
+  return impl_->finish(
+      fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
+                     static_cast<std::uint32_t>(message.position), message.transpose_b,
+                     static_cast<std::uint8_t>(message.reply_dtype), weights, inputs));
 }
 
 std::span<const std::byte> MessageBuilder::build(const ReplyMessage& message) {
@@ -166,8 +167,8 @@ HelloMessage parse_hello(std::span<const std::byte> bytes) {
 
 WelcomeMessage parse_welcome(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Welcome>(bytes, "Welcome");
-  require(is_dtype(table.compute_dtype()), ErrorCode::kProtocol,
-          "a Welcome message names dtype {}", table.compute_dtype());
+  require(is_dtype(table.compute_dtype()), ErrorCode::kProtocol, "a Welcome message names dtype {}",
+          table.compute_dtype());
   return {parse_fingerprint(table.fingerprint(), "Welcome"),
           static_cast<DType>(table.compute_dtype()), printable(table.backend()),
           printable(table.worker())};

@@ -70,9 +70,9 @@ class MessageBuilder {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Each parses one kind of message from a peer, checking structure and enumerations, not whether the
-/// call makes sense (infer_outputs does). Throws Error(kProtocol) naming the message. Bytes must be
-/// 8-byte aligned.
+/// Each parses one kind of message from a peer, checking structure and enumerations, not whether
+/// the call makes sense (infer_outputs does). Throws Error(kProtocol) naming the message. Bytes
+/// must be 8-byte aligned.
 HelloMessage parse_hello(std::span<const std::byte> bytes);
 WelcomeMessage parse_welcome(std::span<const std::byte> bytes);
 Call parse_call(std::span<const std::byte> bytes);

@@ -88,10 +88,14 @@ void Conversation::answer(const IncomingFrame& frame) {
   require(session_ || frame.type == FrameType::kHello, ErrorCode::kProtocol,
           "a frame of type {} came before Hello", static_cast<int>(frame.type));
   switch (frame.type) {
-    case FrameType::kHello: return answer_hello(frame);
-    case FrameType::kCall: return answer_call(frame);
-    case FrameType::kStatsRequest: return answer_stats(frame);
-    default: break;
+    case FrameType::kHello:
+      return answer_hello(frame);
+    case FrameType::kCall:
+      return answer_call(frame);
+    case FrameType::kStatsRequest:
+      return answer_stats(frame);
+    default:
+      break;
   }
   fail(ErrorCode::kProtocol, "a runner sent a frame of type {}", static_cast<int>(frame.type));
 }
@@ -115,10 +119,10 @@ void Conversation::answer_hello(const IncomingFrame& frame) {
     throw;
   }
   log_info("runner {} at {} opened a session", client_, channel_.link().peer());
-  channel_.send(FrameType::kWelcome, frame.request_id,
-                builder_.build(WelcomeMessage{context_.fingerprint,
-                                              context_.backend.compute_dtype(),
-                                              context_.backend.description(), "airlock worker"}));
+  channel_.send(
+      FrameType::kWelcome, frame.request_id,
+      builder_.build(WelcomeMessage{context_.fingerprint, context_.backend.compute_dtype(),
+                                    context_.backend.description(), "airlock worker"}));
 }
 
 void Conversation::answer_call(const IncomingFrame& frame) {

@@ -44,24 +44,26 @@ struct Server::State {
 };
 
 Server::Server(Backend& backend, const FingerprintBytes& fingerprint, const ServerOptions& options)
-    : state_(new State{
-          {backend,
-           fingerprint,
-           options,
-           {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-           {}},
-          {},
-          {}}) {}
+    : state_(new State{{backend,
+                        fingerprint,
+                        options,
+                        {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
+                        {}},
+                       {},
+                       {}}) {}
 
-Server::~Server() { state_->reap(true); }
+Server::~Server() {
+  state_->reap(true);
+}
 
 void Server::serve(Listener& listener) {
   try {
     while (auto link = listener.accept()) {
       state_->reap(false);
       const std::lock_guard lock(state_->mutex);
-      if (state_->connections.size() >= static_cast<std::size_t>(state_->context.options.max_sessions) +
-                                            State::kSpareConnections) {
+      if (state_->connections.size() >=
+          static_cast<std::size_t>(state_->context.options.max_sessions) +
+              State::kSpareConnections) {
         log_warning("a runner at {} was turned away: too many connections", link->peer());
         continue;
       }
@@ -77,6 +79,8 @@ void Server::serve(std::unique_ptr<Link> link) {
   Conversation(state_->context, std::move(link)).run();
 }
 
-WorkerStats Server::stats() const { return state_->context.stats(); }
+WorkerStats Server::stats() const {
+  return state_->context.stats();
+}
 
 }  // namespace airlock

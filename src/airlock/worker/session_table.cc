@@ -15,7 +15,9 @@ struct SessionTable::Entry {
   Clock::time_point last_used = Clock::now();
 };
 
-SessionTable::Handle::Handle(Handle&& other) noexcept { *this = std::move(other); }
+SessionTable::Handle::Handle(Handle&& other) noexcept {
+  *this = std::move(other);
+}
 
 SessionTable::Handle& SessionTable::Handle::operator=(Handle&& other) noexcept {
   if (this != &other) {

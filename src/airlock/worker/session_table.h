@@ -21,7 +21,7 @@ class SessionTable {
   struct Limits {
     int sessions = 16;
     std::int64_t kv_bytes = std::int64_t{8} << 30;  ///< of all sessions together
-    std::chrono::milliseconds idle{60'000};  ///< after which another's need may drop a cache
+    std::chrono::milliseconds idle{60'000};         ///< after which another's need may drop a cache
   };
   struct Entry;
 

@@ -1,0 +1,33 @@
+# make demo   installs what is missing, builds, and shows the split at full size
+# make test   installs what is missing, builds, and runs every test
+# make build  only builds
+PRESET ?= release
+JOBS ?= $(shell nproc)
+
+.PHONY: help build test demo deps format format-check clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+deps:
+	@tools/install_deps.sh
+
+build: deps
+	@tools/build.sh $(PRESET) $(JOBS)
+
+test: build
+	@tools/test.sh $(PRESET) $(JOBS)
+
+demo: PRESET = release
+demo: build
+	@tools/demo.sh
+
+# make format rewrites every source file as .clang-format says
+format:
+	@tools/format.sh
+
+format-check:
+	@tools/format.sh --check
+
+clean:
+	rm -rf build

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Configures and builds one CMake preset: tools/build.sh [release|asan|tsan] [jobs]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=${1:-release}
+jobs=${2:-$(nproc)}
+
+echo "build: configuring preset $preset in build/$preset"
+cmake --preset "$preset" >"/dev/null"
+echo "build: compiling with $jobs jobs (the first time takes some minutes)"
+start=$SECONDS
+cmake --build "build/$preset" -j "$jobs"
+echo "build: OK, preset $preset in $((SECONDS - start)) s: build/$preset/src/cli/airlock"
