@@ -12,6 +12,7 @@
 namespace airlock {
 namespace {
 
+constexpr std::int64_t kItemRows = 1024;
 constexpr std::int64_t kRowBytes = kRows * 4;  // of scores, weights, queries and output
 
 /// What LDTILECFG reads (Intel SDM, "Tile configuration"): all eight tiles 16 rows of 64 bytes.
@@ -199,7 +200,7 @@ const FlashKernel* flash_kernel_amx() {
   static const FlashKernel kernel = {.name = "amx",
                                      .panel_rows = kRows,
                                      .key_block = kKeyBlock,
-                                     .item_rows = 1024,
+                                     .item_rows = kItemRows,
                                      .query_bytes = query_bytes,
                                      .key_bytes = key_bytes,
                                      .value_bytes = value_bytes,

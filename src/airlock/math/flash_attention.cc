@@ -71,7 +71,7 @@ struct Schedule {
         static_cast<std::int64_t>(std::clamp<double>(operations / kThreadOperations, 1, threads()));
     const std::int64_t wanted = kItemsPerThread * team;
     const std::int64_t least = std::max<std::int64_t>(1, kernel.panel_rows / group);
-    block_tokens = std::clamp<std::int64_t>(kernel.item_rows / group, least, args.tokens);
+    block_tokens = std::min(std::max(kernel.item_rows / group, least), args.tokens);
     while (block_tokens > least && blocks_of(block_tokens) * args.kv_heads < wanted) {
       block_tokens = std::max(least, block_tokens / 2);
     }
@@ -150,7 +150,7 @@ class Item {
  public:
   /// Late blocks see the longest context and come first, so that short ones fill the gaps at the
   /// end.
-  Item(const Schedule& schedule, std::int64_t index) : s_(schedule), index_(index) {
+  Item(const Schedule& schedule, std::int64_t index) : s_(schedule) {
     split_ = index % s_.splits;
     kv_head_ = index / s_.splits % s_.args.kv_heads;
     const std::int64_t block = s_.blocks - 1 - index / s_.splits / s_.args.kv_heads;
@@ -204,9 +204,6 @@ class Item {
       }
     }
   }
-
-  [[nodiscard]] std::int64_t rows() const { return rows_; }
-  [[nodiscard]] std::int64_t index() const { return index_; }
 
  private:
   [[nodiscard]] std::int64_t panels() const { return divide_up(rows_, s_.kernel.panel_rows); }
@@ -279,7 +276,6 @@ class Item {
   }
 
   const Schedule& s_;
-  std::int64_t index_;
   std::int64_t split_;
   std::int64_t kv_head_;
   std::int64_t first_token_;

@@ -6,6 +6,7 @@
 namespace airlock {
 namespace {
 
+constexpr std::int64_t kItemRows = 512;
 constexpr std::int64_t kTile = 8;  // times two vectors: 16 accumulators, twice the latency to hide
 
 void nothing() {}
@@ -89,7 +90,7 @@ const FlashKernel* flash_kernel_avx512_bf16() {
   static const FlashKernel kernel = {.name = "avx512_bf16",
                                      .panel_rows = kRows,
                                      .key_block = kKeyBlock,
-                                     .item_rows = 512,
+                                     .item_rows = kItemRows,
                                      .query_bytes = query_bytes,
                                      .key_bytes = key_bytes,
                                      .value_bytes = value_bytes,
