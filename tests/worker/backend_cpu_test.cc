@@ -28,6 +28,23 @@ TEST(BackendCpuTest, ProgressReachesTheWhole) {
   EXPECT_EQ(last, whole);
 }
 
+TEST(BackendCpuTest, TheEmbeddingIsReleasedAfterManyRows) {
+  RandomWeights weights(odd_config(), DType::kF32);
+  const auto backend = make_cpu_backend(weights, {});
+  const auto session = backend->open_session();
+  const std::byte* table = weights.embedding().data;
+  const OwnedTensor ids(std::vector<std::int64_t>(100, 5));
+  const OwnedTensor rows(TensorSpec{DType::kF32, {100, odd_config().hidden}});
+  const ConstTensor input = ids;
+  const Tensor output = rows.tensor();
+  Call call = make_call(Op::kEmbedding, -1, DType::kF32);
+  call.inputs = {ids.spec()};
+  for (int i = 1; i <= 6; ++i) {
+    backend->execute(call, *session, {&input, 1}, {&output, 1});
+    EXPECT_EQ(weights.releases().contains(table) ? weights.releases().at(table) : 0, i / 3);
+  }
+}
+
 TEST(BackendCpuTest, ComputeDtypesThatNoProcessorMultipliesAreRefused) {
   RandomWeights weights(odd_config(), DType::kF32);
   for (const DType dtype : {DType::kF16, DType::kI8, DType::kI64}) {

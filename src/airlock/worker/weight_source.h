@@ -26,9 +26,9 @@ class WeightSource {
   /// [out, in] of `layer` in [0, config().layers).
   [[nodiscard]] virtual ConstTensor layer_weight(int layer, Weight weight) = 0;
 
-  /// The backend has packed `tensor`, one of the above: a source over a mapped file gives the pages
-  /// back (MADV_DONTNEED), so that no second copy stays resident. The bytes must stay readable if
-  /// the tensor is the embedding; of others nothing is read afterwards.
+  /// The backend has packed `tensor`, one of the above, or gathered enough rows of the embedding: a
+  /// source over a mapped file gives the pages back (MADV_DONTNEED), so that no second copy stays
+  /// resident. The embedding must stay readable; of others nothing is read afterwards.
   virtual void release(ConstTensor tensor) = 0;
 };
 

@@ -74,7 +74,8 @@ class CpuSession final : public BackendSession {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(WeightSource& source, const CpuBackendOptions& options)
-      : context_{.config = source.config(),
+      : source_(source),
+        context_{.config = source.config(),
                  .compute = choose_compute(options.compute_dtype),
                  .pool = options.pool,
                  .gemm = Gemm(options.pool),
@@ -103,13 +104,25 @@ class CpuBackend final : public Backend {
                std::span<const Tensor> outputs) override;
 
  private:
+  void embed(ConstTensor ids, Tensor out);
   void batch_linear(const Call& call, ConstTensor x, std::span<const Tensor> outputs);
 
+  WeightSource& source_;
   CpuContext context_;
   CpuWeights weights_;
   std::int64_t weight_bytes_;
   BufferPool kv_pool_;
+  std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
 };
+
+void CpuBackend::embed(ConstTensor ids, Tensor out) {
+  embedding(context_.pool, weights_.embedding, ids, out, [this](std::int64_t rows) {
+    rows_gathered_ += rows;
+    if (rows_gathered_ < kEmbeddingBlock) return;
+    source_.release(weights_.embedding);
+    rows_gathered_ = 0;
+  });
+}
 
 void CpuBackend::batch_linear(const Call& call, ConstTensor x, std::span<const Tensor> outputs) {
   std::array<const PackedMatrix*, kMaxTensors> matrices{};
@@ -126,7 +139,7 @@ void CpuBackend::execute(const Call& call, BackendSession& session,
   if (omp_get_max_threads() != threads()) omp_set_num_threads(threads());
   switch (call.op) {
     case Op::kEmbedding:
-      return embedding(context_.pool, weights_.embedding, inputs[0], outputs[0]);
+      return embed(inputs[0], outputs[0]);
     case Op::kBatchLinear:
       return batch_linear(call, inputs[0], outputs);
     case Op::kMatmul:
