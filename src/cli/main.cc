@@ -30,9 +30,9 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(32);
   airlock::add_run_command(app);
   airlock::add_worker_command(app);
-  //PLAN
+  airlock::add_plan_command(app);
   airlock::add_bench_command(app);
-  //REPORT
+  airlock::add_report_command(app);
   airlock::add_synth_command(app);
   airlock::add_inspect_command(app);
   try {
@@ -52,13 +52,13 @@ int main(int argc, char** argv) {
   try {
     code = run(argc, argv);
   } catch (const airlock::Error& error) {
-    fmt::print(stderr, "airlock: {}\n", airlock::printable(error.what()));
+    fmt::print(stderr, "airlock: {}\n", airlock::terminal_text(error.what()));
     code = exit_code(error.code());
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "airlock: the system has no memory left\n");
     code = kFailure;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "airlock: {}\n", airlock::printable(error.what()));
+    fmt::print(stderr, "airlock: {}\n", airlock::terminal_text(error.what()));
     code = kFailure;
   }
   // A full disk or a closed pipe shows only now.

@@ -10,8 +10,8 @@
 namespace airlock {
 
 void print_result(std::string_view text) {
-  const bool ok = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-                  std::fflush(stdout) == 0;
+  const bool ok =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   require(ok, ErrorCode::kIo, "cannot write to standard output: {}",
           std::generic_category().message(errno));
 }
