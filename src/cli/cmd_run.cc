@@ -100,8 +100,7 @@ void run(const RunFlags& flags) {
   const ModelConfig config = load_config(dir);
   const auto ids = encode(*tokenizer, config, flags);
   const auto prompt = static_cast<std::int64_t>(ids.size());
-  require(prompt <= config.max_position, ErrorCode::kInvalidArgument,
-          "the prompt has {} tokens, the model's context is {}", prompt, config.max_position);
+  check_tokens(config, prompt, 0);
 
   RunLedger ledger(flags.ledger);
   const OpenModel open = open_model(dir, flags.quiet);

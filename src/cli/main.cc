@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <new>
 
 #include <fmt/format.h>
 
@@ -28,20 +29,25 @@ int run(int argc, char** argv) {
                "airlock");
   app.set_version_flag("--version", "airlock " AIRLOCK_VERSION);
   app.require_subcommand(1);
-  app.get_formatter()->column_width(32);
   airlock::add_run_command(app);
   airlock::add_worker_command(app);
-  // PLAN
+  airlock::add_plan_command(app);
   airlock::add_bench_command(app);
-  // REPORT
+  airlock::add_report_command(app);
   airlock::add_synth_command(app);
   airlock::add_inspect_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;
+    return app.exit(error) == 0 ? 0 : kUsage;  // --help and --version are "errors" of code 0
   }
   return 0;
+}
+
+int complain(std::string_view text, int code) {
+  // File names and peers' words may hold control characters.
+  fmt::print(stderr, "airlock: {}\n", airlock::printable(text));
+  return code;
 }
 
 }  // namespace
@@ -53,19 +59,15 @@ int main(int argc, char** argv) {
   try {
     code = run(argc, argv);
   } catch (const airlock::Error& error) {
-    fmt::print(stderr, "airlock: {}\n", airlock::printable(error.what()));
-    code = exit_code(error.code());
+    code = complain(error.what(), exit_code(error.code()));
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "airlock: the system has no memory left\n");
-    code = kFailure;
+    code = complain("the system has no memory left", kFailure);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "airlock: {}\n", airlock::printable(error.what()));
-    code = kFailure;
+    code = complain(error.what(), kFailure);
   }
   // A full disk or a closed pipe shows only now.
   if (std::fflush(stdout) != 0 && code == 0) {
-    fmt::print(stderr, "airlock: cannot write to standard output\n");
-    code = kFailure;
+    code = complain("cannot write to standard output", kFailure);
   }
   return code;
 }

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <optional>
 
 #include "airlock/core/error.h"
 
@@ -40,7 +41,6 @@ void PlanFlags::add_to(CLI::App& command, std::string names, const std::string& 
   command.add_option("--lm-head", lm_head_, "worker, or runner: logits never come back")
       ->group(kGroup);
   command.add_option("--chunk", chunk_, "Prefill in pieces of so many tokens (0: whole)")
-      ->check(CLI::NonNegativeNumber)
       ->group(kGroup);
 }
 
@@ -51,7 +51,7 @@ Knobs PlanFlags::knobs() const {
   knobs.wire_dtype = parse_flag("--wire-dtype", wire_dtype_, parse_wire_dtype);
   knobs.embedding = parse_flag("--embedding", embedding_, parse_side);
   knobs.lm_head = parse_flag("--lm-head", lm_head_, parse_side);
-  if (chunk_ >= 0) knobs.chunk = chunk_;
+  knobs.chunk = chunk_;
   return knobs;
 }
 

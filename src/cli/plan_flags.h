@@ -1,6 +1,8 @@
 // The flags that choose plans and set their knobs, the same for every command that takes a plan.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +39,7 @@ class PlanFlags {
   std::string wire_dtype_;
   std::string embedding_;
   std::string lm_head_;
-  std::int64_t chunk_ = -1;
+  std::optional<std::int64_t> chunk_;
 };
 
 }  // namespace airlock

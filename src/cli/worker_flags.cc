@@ -1,6 +1,7 @@
 #include "cli/worker_flags.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -45,6 +46,10 @@ WorkerOptions WorkerFlags::options() const {
   options.threads = threads_;
   options.client.call_timeout =
       std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s_ * 1000));
+  if (options.client.call_timeout.count() > 0) {
+    options.client.hello_timeout =
+        std::min(options.client.hello_timeout, options.client.call_timeout);
+  }
   return options;
 }
 

@@ -12,12 +12,12 @@ namespace airlock {
 
 /// Knobs that were named; the others stay as they are.
 struct Knobs {
-  std::optional<Attention> attention;
-  std::optional<Mlp> mlp;
-  std::optional<DType> wire_dtype;
-  std::optional<Side> embedding;
-  std::optional<Side> lm_head;
-  std::optional<std::int64_t> chunk;
+  std::optional<Attention> attention = {};
+  std::optional<Mlp> mlp = {};
+  std::optional<DType> wire_dtype = {};
+  std::optional<Side> embedding = {};
+  std::optional<Side> lm_head = {};
+  std::optional<std::int64_t> chunk = {};
 };
 
 /// True if all knobs are equal, whatever the names.

@@ -14,12 +14,18 @@ std::int64_t sum(const std::vector<OpTraffic>& ops, std::int64_t OpTraffic::*fie
       [field](std::int64_t total, const OpTraffic& op) { return total + op.*field; });
 }
 
+/// Counts the remote steps of one pass `times` over: layers differ in nothing but their number.
 void count(const std::vector<Step>& steps, const ModelConfig& config, const Plan& plan, int layer,
-           const Pass& pass, Traffic& traffic) {
+           std::int64_t times, const Pass& pass, Traffic& traffic) {
   for (const Step& step : steps) {
     if (step.kind != StepKind::kRemote) continue;
     const Call call = make_call(step, config, plan, layer, pass);
-    traffic.add(call.op, total_bytes(call.inputs), total_bytes(infer_outputs(config, call)));
+    std::int64_t sent = 0;
+    std::int64_t received = 0;
+    require(!__builtin_mul_overflow(total_bytes(call.inputs), times, &sent) &&
+                !__builtin_mul_overflow(total_bytes(infer_outputs(config, call)), times, &received),
+            ErrorCode::kInvalidArgument, "plan {} would send more than 2^63 bytes", plan.name);
+    traffic.add(call.op, sent, received, times);
   }
 }
 }  // namespace
@@ -34,16 +40,19 @@ std::int64_t Traffic::received_bytes() const noexcept {
   return sum(ops, &OpTraffic::received_bytes);
 }
 
-void Traffic::add(Op op, std::int64_t sent, std::int64_t received) {
+void Traffic::add(Op op, std::int64_t sent, std::int64_t received, std::int64_t calls) {
   auto at = std::find_if(ops.begin(), ops.end(), [op](const OpTraffic& t) { return t.op >= op; });
   if (at == ops.end() || at->op != op) at = ops.insert(at, {op, 0, 0, 0});
-  at->calls += 1;
+  // 2^58 an operator, so that sums over operators and directions stay inside it.
+  constexpr std::int64_t kMost = std::int64_t{1} << 58;
+  require(sent <= kMost - at->sent_bytes && received <= kMost - at->received_bytes,
+          ErrorCode::kInvalidArgument, "{}: more than 2^58 bytes", op_name(op));
+  at->calls += calls;
   at->sent_bytes += sent;
   at->received_bytes += received;
 }
 
-Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
-                        std::int64_t generated) {
+void check_tokens(const ModelConfig& config, std::int64_t prompt, std::int64_t generated) {
   require(prompt >= 1, ErrorCode::kInvalidArgument, "{} tokens to prefill, expected at least 1",
           prompt);
   require(generated >= 0, ErrorCode::kInvalidArgument, "{} tokens to generate, expected 0 or more",
@@ -52,14 +61,17 @@ Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_
   require(prompt <= config.max_position && fed <= config.max_position - prompt,
           ErrorCode::kInvalidArgument, "{} tokens and {} generated pass the model's context of {}",
           prompt, generated, config.max_position);
+}
+
+Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
+                        std::int64_t generated) {
+  check_tokens(config, prompt, generated);
   const Program program = build_program(plan);
   Traffic traffic;
   for (const Pass& pass : make_passes(plan, prompt, generated)) {
-    count(program.begin, config, plan, -1, pass, traffic);
-    for (int layer = 0; layer < config.layers; ++layer) {
-      count(program.layer, config, plan, layer, pass, traffic);
-    }
-    if (pass.logit_rows > 0) count(program.end, config, plan, -1, pass, traffic);
+    count(program.begin, config, plan, -1, 1, pass, traffic);
+    count(program.layer, config, plan, 0, config.layers, pass, traffic);
+    if (pass.logit_rows > 0) count(program.end, config, plan, -1, 1, pass, traffic);
   }
   return traffic;
 }

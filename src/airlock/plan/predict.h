@@ -29,10 +29,15 @@ struct Traffic {
   [[nodiscard]] std::int64_t total_bytes() const noexcept {
     return sent_bytes() + received_bytes();
   }
-  /// Adds one call of `op`.
-  void add(Op op, std::int64_t sent, std::int64_t received);
+  /// Adds calls of `op` with so many bytes all together. Throws Error(kInvalidArgument) past 2^58
+  /// bytes a direction.
+  void add(Op op, std::int64_t sent, std::int64_t received, std::int64_t calls = 1);
   friend bool operator==(const Traffic&, const Traffic&) = default;
 };
+
+/// Throws Error(kInvalidArgument) unless `prompt` tokens (at least one) and `generated` more (at
+/// least none) fit the model's context; the last one generated is not fed back.
+void check_tokens(const ModelConfig& config, std::int64_t prompt, std::int64_t generated);
 
 /// Traffic of prefilling `prompt` tokens and generating `generated` tokens (the first of which
 /// comes with the prefill; 0 counts the prefill alone, as 1 does).

@@ -28,17 +28,22 @@ double slot_bytes(const InferredRun& run, Slot slot) {
 struct Candidate {
   Plan plan;
   std::string flags;
-  std::string why;      ///< clause in front, e.g. "scores are 66.0 % of the bytes: "
+  std::string why;      ///< clause in front, e.g. "scores are 59 % of the bytes: "
   std::string caution;  ///< clause behind
   Traffic traffic;
 };
 
 std::string share_clause(const InferredRun& run, std::int64_t total) {
+  double matmul_bytes = 0;
+  for (const OpTraffic& op : run.predict(run.plan).ops) {
+    if (op.op == Op::kMatmul) matmul_bytes = static_cast<double>(op.sent_bytes + op.received_bytes);
+  }
   const auto percent = [&](double bytes) { return 100 * bytes / static_cast<double>(total); };
   if (run.plan.attention == Attention::kMatmul) {
     // Scores come back, and go out again as probabilities.
-    return fmt::format("scores are {:.0f} % of the bytes: ",
-                       percent(2 * slot_bytes(run, Slot::kScores)));
+    return fmt::format(
+        "attention's Matmul calls are {:.0f} % of the bytes, scores alone {:.0f} %: ",
+        percent(matmul_bytes), percent(2 * slot_bytes(run, Slot::kScores)));
   }
   if (run.plan.attention == Attention::kFused) {
     return fmt::format("keys and values repeated to all heads are {:.0f} % of the bytes: ",
@@ -57,8 +62,7 @@ std::vector<Candidate> one_knob_away(const InferredRun& run, std::int64_t total)
   };
   const std::string attention = share_clause(run, total);
   add([](Plan& p) { p.attention = Attention::kFlash; }, "--attention flash", attention, "");
-  add([](Plan& p) { p.attention = Attention::kRunner; }, "--attention runner",
-      run.plan.attention == Attention::kFlash ? "" : attention,
+  add([](Plan& p) { p.attention = Attention::kRunner; }, "--attention runner", "",
       ", but attention then takes the runner's processor");
   add(
       [](Plan& p) {

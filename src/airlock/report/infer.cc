@@ -212,10 +212,7 @@ Traffic InferredRun::predict(const Plan& other) const {
   for (const Sequence& sequence : sequences) {
     const Traffic one = predict_traffic(config, other, sequence.prompt, sequence.generated);
     for (const OpTraffic& op : one.ops) {
-      sum.add(op.op, op.sent_bytes, op.received_bytes);
-      auto at = std::find_if(sum.ops.begin(), sum.ops.end(),
-                             [&](const OpTraffic& t) { return t.op == op.op; });
-      at->calls += op.calls - 1;
+      sum.add(op.op, op.sent_bytes, op.received_bytes, op.calls);
     }
   }
   return sum;

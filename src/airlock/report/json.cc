@@ -29,7 +29,20 @@ Json with(const char* key, const Name& name, const Totals& totals) {
 
 Json to_array(const std::vector<LedgerEntry>& entries) {
   Json array = Json::array();
-  for (const LedgerEntry& e : entries) array.push_back(Json::parse(to_json(e)));
+  for (const LedgerEntry& e : entries) {
+    array.push_back({{"call", e.call},
+                     {"op", op_name(e.op)},
+                     {"layer", e.layer},
+                     {"sent_bytes", e.sent_bytes},
+                     {"received_bytes", e.received_bytes},
+                     {"start_ms", e.start_ms},
+                     {"encode_ms", e.encode_ms},
+                     {"send_ms", e.send_ms},
+                     {"worker_ms", e.worker_ms},
+                     {"receive_ms", e.receive_ms},
+                     {"decode_ms", e.decode_ms},
+                     {"total_ms", e.total_ms}});
+  }
   return array;
 }
 }  // namespace

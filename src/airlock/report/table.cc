@@ -64,7 +64,8 @@ TableFormat parse_table_format(std::string_view name) {
 
 Cell::Cell() : json_("null") {}
 
-Cell::Cell(std::string_view text) : shown_(printable(text)), csv_(text), json_(json_string(text)) {}
+Cell::Cell(std::string_view text)
+    : shown_(terminal_text(text)), csv_(text), json_(json_string(text)) {}
 
 Cell::Cell(std::int64_t number) : shown_(fmt::format("{}", number)), csv_(shown_), json_(shown_) {}
 
@@ -249,7 +250,7 @@ std::string json_string(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string printable(std::string_view text) {
+std::string terminal_text(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);

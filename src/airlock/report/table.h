@@ -61,6 +61,9 @@ class Table {
   /// Ends with a newline. Text columns are two spaces apart; CSV is RFC 4180 with a heading; JSON
   /// is an array of objects, one a line.
   [[nodiscard]] std::string render(TableFormat format) const;
+  /// The same as an HTML table of that class, everything escaped. Cells carry what programs read in
+  /// data-v, headings their key in data-key.
+  [[nodiscard]] std::string html(std::string_view css_class) const;
 
  private:
   struct Row {
@@ -84,7 +87,9 @@ std::string bytes_text(double bytes);
 std::string ms_text(double ms);
 /// Text as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD.
 std::string json_string(std::string_view text);
+/// Text for HTML, in content or in a quoted attribute.
+std::string html_escape(std::string_view text);
 /// Text for a terminal: control characters become "?".
-std::string printable(std::string_view text);
+std::string terminal_text(std::string_view text);
 
 }  // namespace airlock

@@ -205,7 +205,7 @@ Table calls_table(std::span<const LedgerEntry> entries) {
 Table compare_table(std::span<const Report> reports) {
   std::vector<Table::Column> columns = {{"what", "what", Align::kLeft}};
   for (std::size_t i = 0; i < reports.size(); ++i) {
-    columns.push_back({printable(reports[i].name), reports[i].name});
+    columns.push_back({terminal_text(reports[i].name), reports[i].name});
     if (i > 0) columns.push_back({"ratio", reports[i].name + " ratio"});
   }
   Table table(std::move(columns));
@@ -267,10 +267,10 @@ std::string render(const Report& report, TableFormat format) {
   if (format == TableFormat::kJson) return report_json(report);
   if (format == TableFormat::kCsv) return operator_table(summary, report.predicted).render(format);
   std::string out = format == TableFormat::kMarkdown
-                        ? fmt::format("## {}\n\n", printable(report.name))
-                        : fmt::format("{}\n", printable(report.name));
+                        ? fmt::format("## {}\n\n", terminal_text(report.name))
+                        : fmt::format("{}\n", terminal_text(report.name));
   std::vector<std::string> links;
-  for (const std::string& link : summary.links) links.push_back(printable(link));
+  for (const std::string& link : summary.links) links.push_back(terminal_text(link));
   std::vector<std::string_view> dtypes;
   for (const DType dtype : summary.wire_dtypes) dtypes.push_back(dtype_name(dtype));
   out += paragraph(fmt::format("link {}, wire {}", fmt::join(links, " "), fmt::join(dtypes, " ")),

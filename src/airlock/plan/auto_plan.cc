@@ -1,0 +1,148 @@
+#include "airlock/plan/auto_plan.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+
+namespace airlock {
+namespace {
+constexpr Attention kAttentions[] = {Attention::kBlock, Attention::kFlash, Attention::kRunner,
+                                     Attention::kFused, Attention::kMatmul};
+
+bool contains(const std::vector<std::string>& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// What of `unwanted` the worker sees under `plan`.
+std::vector<std::string> still_seen(const Plan& plan, const std::vector<std::string>& unwanted) {
+  std::vector<std::string> seen = worker_sees(plan);
+  std::erase_if(seen, [&](const std::string& word) { return !contains(unwanted, word); });
+  return seen;
+}
+
+std::vector<Plan> candidates(const AutoRequest& request) {
+  std::vector<Plan> plans;
+  for (const Attention attention : kAttentions) {
+    for (const Mlp mlp : {Mlp::kBlock, Mlp::kSplit}) {
+      for (const DType dtype : {DType::kBF16, DType::kF32}) {
+        Plan plan;
+        plan.attention = attention;
+        plan.mlp = mlp;
+        plan.wire_dtype = dtype;
+        if (contains(request.must_not_see, "prompt")) plan.embedding = Side::kRunner;
+        if (contains(request.must_not_see, "logits")) plan.lm_head = Side::kRunner;
+        plan = with_knobs(plan, request.fixed);
+        const bool known = std::any_of(plans.begin(), plans.end(),
+                                       [&](const Plan& p) { return same_knobs(p, plan); });
+        if (!known) plans.push_back(plan);
+      }
+    }
+  }
+  return plans;
+}
+
+/// What hides each thing that was asked to be hidden, and what the wire does.
+std::string knobs_line(const Plan& plan, const AutoRequest& request) {
+  std::vector<std::string> parts;
+  if (contains(request.must_not_see, "prompt")) {
+    parts.emplace_back("the embedding in the runner keeps token ids from the worker");
+  }
+  if (contains(request.must_not_see, "scores")) {
+    parts.emplace_back("attention in the runner keeps scores from it");
+  }
+  if (contains(request.must_not_see, "logits")) {
+    parts.emplace_back("the LM head in the runner keeps logits from it");
+  }
+  if (plan.wire_dtype == DType::kBF16 && !request.fixed.wire_dtype) {
+    parts.emplace_back("bf16 halves the bytes of f32");
+  }
+  return fmt::format(
+      "{}; it sees {}",
+      parts.empty() ? "no knob had to be fixed" : fmt::format("{}", fmt::join(parts, ", ")),
+      fmt::join(worker_sees(plan), ", "));
+}
+
+std::string figures(const PlanChoice& choice, bool timed) {
+  std::string text =
+      fmt::format("{} bytes in {} calls", choice.traffic.total_bytes(), choice.traffic.calls());
+  return timed ? fmt::format("{:.1f} ms, {}", choice.time.total_ms(), text) : text;
+}
+
+/// Says why nothing qualified: no plan can hide it, or the fixed knobs show it.
+[[noreturn]] void refuse(const std::vector<std::string>& seen) {
+  const auto always = [](const std::string& word) {
+    return word == "hidden" || word == "qkv" || word == "mlp";
+  };
+  if (std::any_of(seen.begin(), seen.end(), always)) {
+    fail(ErrorCode::kUnsupported,
+         "no plan keeps {} from the worker: every plan yet sends it activations in plaintext; only "
+         "prompt, scores and logits can be kept from it",
+         fmt::join(seen, ", "));
+  }
+  fail(ErrorCode::kUnsupported,
+       "the knobs that are set show the worker {}: leave --attention, --embedding and --lm-head "
+       "out, or "
+       "set them to runner",
+       fmt::join(seen, ", "));
+}
+}  // namespace
+
+const std::vector<std::string_view>& visible_things() {
+  static const std::vector<std::string_view> words = {"prompt", "hidden", "qkv",
+                                                      "scores", "mlp",    "logits"};
+  return words;
+}
+
+std::vector<std::string> parse_must_not_see(std::string_view list) {
+  std::vector<std::string> words;
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    const std::string_view word = list.substr(begin, end - begin);
+    const auto& known = visible_things();
+    require(std::find(known.begin(), known.end(), word) != known.end(), ErrorCode::kInvalidArgument,
+            "must-not-see names `{}`{}, expected words of {}", word, suggest(word, known),
+            fmt::join(known, ", "));
+    if (!contains(words, word)) words.emplace_back(word);
+    begin = end + 1;
+  }
+  return words;
+}
+
+PlanChoice choose_plan(const ModelConfig& config, const AutoRequest& request) {
+  std::vector<PlanChoice> choices;
+  std::vector<std::string> least_seen;
+  for (const Plan& plan : candidates(request)) {
+    std::vector<std::string> seen = still_seen(plan, request.must_not_see);
+    if (!seen.empty()) {
+      if (least_seen.empty() || seen.size() < least_seen.size()) least_seen = std::move(seen);
+      continue;
+    }
+    PlanChoice choice{
+        plan, predict_traffic(config, plan, request.prompt, request.generated), {}, {}};
+    choice.plan.name = plan_name(plan);
+    choice.time =
+        estimate(choice.traffic, request.link,
+                 predict_work(config, plan, request.prompt, request.generated), request.rates);
+    choices.push_back(std::move(choice));
+  }
+  if (choices.empty()) refuse(least_seen);
+  const bool timed = request.link.bytes_per_second > 0;
+  const auto rank = [timed](const PlanChoice& c) {
+    return std::tuple(timed ? c.time.total_ms() : 0.0, c.traffic.total_bytes(), c.traffic.calls());
+  };
+  std::stable_sort(choices.begin(), choices.end(),
+                   [&](const PlanChoice& a, const PlanChoice& b) { return rank(a) < rank(b); });
+  PlanChoice best = choices.front();
+  std::string first = fmt::format("{}: {}", best.plan.name, figures(best, timed));
+  if (choices.size() > 1) {
+    first += fmt::format("; next best {}: {}", choices[1].plan.name, figures(choices[1], timed));
+  }
+  if (!timed) first += " (no bandwidth given: fewest bytes)";
+  best.why = {std::move(first), knobs_line(best.plan, request)};
+  return best;
+}
+
+}  // namespace airlock

@@ -1,0 +1,109 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/model/config.h"
+#include "airlock/plan/auto_plan.h"
+#include "airlock/plan/cost.h"
+#include "airlock/report/plan_table.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/plan_flags.h"
+
+namespace airlock {
+namespace {
+
+struct PlanOptions {
+  std::string model;
+  std::int64_t tokens = 1024;
+  std::int64_t generated = 0;
+  PlanFlags plan;
+  std::string bandwidth;
+  std::string rtt;
+  std::string worker_rate;
+  std::string runner_rate;
+  std::string must_not_see;
+  std::string format = "table";
+};
+
+void note(const std::string& line) {
+  fmt::print(stderr, "{}\n", line);
+}
+
+PlanRow choose(const ModelConfig& config, const PlanOptions& options, const LinkSpeed& link,
+               const ComputeRates& rates) {
+  AutoRequest request;
+  request.prompt = options.tokens;
+  request.generated = options.generated;
+  request.link = link;
+  request.rates = rates;
+  if (!options.must_not_see.empty())
+    request.must_not_see = parse_must_not_see(options.must_not_see);
+  request.fixed = options.plan.knobs();
+  PlanChoice choice = choose_plan(config, request);
+  for (const std::string& line : choice.why) note(line);
+  return {std::move(choice.plan), std::move(choice.traffic), std::nullopt};
+}
+
+void run_plan(const PlanOptions& options) {
+  const TableFormat format = parse_table_format(options.format);
+  LinkSpeed link;
+  ComputeRates rates;
+  const bool timed = !options.bandwidth.empty() || !options.rtt.empty();
+  if (!options.bandwidth.empty()) link.bytes_per_second = parse_bandwidth(options.bandwidth);
+  if (!options.rtt.empty()) link.rtt_ms = parse_duration_ms(options.rtt);
+  if (!options.worker_rate.empty()) rates.worker = parse_compute_rate(options.worker_rate);
+  if (!options.runner_rate.empty()) rates.runner = parse_compute_rate(options.runner_rate);
+  const bool compute = rates.worker > 0 || rates.runner > 0;
+  require(options.must_not_see.empty() || options.plan.is_auto(), ErrorCode::kInvalidArgument,
+          "--must-not-see chooses among plans: use it with --plan auto");
+  const ModelConfig config = config_of(options.model);
+
+  std::vector<PlanRow> rows;
+  if (options.plan.is_auto()) {
+    rows.push_back(choose(config, options, link, rates));
+  } else {
+    for (Plan& plan : options.plan.plans()) {
+      Traffic traffic = predict_traffic(config, plan, options.tokens, options.generated);
+      rows.push_back({std::move(plan), std::move(traffic), std::nullopt});
+    }
+  }
+  for (PlanRow& row : rows) {
+    if (!timed && !compute) break;
+    row.time = estimate(row.traffic, link,
+                        predict_work(config, row.plan, options.tokens, options.generated), rates);
+  }
+  print_result(
+      plan_table(rows, options.model, options.tokens, options.generated, compute).render(format));
+  if (format != TableFormat::kText) return;
+  if (timed) {
+    note(
+        "time on link: calls * rtt + bytes sent / bandwidth + bytes received / bandwidth, since "
+        "calls follow one another");
+  }
+  note("the worker sees these in plaintext: plans protect data in transit, not from the worker");
+}
+}  // namespace
+
+void add_plan_command(CLI::App& app) {
+  auto options = std::make_shared<PlanOptions>();
+  CLI::App* command = app.add_subcommand("plan", "Predict what plans send, without weights");
+  command->add_option("-m,--model", options->model, "Checkpoint folder or preset")->required();
+  command->add_option("--tokens", options->tokens, "Tokens to prefill")->capture_default_str();
+  command->add_option("-n,--generate", options->generated, "Tokens to generate")
+      ->capture_default_str();
+  options->plan.add_to(*command, "all", "Presets (a,b), all, or auto: the fastest");
+  command->add_option("--bandwidth", options->bandwidth, "Of the link, e.g. 162MB/s or 10Gbit/s");
+  command->add_option("--rtt", options->rtt, "Round trip of the link, e.g. 0.1ms or 20us");
+  command->add_option("--worker-rate", options->worker_rate,
+                      "Arithmetic of the worker, e.g. 400GFLOP/s");
+  command->add_option("--runner-rate", options->runner_rate, "Arithmetic of the runner");
+  command->add_option("--must-not-see", options->must_not_see,
+                      "With --plan auto: of prompt, hidden, qkv, scores, mlp, logits");
+  command->add_option("--format", options->format, "table, md, json or csv")->capture_default_str();
+  command->callback([options] { run_plan(*options); });
+}
+
+}  // namespace airlock

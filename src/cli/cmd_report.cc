@@ -1,0 +1,67 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/model/config.h"
+#include "airlock/remote/ledger.h"
+#include "airlock/report/html.h"
+#include "airlock/report/perfetto.h"
+#include "airlock/report/text.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+namespace airlock {
+namespace {
+
+struct ReportOptions {
+  std::vector<std::string> ledgers;
+  std::string model;
+  std::string format = "table";
+  std::string html;
+  std::string perfetto;
+};
+
+void write_and_say(const std::string& path, std::string_view text) {
+  write_file(path, text);
+  fmt::print(stderr, "wrote {} ({} bytes)\n", path, text.size());
+}
+
+void run_report(const ReportOptions& options) {
+  const TableFormat format = parse_table_format(options.format);
+  std::optional<ModelConfig> config;
+  if (!options.model.empty()) config = config_of(options.model);
+  std::vector<std::vector<LedgerEntry>> ledgers;
+  std::vector<Report> reports;
+  for (const std::string& path : options.ledgers) {
+    ledgers.push_back(read_ledger(path));
+    reports.push_back(make_report(path, ledgers.back(), config ? &*config : nullptr));
+    if (config && !reports.back().run) {
+      fmt::print(stderr, "{}: these are not the calls of whole passes of {}: no prediction\n", path,
+                 options.model);
+    }
+  }
+  print_result(render(reports, format));
+  std::vector<NamedLedger> named;
+  for (std::size_t i = 0; i < reports.size(); ++i) named.push_back({&reports[i], ledgers[i]});
+  if (!options.html.empty()) write_and_say(options.html, render_html(named));
+  if (!options.perfetto.empty()) write_and_say(options.perfetto, render_perfetto(named));
+}
+}  // namespace
+
+void add_report_command(CLI::App& app) {
+  auto options = std::make_shared<ReportOptions>();
+  CLI::App* command = app.add_subcommand("report", "Read ledgers: what crossed and what it cost");
+  command->add_option("ledgers", options->ledgers, "Ledger files; several are compared")
+      ->required();
+  command->add_option("-m,--model", options->model,
+                      "Checkpoint folder or preset: predict from it, to compare");
+  command->add_option("--format", options->format, "table, md, json or csv")->capture_default_str();
+  command->add_option("--html", options->html, "Write one self-contained page");
+  command->add_option("--perfetto", options->perfetto, "Write a trace that ui.perfetto.dev opens");
+  command->callback([options] { run_report(*options); });
+}
+
+}  // namespace airlock

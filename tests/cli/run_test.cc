@@ -1,0 +1,170 @@
+// airlock as its users meet it: whole processes, their output, exit codes and what they leave.
+#include <gtest/gtest.h>
+
+#include "tests/cli/cli_fixture.h"
+
+namespace airlock {
+namespace {
+
+using Cli = test::CliFixture;
+
+TEST_F(Cli, RunStreamsTextAndItsTrafficEqualsThePrediction) {
+  for (const std::string link : {"unix", "tcp", "inproc"}) {
+    auto run =
+        start({"run", "-m", model(), "-p", "Hello", "-n", "5", "--link", link, "--ignore-eos"});
+    EXPECT_EQ(run->wait(), 0) << run->err();
+    EXPECT_FALSE(run->out().empty());
+    EXPECT_NE(run->err().find("prediction: equal"), std::string::npos) << run->err();
+  }
+}
+
+TEST_F(Cli, TheSameSeedGivesTheSameText) {
+  const std::vector<std::string> arguments = {"run",
+                                              "-q",
+                                              "-m",
+                                              model(),
+                                              "-p",
+                                              "Hi",
+                                              "-n",
+                                              "12",
+                                              "--temp",
+                                              "1",
+                                              "--top-k",
+                                              "40",
+                                              "--top-p",
+                                              "0.9",
+                                              "--seed",
+                                              "7",
+                                              "--compute-dtype",
+                                              "f32"};
+  auto first = start(arguments);
+  ASSERT_EQ(first->wait(), 0) << first->err();
+  auto second = start(arguments);
+  ASSERT_EQ(second->wait(), 0) << second->err();
+  EXPECT_EQ(first->out(), second->out());
+  EXPECT_EQ(first->err(), "");
+}
+
+TEST_F(Cli, ALedgerHasOneLineACallAndCanBeReported) {
+  const std::string ledger = (dir() / "run.jsonl").string();
+  auto run = start({"run", "-m", model(), "-p", "Hello", "-n", "1", "--ledger", ledger});
+  ASSERT_EQ(run->wait(), 0) << run->err();
+  const std::string text = test::file_text(ledger);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 + 6 * 2);
+  auto report = start({"report", ledger});
+  EXPECT_EQ(report->wait(), 0) << report->err();
+  EXPECT_NE(report->out().find("BatchLinear"), std::string::npos);
+}
+
+TEST_F(Cli, BenchMeasuresEveryPlanAgainstItsPrediction) {
+  auto bench = start({"bench", "-m", model(), "--tokens", "9", "--plan", "all", "--link",
+                      "unix,tcp,inproc", "-r", "1", "--reference", "--format", "csv"});
+  EXPECT_EQ(bench->wait(), 0) << bench->err();
+  const std::string text = bench->out();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 7 * 3);
+}
+
+struct Refusal {
+  std::string name;
+  std::vector<std::string> arguments;  ///< MODEL and MISSING stand for folders
+  int exit_code;
+  std::string message;
+};
+
+class Refused : public Cli, public ::testing::WithParamInterface<Refusal> {};
+
+TEST_P(Refused, WithOneClearError) {
+  std::vector<std::string> arguments = GetParam().arguments;
+  for (std::string& argument : arguments) {
+    if (argument == "MODEL") argument = model();
+    if (argument == "MISSING") argument = (dir() / "missing").string();
+  }
+  auto run = start(arguments);
+  EXPECT_EQ(run->wait(), GetParam().exit_code) << run->err();
+  EXPECT_NE(run->err().find(GetParam().message), std::string::npos) << run->err();
+  EXPECT_EQ(run->out(), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    BadInput, Refused,
+    ::testing::Values(
+        Refusal{"MissingFolder", {"run", "-m", "MISSING", "-p", "x"}, 1, "missing"},
+        Refusal{"UnknownPlan",
+                {"run", "-m", "MODEL", "-p", "x", "--plan", "flsh"},
+                2,
+                "did you mean `flash`"},
+        Refusal{
+            "UnknownWireDtype", {"run", "-m", "MODEL", "-p", "x", "--wire-dtype", "f8"}, 2, "f8"},
+        Refusal{"NoPrompt", {"run", "-m", "MODEL"}, 2, "no prompt"},
+        Refusal{"MissingPromptFile", {"run", "-m", "MODEL", "-f", "MISSING"}, 1, "missing"},
+        Refusal{"PromptPastTheContext",
+                {"run", "-m", "MODEL", "-p", std::string(5000, 'a')},
+                2,
+                "context of 2048"},
+        Refusal{
+            "BadTemperature", {"run", "-m", "MODEL", "-p", "x", "--temp", "-1"}, 2, "temperature"},
+        Refusal{"BadTopP", {"run", "-m", "MODEL", "-p", "x", "--top-p", "0"}, 2, "top-p"},
+        Refusal{"NobodyListens",
+                {"run", "-m", "MODEL", "-p", "x", "--worker", "unix:///nowhere/airlock.sock"},
+                1,
+                "unix:///nowhere/airlock.sock"},
+        Refusal{"UnknownScheme",
+                {"run", "-m", "MODEL", "-p", "x", "--worker", "http://localhost:1"},
+                2,
+                "http"},
+        Refusal{"WorkerWithoutAddress", {"worker", "-m", "MODEL"}, 2, "--listen"},
+        Refusal{"WorkerOnAFolder", {"worker", "-m", "MODEL", "--listen", "unix:///tmp"}, 2, "/tmp"},
+        Refusal{"WorkerOnAGpu",
+                {"worker", "-m", "MODEL", "--listen", "unix:///tmp/x", "--device", "cuda:0"},
+                1,
+                "cuda:0"},
+        Refusal{"BenchOfZeroTokens", {"bench", "-m", "MODEL", "--tokens", "0"}, 2, "0 tokens"},
+        Refusal{"BenchPastTheContext", {"bench", "-m", "MODEL", "--tokens", "4096"}, 2, "context"},
+        Refusal{"BenchOverAnUnknownLink",
+                {"bench", "-m", "MODEL", "--link", "unx"},
+                2,
+                "did you mean `unix`"},
+        Refusal{"SynthOfAnUnknownPreset", {"synth", "llama-9", "MISSING"}, 2, "llama-9"},
+        Refusal{"InspectOfAMissingFolder", {"inspect", "MISSING"}, 1, "missing"},
+        Refusal{"UnknownCommand", {"serve"}, 2, ""}),
+    [](const auto& at) { return at.param.name; });
+
+TEST_F(Cli, ATruncatedCheckpointIsNamed) {
+  std::filesystem::resize_file(std::filesystem::path(model()) / "model.safetensors", 5000);
+  auto run = start({"run", "-m", model(), "-p", "x"});
+  EXPECT_EQ(run->wait(), 1);
+  EXPECT_NE(run->err().find("model.safetensors"), std::string::npos) << run->err();
+}
+
+TEST_F(Cli, AWorkerThatIsKilledEndsTheRunWithAnErrorThatSaysSo) {
+  auto bench = start({"bench", "-m", model(), "--tokens", "64", "-r", "100000000"});
+  ASSERT_TRUE(bench->says("baseline over unix"));
+  const pid_t worker = bench->child();
+  ASSERT_GT(worker, 0);
+  ::kill(worker, SIGKILL);
+  EXPECT_EQ(bench->wait(), 1);
+  EXPECT_NE(bench->err().find("was killed by signal 9"), std::string::npos) << bench->err();
+}
+
+TEST_F(Cli, AnInterruptEndsTheRunAndItsWorker) {
+  auto bench = start({"bench", "-m", model(), "--tokens", "64", "-r", "100000000"});
+  ASSERT_TRUE(bench->says("baseline over unix"));
+  const pid_t worker = bench->child();
+  ASSERT_GT(worker, 0);
+  bench->signal(SIGINT);
+  EXPECT_EQ(bench->wait(), 130) << bench->err();
+  EXPECT_FALSE(test::is_running(worker));
+}
+
+TEST_F(Cli, ARunnerThatIsKilledTakesItsWorkerAlong) {
+  auto bench = start({"bench", "-m", model(), "--tokens", "64", "-r", "100000000"});
+  ASSERT_TRUE(bench->says("baseline over unix"));
+  const pid_t worker = bench->child();
+  ASSERT_GT(worker, 0);
+  bench->signal(SIGKILL);
+  bench->wait();
+  EXPECT_TRUE(test::eventually([&] { return !test::is_running(worker); }));
+}
+
+}  // namespace
+}  // namespace airlock

@@ -1,0 +1,121 @@
+// A worker with an address of its own: several runners, strangers, and a clean end.
+#include <array>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "airlock/link/connect.h"
+
+#include "tests/cli/cli_fixture.h"
+
+namespace airlock {
+namespace {
+
+class CliWorker : public test::CliFixture {
+ protected:
+  [[nodiscard]] std::string socket() const { return (dir() / "w.sock").string(); }
+  [[nodiscard]] std::string uri() const { return "unix://" + socket(); }
+
+  std::unique_ptr<test::Process> start_worker(const std::string& at, const std::string& folder) {
+    auto worker = start({"worker", "-m", folder, "--listen", at, "--stall-timeout", "2"});
+    EXPECT_TRUE(worker->says("listening on")) << worker->err();
+    return worker;
+  }
+
+  std::unique_ptr<test::Process> run(const std::string& at) {
+    return start({"run", "-m", model(), "-p", "Hello", "-n", "8", "--plan", "combined", "--worker",
+                  at, "--timeout", "20"});
+  }
+};
+
+TEST_F(CliWorker, ServesRunnersOneAfterAnotherAndAtTheSameTime) {
+  auto worker = start_worker(uri(), model());
+  auto alone = run(uri());
+  EXPECT_EQ(alone->wait(), 0) << alone->err();
+  std::vector<std::unique_ptr<test::Process>> together;
+  for (int i = 0; i < 4; ++i) together.push_back(run(uri()));
+  for (const auto& runner : together) {
+    EXPECT_EQ(runner->wait(), 0) << runner->err();
+    EXPECT_EQ(runner->out(), alone->out());
+  }
+}
+
+TEST_F(CliWorker, EndsCleanlyOnSigtermAndRemovesItsSocket) {
+  auto worker = start_worker(uri(), model());
+  EXPECT_TRUE(std::filesystem::exists(socket()));
+  worker->signal(SIGTERM);
+  EXPECT_EQ(worker->wait(), 0) << worker->err();
+  EXPECT_FALSE(std::filesystem::exists(socket()));
+}
+
+TEST_F(CliWorker, ReplacesTheSocketOfOneThatWasKilledAndRefusesOneThatLives) {
+  auto killed = start_worker(uri(), model());
+  killed->signal(SIGKILL);
+  killed->wait();
+  EXPECT_TRUE(std::filesystem::exists(socket()));
+  auto worker = start_worker(uri(), model());
+  auto second = start({"worker", "-m", model(), "--listen", uri()});
+  EXPECT_EQ(second->wait(), 1);
+  EXPECT_NE(second->err().find(socket()), std::string::npos) << second->err();
+  auto runner = run(uri());
+  EXPECT_EQ(runner->wait(), 0) << runner->err();
+}
+
+TEST_F(CliWorker, RefusesAPortThatIsTaken) {
+  const auto listener = listen(parse_uri("tcp://127.0.0.1:0"));
+  const std::string taken = listener->local_uri().to_string();
+  auto worker = start({"worker", "-m", model(), "--listen", taken});
+  EXPECT_EQ(worker->wait(), 1);
+  EXPECT_NE(worker->err().find(taken), std::string::npos) << worker->err();
+}
+
+TEST_F(CliWorker, WithAnotherModelIsRefused) {
+  synth("other", 1);
+  auto worker = start_worker(uri(), (dir() / "other").string());
+  auto runner = run(uri());
+  EXPECT_EQ(runner->wait(), 1);
+  EXPECT_NE(runner->err().find("another model"), std::string::npos) << runner->err();
+}
+
+TEST_F(CliWorker, SurvivesStrangersAndServesTheNextRunner) {
+  auto worker = start_worker(uri(), model());
+  const std::array<std::string, 3> words = {"GET / HTTP/1.1\r\n\r\n" + std::string(64, 'x'),
+                                            std::string(100, '\xff'), "ARLK"};
+  for (const std::string& text : words) {
+    const auto link = connect(parse_uri(uri()), std::chrono::seconds(5));
+    link->send(std::as_bytes(std::span(text)));
+  }
+  auto runner = run(uri());
+  EXPECT_EQ(runner->wait(), 0) << runner->err();
+  worker->signal(SIGTERM);
+  EXPECT_EQ(worker->wait(), 0) << worker->err();
+}
+
+TEST_F(CliWorker, ThatIsNoAirlockIsNamedAsSuch) {
+  const auto listener = listen(parse_uri("tcp://127.0.0.1:0"));
+  std::thread stranger([&] {
+    const auto link = listener->accept();
+    const std::string text = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    link->send(std::as_bytes(std::span(text)));
+    (void)link->wait_readable(std::nullopt);
+  });
+  auto runner = run(listener->local_uri().to_string());
+  EXPECT_EQ(runner->wait(), 1);
+  EXPECT_NE(runner->err().find("does not speak the Airlock protocol"), std::string::npos)
+      << runner->err();
+  stranger.join();
+}
+
+TEST_F(CliWorker, ThatStaysSilentIsGivenUp) {
+  const auto listener = listen(parse_uri("tcp://127.0.0.1:0"));
+  std::unique_ptr<Link> silent;
+  std::thread stranger([&] { silent = listener->accept(); });
+  auto runner = start({"run", "-m", model(), "-p", "Hello", "--worker",
+                       listener->local_uri().to_string(), "--timeout", "0.2"});
+  EXPECT_EQ(runner->wait(), 1);
+  EXPECT_NE(runner->err().find("Init"), std::string::npos) << runner->err();
+  stranger.join();
+}
+
+}  // namespace
+}  // namespace airlock
