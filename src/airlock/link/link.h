@@ -51,7 +51,8 @@ class Link {
   virtual void set_stall_timeout(std::chrono::milliseconds timeout) = 0;
 
   /// Ends the connection and wakes calls that block on it, at both ends. Bytes already sent can
-  /// still be received by the peer. Any number of times, from any thread.
+  /// still be received by the peer, unless it goes on sending over TCP: that resets the connection.
+  /// Any number of times, from any thread.
   virtual void close() noexcept = 0;
 
   /// Bytes handed to, and taken from, the transport so far, counted where they move.

@@ -1,5 +1,6 @@
 #include "airlock/link/socket_link.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -140,7 +141,15 @@ bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout)
 }
 
 void SocketLink::close() noexcept {
-  if (!closed_.exchange(true)) ::shutdown(socket_.get(), SHUT_RDWR);
+  if (closed_.exchange(true)) return;
+  ::shutdown(socket_.get(), SHUT_RDWR);
+  if (transport() != Transport::kTcp) return;
+  // A peer that blocks in send because our receive buffer is full would never learn that we left:
+  // its window must open for its next segment to be answered with a reset. The buffer holds a few
+  // MiB (tcp_rmem), so this ends; nothing new is queued after the shutdown.
+  std::array<std::byte, 65536> scrap;
+  while (::recv(socket_.get(), scrap.data(), scrap.size(), MSG_DONTWAIT) > 0) {
+  }
 }
 
 }  // namespace airlock
