@@ -46,7 +46,7 @@ int run(int argc, char** argv) {
 
 int complain(std::string_view text, int code) {
   // File names and peers' words may hold control characters.
-  fmt::print(stderr, "airlock: {}\n", airlock::printable(text));
+  fmt::print(stderr, "airlock: {}\n", airlock::terminal_text(text));
   return code;
 }
 
