@@ -27,13 +27,14 @@ T get(const std::byte* at) noexcept {
 }  // namespace
 
 std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
   std::uint64_t total = 0;
   for (const std::int64_t bytes : tensor_bytes) {
     total += padding_after(total);
-    require(bytes >= 0 && total <= std::uint64_t{std::numeric_limits<std::int64_t>::max()} -
-                                       static_cast<std::uint64_t>(bytes) - kTensorAlignment,
-            ErrorCode::kProtocol, "tensors of more than 2^63 bytes in one message");
-    total += static_cast<std::uint64_t>(bytes);
+    const auto more = static_cast<std::uint64_t>(bytes);
+    require(bytes >= 0 && total <= kMost && more <= kMost - total, ErrorCode::kProtocol,
+            "tensors of more than 2^63 bytes in one message");
+    total += more;
   }
   return total;
 }

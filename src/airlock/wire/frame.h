@@ -44,7 +44,7 @@ constexpr std::uint64_t padding_after(std::uint64_t offset) noexcept {
 }
 
 /// payload_bytes of tensors of these sizes laid out one behind the other. Throws Error(kProtocol)
-/// past 2^63.
+/// for a negative size and past 2^63 - 1.
 std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes);
 
 /// The header as it travels.

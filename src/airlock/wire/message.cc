@@ -1,5 +1,6 @@
 #include "airlock/wire/message.h"
 
+#include <algorithm>
 #include <limits>
 
 #include <flatbuffers/flatbuffers.h>
@@ -9,15 +10,21 @@
 namespace airlock {
 namespace {
 
-/// Text a peer wrote is for people: cut, and freed of control characters that could drive a
-/// terminal.
+/// What is sent, and what is kept, of a text for people.
+constexpr std::size_t kMaxText = 2000;
+
+std::string_view cut(std::string_view text) {
+  return text.substr(0, kMaxText);
+}
+
+/// A peer's text goes to terminals and logs: nothing of it may drive one, so only ASCII is kept
+/// (beyond it lie the C1 controls and what reverses the direction of writing).
 std::string printable(const flatbuffers::String* text) {
-  constexpr std::size_t kMaxText = 2000;
   std::string clean;
   if (text == nullptr) return clean;
-  for (const char c :
-       std::string_view(text->c_str(), std::min<std::size_t>(text->size(), kMaxText))) {
-    clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+  for (const char c : cut({text->c_str(), text->size()})) {
+    const auto byte = static_cast<unsigned char>(c);
+    clean += byte < 0x20 || byte == 0x7f ? ' ' : byte > 0x7f ? '?' : c;
   }
   return clean;
 }
@@ -106,7 +113,7 @@ std::span<const std::byte> MessageBuilder::build(const HelloMessage& message) {
   auto& b = impl_->builder;
   b.Clear();
   const auto fingerprint = b.CreateVector(message.fingerprint.data(), message.fingerprint.size());
-  const auto client = b.CreateString(message.client);
+  const auto client = b.CreateString(cut(message.client));
   return impl_->finish(fb::CreateHello(b, fingerprint, client));
 }
 
@@ -114,8 +121,8 @@ std::span<const std::byte> MessageBuilder::build(const WelcomeMessage& message) 
   auto& b = impl_->builder;
   b.Clear();
   const auto fingerprint = b.CreateVector(message.fingerprint.data(), message.fingerprint.size());
-  const auto backend = b.CreateString(message.backend);
-  const auto worker = b.CreateString(message.worker);
+  const auto backend = b.CreateString(cut(message.backend));
+  const auto worker = b.CreateString(cut(message.worker));
   return impl_->finish(fb::CreateWelcome(
       b, fingerprint, static_cast<std::uint8_t>(message.compute_dtype), backend, worker));
 }
@@ -129,8 +136,8 @@ std::span<const std::byte> MessageBuilder::build(const Call& message) {
                              static_cast<std::size_t>(message.weights.size()));
   }
   const auto inputs = build_specs(b, message.inputs);
-  require(message.position <= std::numeric_limits<std::uint32_t>::max(),
-          ErrorCode::kInvalidArgument, "position {} is too large for the wire", message.position);
+  require(message.position >= 0 && message.position <= std::numeric_limits<std::uint32_t>::max(),
+          ErrorCode::kInvalidArgument, "position {} does not fit the wire", message.position);
   return impl_->finish(
       fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
                      static_cast<std::uint32_t>(message.position), message.transpose_b,
@@ -147,7 +154,7 @@ std::span<const std::byte> MessageBuilder::build(const ReplyMessage& message) {
 std::span<const std::byte> MessageBuilder::build(const FailureMessage& message) {
   auto& b = impl_->builder;
   b.Clear();
-  const auto text = b.CreateString(std::string_view(message.text).substr(0, 2000));
+  const auto text = b.CreateString(cut(message.text));
   return impl_->finish(fb::CreateFailure(b, static_cast<std::uint8_t>(message.code), text));
 }
 

@@ -71,8 +71,8 @@ class MessageBuilder {
 };
 
 /// Each parses one kind of message from a peer, checking structure and enumerations, not whether
-/// the call makes sense (infer_outputs does). Throws Error(kProtocol) naming the message. Bytes
-/// must be 8-byte aligned.
+/// the call makes sense (infer_outputs does). Texts are cut to 2000 bytes of printable ASCII.
+/// Throws Error(kProtocol) naming the message. Bytes must be 8-byte aligned.
 HelloMessage parse_hello(std::span<const std::byte> bytes);
 WelcomeMessage parse_welcome(std::span<const std::byte> bytes);
 Call parse_call(std::span<const std::byte> bytes);

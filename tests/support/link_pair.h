@@ -1,0 +1,20 @@
+// Connected pairs of links, for tests that play both ends.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "airlock/link/pair.h"
+
+namespace airlock::testing {
+
+using Ends = std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>>;
+
+/// Two ends in this process: of an inproc link, or of a socket pair.
+inline Ends make_ends(Transport transport) {
+  if (transport == Transport::kInproc) return make_inproc_pair();
+  LinkPair pair = make_pair(transport);
+  return {std::move(pair.ours), adopt_fd(pair.peer_fd.release())};
+}
+
+}  // namespace airlock::testing

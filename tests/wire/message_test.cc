@@ -1,0 +1,206 @@
+#include "airlock/wire/message.h"
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/raw_peer.h"
+#include "tests/support/small_model.h"
+
+namespace airlock {
+namespace {
+
+using testing::Bytes;
+using testing::message_bytes;
+using Random = std::mt19937_64;
+
+TensorSpec random_spec(Random& random) {
+  std::array<std::int64_t, 3> dims{};
+  const std::size_t rank = random() % 4;
+  for (std::size_t i = 0; i < rank; ++i) {
+    dims[i] = static_cast<std::int64_t>(random() >> (32 + random() % 32));
+  }
+  return {static_cast<DType>(random() % 5), Shape(std::span(dims).first(rank))};
+}
+
+Call random_call(Random& random) {
+  Call call;
+  call.op = static_cast<Op>(random() % kOpCount);
+  call.layer = static_cast<int>(random());
+  call.position = static_cast<std::int64_t>(random() >> (32 + random() % 32));
+  call.transpose_b = random() % 2 == 0;
+  call.reply_dtype = static_cast<DType>(random() % 5);
+  for (std::uint64_t i = random() % 4; i > 0; --i) {
+    call.weights.push_back(static_cast<Weight>(random() % kWeightCount));
+  }
+  for (std::uint64_t i = random() % 4; i > 0; --i) call.inputs.push_back(random_spec(random));
+  return call;
+}
+
+TEST(Message, EveryCallComesBackAsItWas) {
+  Random random(1);
+  MessageBuilder builder;
+  for (int i = 0; i < 2000; ++i) {
+    const Call call = random_call(random);
+    ASSERT_EQ(parse_call(builder.build(call)), call) << describe(call);
+  }
+}
+
+TEST(Message, EveryReplyComesBackAsItWas) {
+  Random random(2);
+  MessageBuilder builder;
+  for (int i = 0; i < 500; ++i) {
+    ReplyMessage reply{random(), {}};
+    for (std::uint64_t n = random() % 4; n > 0; --n) reply.outputs.push_back(random_spec(random));
+    const ReplyMessage back = parse_reply(builder.build(reply));
+    EXPECT_EQ(back.worker_ns, reply.worker_ns);
+    EXPECT_EQ(back.outputs, reply.outputs);
+  }
+}
+
+TEST(Message, OthersComeBackAsTheyWere) {
+  MessageBuilder builder;
+  const HelloMessage hello = parse_hello(builder.build(HelloMessage{{1, 2, 255}, "someone"}));
+  EXPECT_EQ(hello.fingerprint, (FingerprintBytes{1, 2, 255}));
+  EXPECT_EQ(hello.client, "someone");
+  const WelcomeMessage welcome =
+      parse_welcome(builder.build(WelcomeMessage{{9}, DType::kBF16, "cpu", "w"}));
+  EXPECT_EQ(welcome.fingerprint, (FingerprintBytes{9}));
+  EXPECT_EQ(welcome.compute_dtype, DType::kBF16);
+  EXPECT_EQ(welcome.backend, "cpu");
+  EXPECT_EQ(welcome.worker, "w");
+  for (unsigned code = 0; is_error_code(code); ++code) {
+    const FailureMessage failure =
+        parse_failure(builder.build(FailureMessage{static_cast<ErrorCode>(code), "why"}));
+    EXPECT_EQ(failure.code, static_cast<ErrorCode>(code));
+    EXPECT_EQ(failure.text, "why");
+  }
+  const WorkerStats stats = parse_stats(builder.build(WorkerStats{1, 2, 3, 1LL << 62, 5}));
+  EXPECT_EQ(stats.weight_bytes, 1);
+  EXPECT_EQ(stats.kv_bytes, 2);
+  EXPECT_EQ(stats.resident_bytes, 3);
+  EXPECT_EQ(stats.peak_resident_bytes, 1LL << 62);
+  EXPECT_EQ(stats.sessions, 5);
+}
+
+TEST(Message, ACallThatDoesNotFitTheWireIsRefusedWhereItIsBuilt) {
+  MessageBuilder builder;
+  Call call;
+  call.position = 1LL << 32;
+  EXPECT_THROW(builder.build(call), Error);
+  call.position = -1;
+  EXPECT_THROW(builder.build(call), Error);
+  call.position = 0;
+  call.inputs = {{DType::kF32, {1LL << 32}}};
+  EXPECT_THROW(builder.build(call), Error);
+  call.inputs = {{DType::kF32, {1, 1, 1, 1}}};
+  EXPECT_THROW(builder.build(call), Error);
+}
+
+TEST(Message, TextsOfAPeerAreCutAndCannotDriveATerminal) {
+  const std::string nasty = std::string(
+                                "a\x1b[2Jb\nc\x7f \xc2\x9b"
+                                "1m\xe2\x80\xae\0d",
+                                20) +
+                            std::string(100000, 'x');
+  for (const std::string& text :
+       {parse_failure(message_bytes(FailureMessage{{}, nasty})).text,
+        parse_hello(message_bytes(HelloMessage{{}, nasty})).client,
+        parse_welcome(message_bytes(WelcomeMessage{{}, {}, nasty, ""})).backend,
+        parse_welcome(message_bytes(WelcomeMessage{{}, {}, "", nasty})).worker}) {
+    EXPECT_EQ(text.size(), 2000U);
+    EXPECT_EQ(text.substr(0, 8), "a [2Jb c");
+    for (const char c : text) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
+  }
+}
+
+struct Kind {
+  const char* name;
+  Bytes valid;
+  std::function<void(std::span<const std::byte>)> parse;
+};
+
+std::vector<Kind> kinds() {
+  const auto calls = testing::legal_calls(testing::small_config(), 3, DType::kF16);
+  return {
+      {"Hello", message_bytes(HelloMessage{testing::small_fingerprint(), "runner"}), parse_hello},
+      {"Welcome",
+       message_bytes(WelcomeMessage{testing::small_fingerprint(), DType::kF32, "cpu", "worker"}),
+       parse_welcome},
+      {"Call", message_bytes(calls[1].call), parse_call},
+      {"Call", message_bytes(calls[7].call), parse_call},
+      {"Reply", message_bytes(ReplyMessage{123456789, calls[1].outputs}), parse_reply},
+      {"Failure", message_bytes(FailureMessage{ErrorCode::kTimeout, "too slow"}), parse_failure},
+      {"Stats", message_bytes(WorkerStats{1, 2, 3, 4, 5}), parse_stats},
+  };
+}
+
+/// True if it parsed; anything but Error(kProtocol) that names the message is a failure.
+bool parses(const Kind& kind, std::span<const std::byte> bytes) {
+  // A fresh block of the exact size, so that ASan sees a read past the end.
+  const Bytes exact(bytes.begin(), bytes.end());
+  try {
+    kind.parse(exact);
+    return true;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kProtocol) << error.what();
+    EXPECT_NE(std::string(error.what()).find(kind.name), std::string::npos) << error.what();
+  }
+  return false;
+}
+
+TEST(Message, ATruncatedOneIsRefused) {
+  for (const Kind& kind : kinds()) {
+    ASSERT_TRUE(parses(kind, kind.valid));
+    for (std::size_t size = 0; size < kind.valid.size(); ++size) {
+      // A cut may only fall into what alignment added behind the last field.
+      if (size + 8 <= kind.valid.size()) {
+        EXPECT_FALSE(parses(kind, std::span(kind.valid).first(size)))
+            << kind.name << " of " << size << " of " << kind.valid.size() << " bytes";
+      } else {
+        parses(kind, std::span(kind.valid).first(size));
+      }
+    }
+  }
+}
+
+TEST(Message, EveryFlippedBitIsReadOrRefused) {
+  for (const Kind& kind : kinds()) {
+    Bytes bytes = kind.valid;
+    for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+      bytes[bit / 8] ^= static_cast<std::byte>(1U << bit % 8);
+      parses(kind, bytes);
+      bytes[bit / 8] ^= static_cast<std::byte>(1U << bit % 8);
+    }
+  }
+}
+
+TEST(Message, RandomBytesAreReadOrRefused) {
+  Random random(3);
+  for (const Kind& kind : kinds()) {
+    for (int i = 0; i < 3000; ++i) {
+      Bytes bytes = kind.valid;
+      for (std::uint64_t edits = 1 + random() % 6; edits > 0; --edits) {
+        bytes[random() % bytes.size()] = static_cast<std::byte>(random());
+      }
+      parses(kind, bytes);
+      for (std::byte& byte : bytes) byte = static_cast<std::byte>(random() % 8);
+      parses(kind, bytes);
+    }
+  }
+}
+
+TEST(Message, OneKindReadAsAnotherIsReadOrRefused) {
+  for (const Kind& as : kinds()) {
+    for (const Kind& kind : kinds()) parses(as, kind.valid);
+  }
+}
+
+}  // namespace
+}  // namespace airlock
