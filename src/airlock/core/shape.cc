@@ -31,8 +31,7 @@ Shape::Shape(std::span<const std::int64_t> dims) : rank_(static_cast<int>(dims.s
 
 std::int64_t Shape::operator[](int i) const {
   const int index = i < 0 ? i + rank_ : i;
-  require(index >= 0 && index < rank_, ErrorCode::kInternal, "dimension {} of shape {}", i,
-          to_string());
+  require(index >= 0 && index < rank_, ErrorCode::kInternal, "dimension {} of shape {}", i, *this);
   return dims_[static_cast<std::size_t>(index)];
 }
 

@@ -15,7 +15,7 @@ std::int64_t TensorSpec::bytes() const {
                 __builtin_add_overflow(bytes, scales, &bytes);
   }
   require(!overflow, ErrorCode::kInvalidArgument, "a tensor {} of {} has more than 2^63 bytes",
-          shape.to_string(), dtype_name(dtype));
+          shape, dtype_name(dtype));
   return bytes;
 }
 
