@@ -41,10 +41,9 @@ struct WireTensors {
   }
 };
 
-/// What a wait was for, as errors name it; built only when one is thrown.
-std::string subject(const Call* call, FrameType expected) {
-  if (call != nullptr) return describe(*call);
-  return expected == FrameType::kWelcome ? "Init" : "Stats";
+/// Interrupts are this process's own: a worker cannot make the runner end as if by Ctrl-C.
+ErrorCode believable(ErrorCode code) {
+  return code == ErrorCode::kInterrupted ? ErrorCode::kConnectionLost : code;
 }
 
 void check_memory(const Call& call, const TensorSpec& wire, const TensorSpec& own,
@@ -67,12 +66,15 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
       began_(Clock::now()) {
   entry_.link = transport_name(channel_.link().transport());
   channel_.link().set_stall_timeout(options_.call_timeout);
-  channel_.send(FrameType::kHello, 0, builder_.build(HelloMessage{fingerprint, options_.name}));
-  const IncomingFrame frame = await(FrameType::kWelcome, 0, nullptr, options_.hello_timeout);
-  welcome_ = parse_welcome(frame.message);
-  require(welcome_.fingerprint == fingerprint, ErrorCode::kModelMismatch,
-          "the worker at {} holds another model (fingerprint {}…, ours is {}…)",
-          channel_.link().peer(), hex(welcome_.fingerprint), hex(fingerprint));
+  within_session("Init", [&] {
+    send(FrameType::kHello, 0, builder_.build(HelloMessage{fingerprint, options_.name}), {});
+    welcome_ = parse_welcome(await(FrameType::kWelcome, 0, limit(options_.hello_timeout)).message);
+    if (welcome_.fingerprint != fingerprint) {
+      fail(ErrorCode::kModelMismatch,
+           "the worker holds another model (fingerprint {}…, ours is {}…)",
+           hex(welcome_.fingerprint), hex(fingerprint));
+    }
+  });
 }
 
 RemoteClient::~RemoteClient() = default;
@@ -85,6 +87,9 @@ void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs
               static_cast<int>(outputs.size()) == reply.size(),
           ErrorCode::kInternal, "{}: {} inputs and {} outputs given", call, inputs.size(),
           outputs.size());
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    check_memory(call, reply[static_cast<int>(i)], outputs[i].spec, "an output");
+  }
   WireTensors sent;
   std::array<std::span<const std::byte>, kMaxTensors> request;
   for (int i = 0; i < call.inputs.size(); ++i) {
@@ -95,28 +100,32 @@ void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs
     if (sent.buffers[at].data() != nullptr) convert(inputs[at], sent.tensors[at]);
     request[at] = {sent.tensors[at].data, static_cast<std::size_t>(call.inputs[i].bytes())};
   }
-  const std::uint64_t id = next_request_++;
-  const auto message = builder_.build(call);
-  const auto encoded = Clock::now();
-  const FrameBytes out =
-      channel_.send(FrameType::kCall, id, message, std::span(request).first(inputs.size()));
-  const auto written = Clock::now();
-  for (Buffer& buffer : sent.buffers) buffer.release();
-
-  const IncomingFrame frame = await(FrameType::kReply, id, &call, options_.call_timeout);
-  const ReplyMessage answer = parse_reply(frame.message);
-  require(answer.outputs == reply, ErrorCode::kProtocol,
-          "{}: the worker answered tensors of other shapes or dtypes than the call has", call);
   WireTensors received;
   std::array<std::span<std::byte>, kMaxTensors> parts;
-  for (int i = 0; i < reply.size(); ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    check_memory(call, reply[i], outputs[at].spec, "an output");
-    received.place(i, reply[i], outputs[at].spec, outputs[at].data, pool_);
-    parts[at] = {received.tensors[at].data, static_cast<std::size_t>(reply[i].bytes())};
-  }
-  channel_.receive_tensors(std::span(parts).first(outputs.size()));
-  const auto read = Clock::now();
+  const std::uint64_t id = next_request_++;
+  const auto message = builder_.build(call);
+  FrameBytes out;
+  Clock::time_point written;
+  Clock::time_point read;
+  std::uint64_t worker_ns = 0;
+  const auto encoded = Clock::now();
+  within_session(call, [&] {
+    out = send(FrameType::kCall, id, message, std::span(request).first(inputs.size()));
+    written = Clock::now();
+    for (Buffer& buffer : sent.buffers) buffer.release();
+    const ReplyMessage answer =
+        parse_reply(await(FrameType::kReply, id, limit(options_.call_timeout)).message);
+    require(answer.outputs == reply, ErrorCode::kProtocol,
+            "the worker answered tensors of other shapes or dtypes than the call has");
+    worker_ns = answer.worker_ns;
+    for (int i = 0; i < reply.size(); ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      received.place(i, reply[i], outputs[at].spec, outputs[at].data, pool_);
+      parts[at] = {received.tensors[at].data, static_cast<std::size_t>(reply[i].bytes())};
+    }
+    channel_.receive_tensors(std::span(parts).first(outputs.size()));
+    read = Clock::now();
+  });
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (received.buffers[i].data() != nullptr) convert(received.tensors[i], outputs[i]);
   }
@@ -135,7 +144,7 @@ void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs
   entry_.encode_ms = milliseconds(encoded - begin);
   entry_.send_ms = milliseconds(written - encoded);
   const double waited = milliseconds(read - written);
-  entry_.worker_ms = std::min(static_cast<double>(answer.worker_ns) / 1e6, waited);
+  entry_.worker_ms = std::min(static_cast<double>(worker_ns) / 1e6, waited);
   entry_.receive_ms = waited - entry_.worker_ms;
   entry_.decode_ms = milliseconds(end - read);
   entry_.total_ms = milliseconds(end - begin);
@@ -144,38 +153,74 @@ void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs
 }
 
 WorkerStats RemoteClient::stats() {
-  const std::uint64_t id = next_request_++;
-  channel_.send(FrameType::kStatsRequest, id, {});
-  return parse_stats(await(FrameType::kStats, id, nullptr, options_.call_timeout).message);
+  WorkerStats stats;
+  within_session("Stats", [&] {
+    const std::uint64_t id = next_request_++;
+    send(FrameType::kStatsRequest, id, {}, {});
+    stats = parse_stats(await(FrameType::kStats, id, limit(options_.call_timeout)).message);
+  });
+  return stats;
 }
 
-IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id, const Call* call,
-                                  std::chrono::milliseconds timeout) {
+template <typename Subject, typename Body>
+void RemoteClient::within_session(const Subject& subject, const Body& body) {
   try {
-    const auto frame = channel_.receive(limit(timeout));
-    require(frame.has_value(), ErrorCode::kConnectionLost, "the worker closed the connection");
-    require(frame->request_id == request_id, ErrorCode::kProtocol,
-            "the worker answered request {}, expected {}", frame->request_id, request_id);
-    if (frame->type == FrameType::kFailure) fail_with(*frame, subject(call, expected));
-    require(frame->type == expected, ErrorCode::kProtocol,
-            "the worker sent a frame of type {}, expected {}", static_cast<int>(frame->type),
-            static_cast<int>(expected));
-    require(expected == FrameType::kReply || frame->payload_bytes == 0, ErrorCode::kProtocol,
-            "the worker sent {} bytes of tensors where none belong", frame->payload_bytes);
-    return *frame;
-  } catch (const WorkerFailure&) {
-    throw;
+    body();
+  } catch (const WorkerFailure& failure) {
+    throw WorkerFailure(failure.code(), fmt::format("{}: {}", subject, failure.what()));
   } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("{}: {} (worker at {})", subject(call, expected),
-                                          error.what(), channel_.link().peer()));
+    // The stream may be out of step: whatever the worker still sends must not be taken for answers.
+    channel_.link().close();
+    throw Error(error.code(), fmt::format("{}: {} (worker at {})", subject, error.what(),
+                                          channel_.link().peer()));
   }
 }
 
-void RemoteClient::fail_with(const IncomingFrame& frame, std::string_view during) {
-  require(frame.payload_bytes == 0, ErrorCode::kProtocol,
-          "the worker sent {} bytes of tensors with a failure", frame.payload_bytes);
-  const FailureMessage failure = parse_failure(frame.message);
-  throw WorkerFailure(failure.code, fmt::format("{}: the worker says: {}", during, failure.text));
+FrameBytes RemoteClient::send(FrameType type, std::uint64_t request_id,
+                              std::span<const std::byte> message,
+                              std::span<const std::span<const std::byte>> tensors) {
+  try {
+    return channel_.send(type, request_id, message, tensors);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kConnectionLost) throw;
+    throw_parting_words();
+    throw;
+  }
+}
+
+void RemoteClient::throw_parting_words() {
+  // What arrived before the connection broke can still be read; it must not wait for more.
+  constexpr std::chrono::milliseconds kPatience{10};
+  std::optional<FailureMessage> words;
+  try {
+    const auto frame = channel_.receive(kPatience);
+    if (frame && frame->type == FrameType::kFailure) words = parse_failure(frame->message);
+  } catch (const Error&) {  // none: the broken connection is the error
+  }
+  if (words) fail(believable(words->code), "the worker says: {}", words->text);
+}
+
+IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
+                                  std::optional<std::chrono::milliseconds> timeout) {
+  const auto frame = channel_.receive(timeout);
+  require(frame.has_value(), ErrorCode::kConnectionLost, "the worker closed the connection");
+  const bool ours = frame->request_id == request_id;
+  if (frame->type == FrameType::kFailure) {
+    require(frame->payload_bytes == 0, ErrorCode::kProtocol,
+            "the worker sent {} bytes of tensors where none belong", frame->payload_bytes);
+    const FailureMessage failure = parse_failure(frame->message);
+    // A worker that refused a frame by its header does not know its id, and ends the session.
+    if (!ours) fail(believable(failure.code), "the worker says: {}", failure.text);
+    throw WorkerFailure(believable(failure.code), fmt::format("the worker says: {}", failure.text));
+  }
+  require(ours, ErrorCode::kProtocol, "the worker answered request {}, expected {}",
+          frame->request_id, request_id);
+  require(frame->type == expected, ErrorCode::kProtocol,
+          "the worker sent a frame of type {}, expected {}", static_cast<int>(frame->type),
+          static_cast<int>(expected));
+  require(expected == FrameType::kReply || frame->payload_bytes == 0, ErrorCode::kProtocol,
+          "the worker sent {} bytes of tensors where none belong", frame->payload_bytes);
+  return *frame;
 }
 
 }  // namespace airlock

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -35,7 +36,8 @@ class WorkerFailure final : public Error {
 
 /// Speaks to one worker. What the worker answers is checked in full (kind, request id, number,
 /// dtype and shape of tensors, lengths) before it is used; it is never trusted with more than
-/// numbers. After any Error but a WorkerFailure the session is over. Not thread-safe.
+/// numbers. After any Error but a WorkerFailure the session is over: it closes, and later calls
+/// fail with kConnectionLost. Not thread-safe.
 class RemoteClient final : public Operators {
  public:
   /// Opens a session. `config` and `fingerprint` are of the runner's own model. `ledger` may be
@@ -55,10 +57,18 @@ class RemoteClient final : public Operators {
   WorkerStats stats();
 
  private:
-  /// Waits for the answer to a request; `call` names it in errors, null for Hello and stats.
-  IncomingFrame await(FrameType expected, std::uint64_t request_id, const Call* call,
-                      std::chrono::milliseconds timeout);
-  [[noreturn]] void fail_with(const IncomingFrame& frame, std::string_view during);
+  /// Runs `body`; puts `subject` (the call, or "Init") in front of what it throws, and ends the
+  /// session unless that is a WorkerFailure.
+  template <typename Subject, typename Body>
+  void within_session(const Subject& subject, const Body& body);
+
+  FrameBytes send(FrameType type, std::uint64_t request_id, std::span<const std::byte> message,
+                  std::span<const std::span<const std::byte>> tensors);
+  /// A worker that ends a session while we still send may have said why: throws that, if so.
+  void throw_parting_words();
+  /// Waits for the answer to a request; nothing of it is read beyond its message.
+  IncomingFrame await(FrameType expected, std::uint64_t request_id,
+                      std::optional<std::chrono::milliseconds> timeout);
 
   Channel channel_;
   const ModelConfig config_;

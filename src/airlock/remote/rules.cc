@@ -94,6 +94,8 @@ TensorSpecs batch_linear(const ModelConfig& config, const Call& call, const Chec
   require(!call.weights.empty(), ErrorCode::kProtocol, "{} names no weights", call);
   TensorSpecs outputs;
   for (const Weight weight : call.weights) {
+    require(is_weight(static_cast<unsigned>(weight)), ErrorCode::kProtocol,
+            "{} names the unknown weight {}", call, static_cast<unsigned>(weight));
     const Shape shape = weight_shape(config, weight);
     const std::int64_t tokens = check.matrix(0, shape[1]);
     outputs.push_back(check.reply({tokens, shape[0]}));
