@@ -128,46 +128,52 @@ void Conversation::answer_hello(const IncomingFrame& frame) {
 void Conversation::answer_call(const IncomingFrame& frame) {
   const Call call = parse_call(frame.message);
   TensorSpecs replies;
+  std::optional<HostTensors> inputs;
+  std::optional<HostTensors> outputs;
   try {
     replies = infer_outputs(context_.backend.config(), call);
+    check_payloads(call, frame, replies);
+    inputs.emplace(call.inputs, context_.pool);
+    outputs.emplace(replies, context_.pool);
   } catch (const Error& error) {
     // The frame itself is sound, so the stream is still in step and the session can go on.
+    inputs.reset();
     channel_.discard_payload();
     return send_failure(frame.request_id, error.code(), error.what());
   }
-  const std::int64_t expected = payload_of(call.inputs);
-  require(static_cast<std::int64_t>(frame.payload_bytes) == expected, ErrorCode::kProtocol,
-          "{}: its tensors take {} bytes, the frame carries {}", call, expected,
-          frame.payload_bytes);
-  if (payload_of(replies) > context_.options.max_payload) {
-    channel_.discard_payload();
-    return send_failure(frame.request_id, ErrorCode::kResourceExhausted,
-                        fmt::format("{}: the reply would take {} bytes, at most {} are allowed; "
-                                    "raise --max-payload or use --chunk",
-                                    call, payload_of(replies), context_.options.max_payload));
-  }
-  HostTensors inputs(call.inputs, context_.pool);
-  channel_.receive_tensors(std::span(inputs.spans).first(inputs.count));
+  channel_.receive_tensors(std::span(inputs->spans).first(inputs->count));
   const auto received = Clock::now();
-  HostTensors outputs(replies, context_.pool);
   try {
-    const std::array<ConstTensor, kMaxTensors> sources = {inputs.tensors[0], inputs.tensors[1],
-                                                          inputs.tensors[2]};
-    context_.sessions.execute(session_, call, std::span(sources).first(inputs.count),
-                              std::span(outputs.tensors).first(outputs.count));
+    const std::array<ConstTensor, kMaxTensors> sources = {inputs->tensors[0], inputs->tensors[1],
+                                                          inputs->tensors[2]};
+    context_.sessions.execute(session_, call, std::span(sources).first(inputs->count),
+                              std::span(outputs->tensors).first(outputs->count));
   } catch (const Error& error) {
     return send_failure(frame.request_id, error.code(), error.what());
   } catch (const std::exception& error) {
     log_error("{}: {}", describe(call), error.what());
     return send_failure(frame.request_id, ErrorCode::kInternal, error.what());
   }
-  for (Buffer& buffer : inputs.buffers) buffer.release();
+  inputs.reset();
   std::array<std::span<const std::byte>, kMaxTensors> parts;
-  for (std::size_t i = 0; i < outputs.count; ++i) parts[i] = outputs.spans[i];
+  for (std::size_t i = 0; i < outputs->count; ++i) parts[i] = outputs->spans[i];
   const auto worked = std::chrono::nanoseconds(Clock::now() - received).count();
   channel_.send(FrameType::kReply, frame.request_id,
                 builder_.build(ReplyMessage{static_cast<std::uint64_t>(worked), replies}),
-                std::span(parts).first(outputs.count));
+                std::span(parts).first(outputs->count));
+}
+
+void Conversation::check_payloads(const Call& call, const IncomingFrame& frame,
+                                  const TensorSpecs& replies) const {
+  const std::int64_t expected = payload_of(call.inputs);
+  require(static_cast<std::int64_t>(frame.payload_bytes) == expected, ErrorCode::kProtocol,
+          "{}: its tensors take {} bytes, the frame carries {}", call, expected,
+          frame.payload_bytes);
+  const std::int64_t most = context_.options.max_payload;
+  require(payload_of(replies) <= most, ErrorCode::kResourceExhausted,
+          "{}: the reply would take {} bytes, at most {} are allowed; raise --max-payload or use "
+          "--chunk",
+          call, payload_of(replies), most);
 }
 
 void Conversation::answer_stats(const IncomingFrame& frame) {

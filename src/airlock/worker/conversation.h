@@ -42,6 +42,8 @@ class Conversation {
   void answer(const IncomingFrame& frame);
   void answer_hello(const IncomingFrame& frame);
   void answer_call(const IncomingFrame& frame);
+  void check_payloads(const Call& call, const IncomingFrame& frame,
+                      const TensorSpecs& replies) const;
   void answer_stats(const IncomingFrame& frame);
   void send_failure(std::uint64_t request_id, ErrorCode code, std::string_view text);
 

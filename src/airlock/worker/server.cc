@@ -2,6 +2,8 @@
 
 #include <list>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 
 #include "airlock/core/error.h"
@@ -13,6 +15,9 @@ namespace airlock {
 struct Server::State {
   /// Connections beyond the sessions, so that a runner too many is told why it is refused.
   static constexpr std::size_t kSpareConnections = 8;
+  /// A fresh connection's buffer takes a Failure at once; this bounds a transport where it does
+  /// not.
+  static constexpr std::chrono::milliseconds kFarewellLimit{100};
 
   struct Connection {
     Connection(ServerContext& context, std::unique_ptr<Link> link)
@@ -36,9 +41,38 @@ struct Server::State {
         at = next;
       }
     }
-    for (Connection& connection : ended) {
-      if (all) connection.conversation.close();
-      connection.thread.join();
+    if (all) {
+      for (Connection& connection : ended) connection.conversation.close();
+    }
+    for (Connection& connection : ended) connection.thread.join();
+  }
+
+  /// Gives a new runner its thread, or tells it why there is none.
+  void take(std::unique_ptr<Link> link) {
+    reap(false);
+    const std::lock_guard lock(mutex);
+    const std::size_t most =
+        static_cast<std::size_t>(context.options.max_sessions) + kSpareConnections;
+    if (connections.size() >= most) {
+      return turn_away(std::move(link), "this worker has too many connections; try again later");
+    }
+    try {
+      connections.emplace_back(context, std::move(link));
+    } catch (const std::system_error& error) {
+      log_warning("no thread for another runner: {}", error.what());
+    }
+  }
+
+  static void turn_away(std::unique_ptr<Link> link, std::string_view reason) noexcept {
+    try {
+      log_warning("a runner at {} was turned away: {}", link->peer(), reason);
+      Channel channel(std::move(link), 0);
+      channel.link().set_stall_timeout(kFarewellLimit);
+      MessageBuilder builder;
+      channel.send(
+          FrameType::kFailure, 0,
+          builder.build(FailureMessage{ErrorCode::kResourceExhausted, std::string(reason)}));
+    } catch (const std::exception&) {  // it is gone already
     }
   }
 };
@@ -58,17 +92,7 @@ Server::~Server() {
 
 void Server::serve(Listener& listener) {
   try {
-    while (auto link = listener.accept()) {
-      state_->reap(false);
-      const std::lock_guard lock(state_->mutex);
-      if (state_->connections.size() >=
-          static_cast<std::size_t>(state_->context.options.max_sessions) +
-              State::kSpareConnections) {
-        log_warning("a runner at {} was turned away: too many connections", link->peer());
-        continue;
-      }
-      state_->connections.emplace_back(state_->context, std::move(link));
-    }
+    while (auto link = listener.accept()) state_->take(std::move(link));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInterrupted) throw;
   }

@@ -47,7 +47,6 @@ class Server {
   [[nodiscard]] WorkerStats stats() const;
 
  private:
-  class Session;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,6 +1,5 @@
 #include "airlock/worker/session_table.h"
 
-#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -13,6 +12,7 @@ using Clock = std::chrono::steady_clock;
 struct SessionTable::Entry {
   std::unique_ptr<BackendSession> session;
   Clock::time_point last_used = Clock::now();
+  std::int64_t kv_bytes = 0;  ///< of `session` when its last call ended
 };
 
 SessionTable::Handle::Handle(Handle&& other) noexcept {
@@ -29,10 +29,11 @@ SessionTable::Handle& SessionTable::Handle::operator=(Handle&& other) noexcept {
 }
 
 void SessionTable::Handle::close() noexcept {
-  if (table_ == nullptr) return;
-  const std::lock_guard lock(table_->mutex_);
-  table_->entries_.erase(entry_);
-  table_ = nullptr;
+  SessionTable* table = std::exchange(table_, nullptr);
+  if (table == nullptr) return;
+  std::list<std::unique_ptr<Entry>> closed;  // frees its cache after the lock is gone
+  const std::lock_guard lock(table->mutex_);
+  closed.splice(closed.end(), table->entries_, entry_);
 }
 
 SessionTable::SessionTable(Backend& backend, const Limits& limits)
@@ -41,43 +42,69 @@ SessionTable::SessionTable(Backend& backend, const Limits& limits)
 SessionTable::~SessionTable() = default;
 
 SessionTable::Handle SessionTable::open() {
+  auto entry = std::make_unique<Entry>();
+  entry->session = backend_.open_session();
   const std::lock_guard lock(mutex_);
   require(static_cast<int>(entries_.size()) < limits_.sessions, ErrorCode::kResourceExhausted,
           "all {} sessions are taken; try again later or raise --max-sessions", limits_.sessions);
-  entries_.push_back(std::make_unique<Entry>());
+  entries_.push_back(std::move(entry));
   Handle handle;
   handle.entry_ = std::prev(entries_.end());
   handle.table_ = this;
-  entries_.back()->session = backend_.open_session();
   return handle;
 }
 
 void SessionTable::execute(Handle& session, const Call& call, std::span<const ConstTensor> inputs,
                            std::span<const Tensor> outputs) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard turn(turn_);
   Entry& entry = **session.entry_;
   make_room(entry, call);
+  // A call that fails may have grown the cache as well.
+  struct Settle {
+    std::mutex& mutex;
+    Entry& entry;
+    ~Settle() {
+      const std::lock_guard lock(mutex);
+      entry.kv_bytes = entry.session->kv_bytes();
+      entry.last_used = Clock::now();
+    }
+  } const settle{mutex_, entry};
   backend_.execute(call, *entry.session, inputs, outputs);
-  entry.last_used = Clock::now();
 }
 
 void SessionTable::make_room(const Entry& session, const Call& call) {
-  const std::int64_t own = session.session->kv_bytes();
   const std::int64_t after = session.session->kv_bytes_after(call);
-  if (after <= own) return;
-  const auto over_budget = [&] { return kv_bytes_locked() - own + after > limits_.kv_bytes; };
-  while (over_budget()) {
+  if (after <= session.kv_bytes) return;
+  require(
+      session.kv_bytes > 0 || call.position == 0, ErrorCode::kSessionLost,
+      "{} continues at position {}, but the worker holds no KV cache of this session (any more); "
+      "start over",
+      call, call.position);
+  const std::lock_guard lock(mutex_);
+  const auto now = Clock::now();
+  std::int64_t others = 0;
+  std::int64_t droppable = 0;
+  const auto can_drop = [&](const Entry& entry) {
+    return &entry != &session && entry.kv_bytes > 0 && now - entry.last_used >= limits_.idle;
+  };
+  for (const auto& entry : entries_) {
+    if (entry.get() != &session) others += entry->kv_bytes;
+    if (can_drop(*entry)) droppable += entry->kv_bytes;
+  }
+  // Nobody loses a cache for a call that is refused all the same.
+  require(after <= limits_.kv_bytes - (others - droppable), ErrorCode::kResourceExhausted,
+          "{} needs {} bytes of KV cache, other sessions hold {} and the budget is {}; shorten "
+          "the context or raise --kv-budget",
+          call, after, others, limits_.kv_bytes);
+  while (after > limits_.kv_bytes - others) {
     Entry* idlest = nullptr;
     for (const auto& entry : entries_) {
-      if (entry.get() == &session || entry->session->kv_bytes() == 0) continue;
-      if (Clock::now() - entry->last_used < limits_.idle) continue;
-      if (idlest == nullptr || entry->last_used < idlest->last_used) idlest = entry.get();
+      if (can_drop(*entry) && (idlest == nullptr || entry->last_used < idlest->last_used)) {
+        idlest = entry.get();
+      }
     }
-    require(idlest != nullptr, ErrorCode::kResourceExhausted,
-            "{} needs {} bytes of KV cache, other sessions hold {} and the budget is {}; shorten "
-            "the context or raise --kv-budget",
-            call, after, kv_bytes_locked() - own, limits_.kv_bytes);
     idlest->session = backend_.open_session();
+    others -= std::exchange(idlest->kv_bytes, 0);
   }
 }
 
@@ -88,13 +115,9 @@ int SessionTable::size() const {
 
 std::int64_t SessionTable::kv_bytes() const {
   const std::lock_guard lock(mutex_);
-  return kv_bytes_locked();
-}
-
-std::int64_t SessionTable::kv_bytes_locked() const {
   return std::accumulate(entries_.begin(), entries_.end(), std::int64_t{0},
                          [](std::int64_t total, const std::unique_ptr<Entry>& entry) {
-                           return total + (entry->session ? entry->session->kv_bytes() : 0);
+                           return total + entry->kv_bytes;
                          });
 }
 

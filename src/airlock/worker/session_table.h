@@ -15,7 +15,7 @@
 namespace airlock {
 
 /// Opens sessions on one backend up to a number and a budget, and runs their calls in turn.
-/// Thread-safe.
+/// Thread-safe: while a call computes, others may open and close sessions and ask for figures.
 class SessionTable {
  public:
   struct Limits {
@@ -50,8 +50,8 @@ class SessionTable {
 
   /// Runs a call that passed infer_outputs, as Backend::execute does. If the session's cache would
   /// take all caches past the budget, caches of sessions idle for the limit's time are dropped, the
-  /// longest idle first (their next call that relies on them fails with kSessionLost); if that is
-  /// not enough, Error(kResourceExhausted).
+  /// longest idle first (their next call that relies on them fails with kSessionLost); if that
+  /// would not be enough, none is dropped and Error(kResourceExhausted) thrown.
   void execute(Handle& session, const Call& call, std::span<const ConstTensor> inputs,
                std::span<const Tensor> outputs);
 
@@ -60,11 +60,12 @@ class SessionTable {
 
  private:
   void make_room(const Entry& session, const Call& call);
-  [[nodiscard]] std::int64_t kv_bytes_locked() const;
 
   Backend& backend_;
   const Limits limits_;
-  mutable std::mutex mutex_;  ///< also makes the backend's calls take turns
+  /// Held for a call's whole length; taken before mutex_. Sessions' caches change only under it.
+  std::mutex turn_;
+  mutable std::mutex mutex_;  ///< guards entries_; never held while the backend computes
   std::list<std::unique_ptr<Entry>> entries_;
 };
 

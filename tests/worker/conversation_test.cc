@@ -1,0 +1,419 @@
+#include "airlock/worker/conversation.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "airlock/core/error.h"
+#include "airlock/remote/client.h"
+
+#include "tests/support/fake_backend.h"
+#include "tests/support/link_pair.h"
+#include "tests/support/raw_peer.h"
+#include "tests/support/runner.h"
+
+namespace airlock {
+namespace {
+
+using testing::Bytes;
+using testing::bytes_of;
+using testing::FakeBackend;
+using testing::message_bytes;
+using testing::RawPeer;
+using testing::small_config;
+using testing::small_fingerprint;
+using namespace std::chrono_literals;
+
+/// The hostile runners' call where they make one: x [3, 10] -> two of [3, 14].
+Call the_call() {
+  return testing::legal_calls(small_config(), 3, DType::kF32)[3].call;
+}
+
+/// A worker that survives one hostile runner after another.
+class ConversationTest : public ::testing::TestWithParam<Transport> {
+ protected:
+  ConversationTest() {
+    options.stall_timeout = 30s;
+    options.max_payload = 1 << 20;
+  }
+
+  /// Runs `runner` against a conversation; then the conversation must have ended, or end when the
+  /// runner is gone, and an honest runner must find the worker in order.
+  void against(const std::function<void(RawPeer&)>& runner) {
+    ServerContext context{
+        backend,
+        small_fingerprint(),
+        options,
+        {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
+        {}};
+    auto ends = testing::make_ends(GetParam());
+    RawPeer peer(std::move(ends.first));
+    if (!sent_before.empty()) peer.send(sent_before);
+    Conversation conversation(context, std::move(ends.second));
+    std::thread thread([&] { conversation.run(); });
+    try {
+      runner(peer);
+    } catch (const Error& error) {
+      ADD_FAILURE() << "the hostile runner failed: " << error.what();
+    }
+    peer.close();
+    thread.join();
+    EXPECT_TRUE(conversation.done());
+    EXPECT_EQ(context.sessions.size(), 0);
+    EXPECT_EQ(context.pool.bytes_in_use(), 0U);
+    backend.during = nullptr;
+    if (serves_on) expect_service();
+  }
+
+  /// The backend is as good as before for a runner that has time.
+  void expect_service() {
+    ServerOptions patient = options;
+    patient.stall_timeout = 30s;
+    ServerContext context{backend, small_fingerprint(), patient, {backend, {}}, {}};
+    auto ends = testing::make_ends(GetParam());
+    Conversation conversation(context, std::move(ends.second));
+    std::thread thread([&] { conversation.run(); });
+    try {
+      RemoteClient client(std::move(ends.first), small_config(), small_fingerprint(), {}, nullptr);
+      testing::expect_all_answers(client, small_config(), 2, 5);
+    } catch (const Error& error) {
+      ADD_FAILURE() << "an honest runner found no service: " << error.what();
+    }
+    thread.join();
+  }
+
+  /// `peer` says Hello and is welcome.
+  void open(RawPeer& peer) const {
+    if (sent_before.empty()) peer.hello(small_fingerprint());
+    const auto frame = peer.read();
+    ASSERT_TRUE(frame);
+    ASSERT_EQ(frame->header.type, FrameType::kWelcome);
+    EXPECT_EQ(parse_welcome(frame->message).fingerprint, small_fingerprint());
+  }
+  /// A legal call gets its reply.
+  static void expect_reply(RawPeer& peer, std::uint64_t id) {
+    const Call call = the_call();
+    peer.send(FrameType::kCall, id, message_bytes(call),
+              Bytes(static_cast<std::size_t>(call.inputs[0].bytes())));
+    const auto frame = peer.read();
+    ASSERT_TRUE(frame);
+    ASSERT_EQ(frame->header.type, FrameType::kReply);
+    EXPECT_EQ(frame->header.request_id, id);
+    EXPECT_EQ(parse_reply(frame->message).outputs, infer_outputs(small_config(), call));
+  }
+  static void expect_failure(RawPeer& peer, ErrorCode code, const std::string& text) {
+    const FailureMessage failure = peer.read_failure();
+    EXPECT_EQ(failure.code, code) << failure.text;
+    EXPECT_NE(failure.text.find(text), std::string::npos)
+        << failure.text << "\n  expected: " << text;
+  }
+  /// One message that ends the conversation with a reason.
+  void expect_end(const Bytes& bytes, const std::string& reason, bool after_hello = false) {
+    against([&](RawPeer& peer) {
+      if (after_hello) open(peer);
+      peer.send(bytes);
+      expect_failure(peer, ErrorCode::kProtocol, reason);
+      EXPECT_FALSE(peer.read());
+    });
+  }
+
+  FakeBackend backend;
+  ServerOptions options;
+  bool serves_on = true;
+  /// What lies in the link before the conversation begins, so that short limits do not race it.
+  Bytes sent_before;
+};
+
+INSTANTIATE_TEST_SUITE_P(Transports, ConversationTest,
+                         ::testing::Values(Transport::kInproc, Transport::kUnix),
+                         [](const auto& test) { return std::string(transport_name(test.param)); });
+
+TEST_P(ConversationTest, EndsWithARunnerThatSaysNothingOfUse) {
+  expect_end(bytes_of("GET / HTTP/1.1\r\nHost: worker\r\nUser-Agent: x\r\n\r\n"),
+             "does not speak the Airlock protocol");
+  expect_end(Bytes(32), "does not speak the Airlock protocol");
+  expect_end(Bytes(32, std::byte{0xff}), "does not speak the Airlock protocol");
+  Bytes version = testing::frame_bytes(FrameType::kHello, 0, {});
+  version[4] = std::byte{9};
+  expect_end(version, "version 9");
+  expect_end(testing::frame_bytes(FrameType::kHello, 0, bytes_of("not a flatbuffer")),
+             "Hello message of 16 bytes is malformed");
+}
+
+TEST_P(ConversationTest, EndsWhenAFrameComesOutOfOrder) {
+  const Bytes hello = message_bytes(HelloMessage{small_fingerprint(), "x"});
+  for (const FrameType type : {FrameType::kWelcome, FrameType::kCall, FrameType::kReply,
+                               FrameType::kFailure, FrameType::kStatsRequest, FrameType::kStats}) {
+    expect_end(testing::frame_bytes(type, 0, hello), "came before Hello");
+  }
+  expect_end(testing::frame_bytes(FrameType::kHello, 1, hello), "Hello came twice", true);
+  expect_end(testing::frame_bytes(FrameType::kHello, 0, hello, Bytes(8)), "with tensors");
+  for (const FrameType type :
+       {FrameType::kWelcome, FrameType::kReply, FrameType::kFailure, FrameType::kStats}) {
+    expect_end(testing::frame_bytes(type, 1, hello), "a runner sent a frame of type", true);
+  }
+  expect_end(testing::frame_bytes(FrameType::kStatsRequest, 1, {}, Bytes(8)),
+             "a stats request came with tensors", true);
+}
+
+TEST_P(ConversationTest, RefusesLengthsBeyondItsLimitsByTheHeaderAlone) {
+  for (const bool after_hello : {false, true}) {
+    for (const std::uint64_t payload :
+         {std::uint64_t{1} << 60, std::numeric_limits<std::uint64_t>::max(),
+          std::uint64_t{(1 << 20) + 1}}) {
+      expect_end(testing::frame_bytes(FrameHeader{FrameType::kCall, 1, 0, payload}, {}),
+                 "at most 1048576 are allowed", after_hello);
+    }
+    expect_end(testing::frame_bytes(FrameHeader{FrameType::kCall, 1, 0xffffffff, 0}, {}),
+               "at most 16384 are allowed", after_hello);
+  }
+}
+
+TEST_P(ConversationTest, TellsARunnerOfAnotherModel) {
+  against([&](RawPeer& peer) {
+    peer.hello(FingerprintBytes{1, 2, 3});
+    expect_failure(peer, ErrorCode::kModelMismatch, "another model");
+    EXPECT_FALSE(peer.read());
+  });
+}
+
+TEST_P(ConversationTest, AnIllegalCallFailsAndTheSessionGoesOn) {
+  against([&](RawPeer& peer) {
+    open(peer);
+    std::uint64_t id = 1;
+    const auto expect_refusal = [&](const Call& call, std::size_t payload, const char* text) {
+      peer.send(FrameType::kCall, ++id, message_bytes(call), Bytes(payload));
+      expect_failure(peer, ErrorCode::kProtocol, text);
+      expect_reply(peer, ++id);
+    };
+    Call call = the_call();
+    call.layer = 7;
+    expect_refusal(call, 120, "layer 7 is out of range");
+    call = the_call();
+    call.inputs[0].shape = {3, 11};
+    expect_refusal(call, 132, "shape [3, 11]");
+    call = the_call();
+    call.inputs[0].dtype = DType::kI64;
+    expect_refusal(call, 240, "i64");
+    call = the_call();
+    call.inputs[0].shape = {65, 10};
+    expect_refusal(call, 2600, "pass the model's context");
+    call = the_call();
+    call.inputs[0].shape = {0xffffffff, 10};
+    expect_refusal(call, 0, "pass the model's context");
+    call.inputs = {};
+    expect_refusal(call, 1 << 20, "has 0 tensors");
+    call.op = Op::kInit;
+    call.weights = {};
+    expect_refusal(call, 0, "cannot be called");
+  });
+}
+
+TEST_P(ConversationTest, APayloadOfAnotherLengthThanItsTensorsFailsAndTheSessionGoesOn) {
+  against([&](RawPeer& peer) {
+    open(peer);
+    for (const std::size_t length : {0, 1, 119, 121, 100000}) {
+      peer.send(FrameType::kCall, 1, message_bytes(the_call()), Bytes(length));
+      expect_failure(peer, ErrorCode::kProtocol, "its tensors take 120 bytes");
+      expect_reply(peer, 2);
+    }
+  });
+}
+
+TEST_P(ConversationTest, EndsWhenACallIsNoMessage) {
+  expect_end(testing::frame_bytes(FrameType::kCall, 1, {}), "Call message of 0 bytes", true);
+  const Bytes call = message_bytes(the_call());
+  expect_end(testing::frame_bytes(FrameType::kCall, 1, std::span(call).first(call.size() / 2)),
+             "is malformed", true);
+}
+
+TEST_P(ConversationTest, AReplyPastTheLimitIsRefusedBeforeItIsComputed) {
+  options.max_payload = 300;  // the request takes 120 bytes, the reply 168 + 24 + 168
+  serves_on = false;          // an honest runner's calls are larger as well
+  against([&](RawPeer& peer) {
+    open(peer);
+    peer.send(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
+    expect_failure(peer, ErrorCode::kResourceExhausted, "raise --max-payload");
+    EXPECT_EQ(backend.calls, 0);
+  });
+}
+
+TEST_P(ConversationTest, EndsWithARunnerThatStallsWhereverItDoes) {
+  const Bytes hello = testing::frame_bytes(FrameType::kHello, 0,
+                                           message_bytes(HelloMessage{small_fingerprint(), "x"}));
+  const Bytes call =
+      testing::frame_bytes(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
+  options.stall_timeout = 20ms;
+  for (const std::size_t sent : {std::size_t{0}, std::size_t{5}, hello.size() - 1}) {
+    against([&](RawPeer& peer) {
+      if (sent > 0) peer.send(std::span(hello).first(sent));
+      EXPECT_FALSE(peer.read());
+    });
+  }
+  sent_before = hello;
+  for (const std::size_t sent : {std::size_t{1}, std::size_t{40}, call.size() - 1}) {
+    against([&](RawPeer& peer) {
+      open(peer);
+      peer.send(std::span(call).first(sent));
+      EXPECT_FALSE(peer.read());
+    });
+  }
+}
+
+TEST_P(ConversationTest, EndsWithARunnerThatDoesNotReadItsReply) {
+  options.stall_timeout = 20ms;
+  options.max_payload = 1 << 26;
+  backend.model.max_position = 1 << 20;
+  sent_before = testing::frame_bytes(FrameType::kHello, 0,
+                                     message_bytes(HelloMessage{small_fingerprint(), "x"}));
+  against([&](RawPeer& peer) {
+    open(peer);
+    Call call;
+    call.op = Op::kEmbedding;
+    call.inputs = {{DType::kI64, {200000}}};  // 1.6 MB there, 8 MB back
+    peer.send(FrameType::kCall, 1, message_bytes(call), Bytes(1600000));
+    while (backend.calls == 0) std::this_thread::yield();
+    const auto wait_for_the_end = [&] {
+      Bytes byte(1);
+      while (true) peer.link().receive(byte);
+    };
+    std::this_thread::sleep_for(100ms);  // reads nothing for five times the limit
+    EXPECT_THROW(wait_for_the_end(), Error);
+  });
+}
+
+TEST_P(ConversationTest, EndsWithARunnerThatLeavesWhereverItDoes) {
+  const Bytes call =
+      testing::frame_bytes(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
+  against([](RawPeer&) {});
+  against([&](RawPeer& peer) { peer.send(bytes_of("ARLK")); });
+  against([&](RawPeer& peer) { open(peer); });
+  for (std::size_t sent = 1; sent < call.size(); sent += 37) {
+    against([&](RawPeer& peer) {
+      open(peer);
+      peer.send(std::span(call).first(sent));
+    });
+  }
+}
+
+TEST_P(ConversationTest, SurvivesARunnerThatLeavesWhileItsCallRuns) {
+  std::atomic<bool> running{false};
+  std::atomic<bool> gone{false};
+  backend.during = [&](const Call&) {
+    running = true;
+    while (!gone) std::this_thread::yield();
+  };
+  against([&](RawPeer& peer) {
+    open(peer);
+    peer.send(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
+    while (!running) std::this_thread::yield();
+    peer.close();
+    gone = true;
+  });
+  EXPECT_EQ(testing::FakeSession::alive(), 0);
+}
+
+TEST_P(ConversationTest, ABackendThatThrowsFailsTheCallAndTheSessionGoesOn) {
+  int call = 0;
+  backend.during = [&](const Call&) {
+    switch (call++) {
+      case 0:
+        fail(ErrorCode::kInvalidArgument, "token id 99 is outside the vocabulary");
+      case 1:
+        throw std::runtime_error("oneDNN is unwell");
+      case 2:
+        throw std::bad_alloc();
+      default:
+        break;
+    }
+  };
+  against([&](RawPeer& peer) {
+    open(peer);
+    for (const auto& [code, text] : {std::pair(ErrorCode::kInvalidArgument, "token id 99"),
+                                     std::pair(ErrorCode::kInternal, "oneDNN is unwell"),
+                                     std::pair(ErrorCode::kInternal, "bad_alloc")}) {
+      peer.send(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
+      expect_failure(peer, code, text);
+    }
+    expect_reply(peer, 2);
+  });
+}
+
+TEST_P(ConversationTest, ABackendThatCannotOpenASessionIsToldAtHello) {
+  backend.on_open = [this] {
+    backend.on_open = nullptr;
+    fail(ErrorCode::kResourceExhausted, "no memory for a session");
+  };
+  against([&](RawPeer& peer) {
+    peer.hello(small_fingerprint());
+    expect_failure(peer, ErrorCode::kResourceExhausted, "no memory for a session");
+    EXPECT_FALSE(peer.read());
+  });
+}
+
+TEST_P(ConversationTest, AnswersStatsAndRepeatsTheIdsItIsGiven) {
+  against([&](RawPeer& peer) {
+    open(peer);
+    for (const std::uint64_t id : {std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max()}) {
+      expect_reply(peer, id);
+      peer.send(FrameType::kStatsRequest, id, {});
+      const auto frame = peer.read();
+      ASSERT_TRUE(frame);
+      EXPECT_EQ(frame->header.type, FrameType::kStats);
+      EXPECT_EQ(frame->header.request_id, id);
+      const WorkerStats stats = parse_stats(frame->message);
+      EXPECT_EQ(stats.weight_bytes, 4711);
+      EXPECT_EQ(stats.sessions, 1);
+      EXPECT_GT(stats.resident_bytes, 0);
+    }
+  });
+}
+
+TEST_P(ConversationTest, AnswersRequestsThatWereSentAtOnceInTheirOrder) {
+  against([&](RawPeer& peer) {
+    open(peer);
+    Bytes calls;
+    for (std::uint64_t id = 10; id < 15; ++id) {
+      testing::append(
+          calls, testing::frame_bytes(FrameType::kCall, id, message_bytes(the_call()), Bytes(120)));
+    }
+    peer.send(calls);
+    for (std::uint64_t id = 10; id < 15; ++id) {
+      const auto frame = peer.read();
+      ASSERT_TRUE(frame);
+      EXPECT_EQ(frame->header.request_id, id);
+    }
+  });
+}
+
+TEST_P(ConversationTest, SurvivesDamagedFramesOfEveryKind) {
+  std::mt19937_64 random(4);
+  options.stall_timeout = 5ms;
+  const Bytes hello = testing::frame_bytes(FrameType::kHello, 0,
+                                           message_bytes(HelloMessage{small_fingerprint(), "x"}));
+  const Bytes call =
+      testing::frame_bytes(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
+  for (int round = 0; round < 60; ++round) {
+    Bytes bytes = hello;
+    testing::append(bytes, call);
+    testing::append(bytes, call);
+    for (std::uint64_t edits = 1 + random() % 4; edits > 0; --edits) {
+      bytes[random() % bytes.size()] ^= static_cast<std::byte>(1U << random() % 8);
+    }
+    sent_before = bytes;
+    against([](RawPeer&) {});
+  }
+}
+
+}  // namespace
+}  // namespace airlock

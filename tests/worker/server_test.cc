@@ -1,0 +1,266 @@
+#include "airlock/worker/server.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "airlock/core/error.h"
+#include "airlock/core/interrupt.h"
+#include "airlock/link/connect.h"
+#include "airlock/remote/client.h"
+
+#include "tests/support/fake_backend.h"
+#include "tests/support/raw_peer.h"
+#include "tests/support/runner.h"
+
+namespace airlock {
+namespace {
+
+using testing::FakeBackend;
+using testing::FakeSession;
+using testing::RawPeer;
+using testing::small_config;
+using testing::small_fingerprint;
+using namespace std::chrono_literals;
+
+/// A server that listens, on a thread of its own.
+class ServerTest : public ::testing::TestWithParam<Transport> {
+ protected:
+  ServerTest() {
+    static std::atomic<int> counter{0};
+    const std::string name = fmt::format("airlock-server-test-{}-{}", ::getpid(), ++counter);
+    switch (GetParam()) {
+      case Transport::kInproc:
+        uri = parse_uri("inproc:" + name);
+        break;
+      case Transport::kUnix:
+        uri = parse_uri("unix://@" + name);
+        break;
+      default:
+        uri = parse_uri("tcp://127.0.0.1:0");
+    }
+    options.stall_timeout = 30s;
+  }
+  ~ServerTest() override { stop(); }
+
+  void start() {
+    listener = listen(uri);
+    uri = listener->local_uri();
+    server.emplace(backend, small_fingerprint(), options);
+    thread = std::thread([this] { server->serve(*listener); });
+  }
+  void stop() {
+    if (listener) listener->close();
+    if (thread.joinable()) thread.join();
+    server.reset();
+  }
+
+  std::unique_ptr<Link> dial() const { return connect(uri, 30s); }
+  std::unique_ptr<RemoteClient> runner() const {
+    return std::make_unique<RemoteClient>(dial(), small_config(), small_fingerprint(),
+                                          ClientOptions(), nullptr);
+  }
+  /// Why no runner can be had.
+  std::optional<Error> refusal() const {
+    try {
+      runner();
+    } catch (const Error& error) {
+      return error;
+    }
+    return std::nullopt;
+  }
+  /// Rows [position, position + tokens) into the session's cache.
+  static void append(RemoteClient& client, std::int64_t position, std::int64_t tokens) {
+    Call call;
+    call.op = Op::kAttentionBlock;
+    call.layer = 0;
+    call.position = position;
+    call.inputs = {{DType::kF32, {tokens, small_config().hidden}}};
+    testing::expect_answer(client, small_config(), call, 1);
+  }
+  static ErrorCode append_error(RemoteClient& client, std::int64_t position, std::int64_t tokens) {
+    try {
+      append(client, position, tokens);
+    } catch (const WorkerFailure& failure) {
+      return failure.code();
+    }
+    ADD_FAILURE() << "the call succeeded";
+    return ErrorCode::kInternal;
+  }
+
+  FakeBackend backend;
+  ServerOptions options;
+  Uri uri;
+  std::unique_ptr<Listener> listener;
+  std::optional<Server> server;
+  std::thread thread;
+};
+
+INSTANTIATE_TEST_SUITE_P(Transports, ServerTest,
+                         ::testing::Values(Transport::kInproc, Transport::kUnix, Transport::kTcp),
+                         [](const auto& test) { return std::string(transport_name(test.param)); });
+
+TEST_P(ServerTest, ServesRunnersOneAfterAnother) {
+  start();
+  for (int i = 0; i < 30; ++i) testing::expect_all_answers(*runner(), small_config(), 3, 7);
+  stop();
+  EXPECT_EQ(FakeSession::alive(), 0);
+}
+
+TEST_P(ServerTest, ServesRunnersAtTheSameTime) {
+  start();
+  std::vector<std::thread> runners;
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    runners.emplace_back([this, i] {
+      const auto client = runner();
+      for (std::uint64_t round = 0; round < 5; ++round) {
+        testing::expect_all_answers(*client, small_config(), 1 + static_cast<std::int64_t>(i), i);
+      }
+    });
+  }
+  for (std::thread& each : runners) each.join();
+  EXPECT_EQ(backend.calls, 8 * 5 * 12);
+}
+
+TEST_P(ServerTest, TellsARunnerTooManyAndTakesTheNextOnceOneIsGone) {
+  options.max_sessions = 2;
+  start();
+  auto first = runner();
+  auto second = runner();
+  const auto refused = refusal();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code(), ErrorCode::kResourceExhausted) << refused->what();
+  first.reset();
+  while (server->stats().sessions == 2) std::this_thread::yield();
+  testing::expect_all_answers(*runner(), small_config(), 2, 3);
+  testing::expect_all_answers(*second, small_config(), 2, 3);
+}
+
+TEST_P(ServerTest, TellsAConnectionTooManyWhenSilentOnesHoldTheRest) {
+  options.max_sessions = 1;
+  start();
+  std::vector<std::unique_ptr<Link>> silent;
+  for (int i = 0; i < 9; ++i) silent.push_back(dial());
+  const auto refused = refusal();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code(), ErrorCode::kResourceExhausted) << refused->what();
+  silent.clear();
+  while (refusal()) std::this_thread::yield();
+  testing::expect_all_answers(*runner(), small_config(), 2, 3);
+}
+
+TEST_P(ServerTest, AHostileRunnerDoesNotDisturbAnother) {
+  start();
+  const auto client = runner();
+  for (int i = 0; i < 10; ++i) {
+    RawPeer hostile(dial());
+    hostile.send(testing::bytes_of("GET / HTTP/1.0\r\n\r\n_______________"));
+    testing::expect_all_answers(*client, small_config(), 2, 3);
+  }
+}
+
+TEST_P(ServerTest, TellsARunnerWhoseTensorsAreTooLargeByHowMuch) {
+  options.max_payload = 1000;
+  start();
+  const auto client = runner();
+  try {
+    const Call mlp = testing::legal_calls(small_config(), 59, DType::kF32)[10].call;
+    testing::expect_answer(*client, small_config(), mlp, 1);
+    ADD_FAILURE() << "a payload past the limit was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kProtocol);
+    EXPECT_NE(std::string(error.what()).find("at most 1000 are allowed"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_P(ServerTest, AnIdleRunnerLosesItsCacheToAnotherAndCanStartOver) {
+  options.kv_budget = 10 * FakeSession::kRowBytes;
+  options.idle_timeout = 0ms;
+  start();
+  const auto first = runner();
+  const auto second = runner();
+  append(*first, 0, 6);
+  append(*second, 0, 6);
+  EXPECT_EQ(append_error(*first, 6, 1), ErrorCode::kSessionLost);
+  append(*first, 0, 6);
+  append(*first, 6, 1);
+  EXPECT_EQ(append_error(*second, 6, 1), ErrorCode::kSessionLost);
+  EXPECT_LE(server->stats().kv_bytes, options.kv_budget);
+}
+
+TEST_P(ServerTest, ABudgetThatBusyRunnersHoldRefusesTheCall) {
+  options.kv_budget = 10 * FakeSession::kRowBytes;
+  options.idle_timeout = 1h;
+  start();
+  const auto first = runner();
+  auto second = runner();
+  append(*first, 0, 6);
+  EXPECT_EQ(append_error(*second, 0, 6), ErrorCode::kResourceExhausted);
+  append(*second, 0, 4);
+  append(*first, 0, 6);
+  second.reset();
+  while (server->stats().sessions == 2) std::this_thread::yield();
+  append(*first, 6, 4);
+}
+
+TEST_P(ServerTest, ClosingTheListenerEndsServeAndTheSessions) {
+  start();
+  const auto client = runner();
+  append(*client, 0, 1);
+  listener->close();
+  thread.join();
+  EXPECT_EQ(server->stats().sessions, 0);
+  try {
+    append(*client, 1, 1);
+    ADD_FAILURE() << "a session outlived its server";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kConnectionLost) << error.what();
+  }
+}
+
+TEST_P(ServerTest, AnInterruptEndsServeAndTheSessions) {
+  start();
+  RawPeer peer(dial());
+  peer.hello(small_fingerprint());
+  ASSERT_TRUE(peer.read());
+  raise_interrupt();
+  thread.join();
+  clear_interrupt();
+  EXPECT_EQ(server->stats().sessions, 0);
+  EXPECT_FALSE(peer.read());
+}
+
+TEST_P(ServerTest, DestructionEndsSessionsThatRunACall) {
+  std::atomic<bool> running{false};
+  backend.during = [&](const Call&) {
+    running = true;
+    std::this_thread::sleep_for(20ms);
+  };
+  start();
+  auto client = runner();
+  std::optional<ErrorCode> ended;
+  std::thread caller([&] {
+    try {
+      while (true) append(*client, 0, 1);
+    } catch (const Error& error) {
+      ended = error.code();
+    }
+  });
+  while (!running) std::this_thread::yield();
+  stop();
+  caller.join();
+  EXPECT_EQ(ended, ErrorCode::kConnectionLost);
+  EXPECT_EQ(FakeSession::alive(), 0);
+}
+
+}  // namespace
+}  // namespace airlock
