@@ -9,7 +9,7 @@ packages=(
   nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev libpcre2-dev libsentencepiece-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
-[ "${1:-}" = "--with-checks" ] && packages+=(clang clang-format libclang-rt-14-dev)
+[ "${1:-}" = "--with-checks" ] && packages+=(clang clang-format libclang-rt-14-dev libomp-14-dev)
 
 missing=()
 for package in "${packages[@]}"; do
