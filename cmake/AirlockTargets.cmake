@@ -12,7 +12,7 @@ endif()
 function(airlock_test name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE airlock_test_main airlock airlock_settings GTest::gtest GTest::gmock)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
                        PROPERTIES TIMEOUT 300 ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endfunction()
 
