@@ -71,7 +71,8 @@ SocketLink::SocketLink(Fd socket, Transport transport, std::string peer)
 }
 
 SocketLink::~SocketLink() {
-  close();
+  // Closing a TCP socket with bytes unread resets the connection, which wakes a blocked peer.
+  if (!closed_.exchange(true)) ::shutdown(socket_.get(), SHUT_RDWR);
 }
 
 void SocketLink::wait_to(const char* verb, short events, std::size_t left) const {
@@ -142,13 +143,19 @@ bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout)
 
 void SocketLink::close() noexcept {
   if (closed_.exchange(true)) return;
+  if (transport() == Transport::kTcp) drain();
   ::shutdown(socket_.get(), SHUT_RDWR);
-  if (transport() != Transport::kTcp) return;
+}
+
+void SocketLink::drain() noexcept {
   // A peer that blocks in send because our receive buffer is full would never learn that we left:
-  // its window must open for its next segment to be answered with a reset. The buffer holds a few
-  // MiB (tcp_rmem), so this ends; nothing new is queued after the shutdown.
+  // its window must open, so that its next segment comes after the shutdown and is answered with a
+  // reset. The window opens only by reading, and only before the shutdown. What the peer sends
+  // meanwhile is read too; the bound keeps a fast one from holding us here.
+  constexpr int kPieces = 512;
   std::array<std::byte, 65536> scrap;
-  while (::recv(socket_.get(), scrap.data(), scrap.size(), MSG_DONTWAIT) > 0) {
+  for (int i = 0; i < kPieces; ++i) {
+    if (::recv(socket_.get(), scrap.data(), scrap.size(), MSG_DONTWAIT) <= 0) return;
   }
 }
 

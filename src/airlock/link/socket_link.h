@@ -26,6 +26,7 @@ class SocketLink final : public LinkBase {
   void close() noexcept override;
 
  private:
+  void drain() noexcept;
   void wait_to(const char* verb, short events, std::size_t left) const;
 
   const Fd socket_;
