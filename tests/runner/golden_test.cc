@@ -1,4 +1,6 @@
 // The outside judge: logits of Hugging Face transformers for the same checkpoints.
+#include "tests/runner/golden.h"
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -16,32 +18,10 @@
 namespace airlock {
 namespace {
 
+using test::checkpoint_path;
+using test::logit_scale;
+
 constexpr int kDecodeSteps = 32;
-
-std::filesystem::path checkpoint_path(const std::string& name) {
-  return std::filesystem::path(AIRLOCK_TEST_DATA) / "checkpoints" / name;
-}
-
-/// Largest Euclidean norm of a row of the LM head, and largest magnitude of a final norm weight.
-double logit_scale(const Checkpoint& checkpoint) {
-  const ModelConfig& config = checkpoint.config();
-  const std::vector<float> head = checkpoint.load_f32(TensorRole::kLmHead);
-  double row_norm = 0;
-  for (std::int64_t row = 0; row < config.vocab; ++row) {
-    double square = 0;
-    for (std::int64_t i = 0; i < config.hidden; ++i) {
-      const double value = head[static_cast<std::size_t>(row * config.hidden + i)];
-      square += value * value;
-    }
-    row_norm = std::max(row_norm, std::sqrt(square));
-  }
-  double weight = 0;
-  for (const float w : checkpoint.load_f32(TensorRole::kFinalNorm)) {
-    weight = std::max(weight, std::abs(static_cast<double>(w)));
-  }
-  // RMSNorm gives rows of norm at most sqrt(hidden) times its largest weight.
-  return row_norm * weight * std::sqrt(static_cast<double>(config.hidden));
-}
 
 /// Bound on |ours - transformers'| in f32. A product over K terms errs by about sqrt(K) u relative
 /// to the norms of its operands (Higham and Mary 2019, probabilistic rounding error analysis, with
