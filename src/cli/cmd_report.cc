@@ -1,6 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -15,6 +19,17 @@
 
 namespace airlock {
 namespace {
+
+/// File names without folder and ending where these tell the ledgers apart, else the paths.
+std::vector<std::string> short_names(const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  std::set<std::string> seen;
+  for (const std::string& path : paths) {
+    names.push_back(std::filesystem::path(path).stem().string());
+    if (!seen.insert(names.back()).second) return paths;
+  }
+  return names;
+}
 
 struct ReportOptions {
   std::vector<std::string> ledgers;
@@ -33,11 +48,13 @@ void run_report(const ReportOptions& options) {
   const TableFormat format = parse_table_format(options.format);
   std::optional<ModelConfig> config;
   if (!options.model.empty()) config = config_of(options.model);
+  const std::vector<std::string> names = short_names(options.ledgers);
   std::vector<std::vector<LedgerEntry>> ledgers;
   std::vector<Report> reports;
   for (const std::string& path : options.ledgers) {
     ledgers.push_back(read_ledger(path));
-    reports.push_back(make_report(path, ledgers.back(), config ? &*config : nullptr));
+    reports.push_back(
+        make_report(names[reports.size()], ledgers.back(), config ? &*config : nullptr));
     if (config && !reports.back().run) {
       fmt::print(stderr, "{}: these are not the calls of whole passes of {}: no prediction\n", path,
                  options.model);
