@@ -2,22 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "airlock/report/plan_table.h"
+
 namespace airlock {
 namespace {
 
 std::string spread_json(const Spread& spread) {
   return fmt::format(R"({{"min":{:.3f},"median":{:.3f},"max":{:.3f}}})", spread.min, spread.median,
                      spread.max);
-}
-
-std::string ops_json(const Traffic& traffic) {
-  std::string text = "[";
-  for (const OpTraffic& op : traffic.ops) {
-    if (text.size() > 1) text += ',';
-    text += fmt::format(R"({{"op":"{}","calls":{},"sent_bytes":{},"received_bytes":{}}})",
-                        op_name(op.op), op.calls, op.sent_bytes, op.received_bytes);
-  }
-  return text + "]";
 }
 
 Cell milliseconds(double value) {
@@ -56,8 +48,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
   };
   if (referenced) {
     const auto at = columns.begin() + 12;
-    columns.insert(at, {{"in-process", ""}, {"slowdown", "slowdown"}});
-    columns.push_back({"", "reference_ms", Align::kLeft, true});
+    columns.insert(at, {{"in-process", "reference_ms"}, {"slowdown", "slowdown"}});
   }
   Table table(std::move(columns));
   for (const Measurement& m : measurements) {
@@ -88,7 +79,6 @@ Table bench_table(const std::string& model, std::int64_t tokens,
     if (referenced) {
       cells.insert(cells.begin() + 12,
                    {milliseconds(m.reference_ms.median), Cell::fixed(m.slowdown, 3)});
-      cells.push_back(Cell::json(spread_json(m.reference_ms)));
     }
     table.add(std::move(cells));
   }

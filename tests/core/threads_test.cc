@@ -24,5 +24,13 @@ TEST(ParallelFor, StaysOnTheCallerBelowTheGrain) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST(Threads, ZeroTakesBackWhatWasSet) {
+  const int at_start = threads();
+  set_threads(at_start + 3);
+  EXPECT_EQ(threads(), at_start + 3);
+  set_threads(0);
+  EXPECT_EQ(threads(), at_start);
+}
+
 }  // namespace
 }  // namespace airlock

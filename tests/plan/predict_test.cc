@@ -8,17 +8,7 @@ namespace airlock {
 namespace {
 
 ModelConfig llama_3_2_1b() {
-  ModelConfig config;
-  config.layers = 16;
-  config.hidden = 2048;
-  config.heads = 32;
-  config.kv_heads = 8;
-  config.head_dim = 64;
-  config.ffn = 8192;
-  config.vocab = 128256;
-  config.max_position = 131072;
-  config.tie_embeddings = true;
-  return config;
+  return *find_preset("llama-3.2-1b");
 }
 
 struct Row {

@@ -12,11 +12,12 @@
 namespace airlock {
 namespace {
 std::atomic<int> g_threads{0};
-}
+const int g_default = omp_get_max_threads();
+}  // namespace
 
 int threads() noexcept {
   const int chosen = g_threads.load(std::memory_order_relaxed);
-  return chosen > 0 ? chosen : omp_get_max_threads();
+  return chosen > 0 ? chosen : g_default;
 }
 
 void set_threads(int count) {
@@ -24,7 +25,7 @@ void set_threads(int count) {
           count);
   g_threads = count;
   // oneDNN asks OpenMP, per calling thread; this covers the caller's.
-  if (count > 0) omp_set_num_threads(count);
+  omp_set_num_threads(count > 0 ? count : g_default);
 }
 
 namespace detail {
