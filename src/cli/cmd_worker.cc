@@ -16,6 +16,7 @@
 #include "airlock/worker/server.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/worker_flags.h"
 
 namespace airlock {
 namespace {
@@ -41,13 +42,6 @@ std::int64_t gib(double value) {
 
 std::chrono::milliseconds seconds(double value) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(value * 1000));
-}
-
-DType parse_compute_dtype(const std::string& name) {
-  const DType dtype = parse_dtype(name);
-  require(dtype == DType::kF32 || dtype == DType::kBF16, ErrorCode::kInvalidArgument,
-          "--compute-dtype is {}, expected f32 or bf16", name);
-  return dtype;
 }
 
 /// A runner that starts a worker on its own checkpoint has read it already.

@@ -38,10 +38,7 @@ WorkerOptions WorkerFlags::options() const {
   WorkerOptions options;
   options.uri = uri_;
   options.transport = parse_link(link_);
-  options.compute_dtype = parse_dtype(compute_dtype_);
-  require(options.compute_dtype == DType::kF32 || options.compute_dtype == DType::kBF16,
-          ErrorCode::kInvalidArgument, "--compute-dtype is {}, expected f32 or bf16",
-          compute_dtype_);
+  options.compute_dtype = parse_compute_dtype(compute_dtype_);
   set_threads(threads_);
   options.threads = threads_;
   options.client.call_timeout =
@@ -51,6 +48,13 @@ WorkerOptions WorkerFlags::options() const {
         std::min(options.client.hello_timeout, options.client.call_timeout);
   }
   return options;
+}
+
+DType parse_compute_dtype(const std::string& name) {
+  const DType dtype = parse_dtype(name);
+  require(dtype == DType::kF32 || dtype == DType::kBF16, ErrorCode::kInvalidArgument,
+          "--compute-dtype is {}, expected f32 or bf16", name);
+  return dtype;
 }
 
 Transport parse_link(std::string_view name) {

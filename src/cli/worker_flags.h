@@ -26,6 +26,8 @@ class WorkerFlags {
   double timeout_s_ = 120;
 };
 
+/// f32 or bf16, the dtypes of products. Throws Error(kInvalidArgument) for others.
+DType parse_compute_dtype(const std::string& name);
 /// "unix", "tcp" or "inproc" (a worker started here). Throws Error(kInvalidArgument).
 Transport parse_link(std::string_view name);
 

@@ -104,7 +104,6 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.link = result.ledger.empty() ? "" : result.ledger.front().link;
   for (const LedgerEntry& entry : result.ledger) {
     result.overhead_bytes += entry.overhead_bytes;
-    result.largest_overhead = std::max(result.largest_overhead, entry.overhead_bytes);
   }
   result.wall_ms = spread_of(wall);
   result.tokens_per_second = static_cast<double>(fed) / result.wall_ms.median * 1e3;

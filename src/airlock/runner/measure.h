@@ -36,7 +36,6 @@ struct Measurement {
   Traffic traffic;  ///< from the ledger
   Traffic predicted;
   std::int64_t overhead_bytes = 0;
-  std::int64_t largest_overhead = 0;  ///< of one call, both ways
   int repetitions = 0;
   Spread wall_ms;
   double tokens_per_second = 0;  ///< tokens through all layers / wall median
