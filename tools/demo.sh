@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job at full size: a checkpoint of LLaMA 3.2-1B's shape, split between two processes.
-# Needs about 10 GB of memory and 2.5 GB of disk; takes some minutes.
+# Text from a small trained model through the split, then the main job at full size: a checkpoint of
+# LLaMA 3.2-1B's shape. Needs about 10 GB of memory and 2.5 GB of disk; takes some minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 airlock=build/release/src/cli/airlock
@@ -10,6 +10,14 @@ out=build/demo
 mkdir -p "$out"
 
 say() { printf '\n== %s\n' "$*"; }
+
+say "text from the small trained model in models/demo: runner and worker are two processes"
+prompt="She was not at all"
+printf '%s' "$prompt"
+"$airlock" run -m models/demo -p "$prompt" -n 120 --seed 9 --temp 0.6 --top-p 0.9 \
+  --plan combined 2>"$out/demo.log" || { cat "$out/demo.log" >&2; exit 1; }
+say "what crossed between them for it"
+sed -n '/^worker: /p;/^plan /,$p' "$out/demo.log"
 
 if [ ! -f "$model/config.json" ]; then
   say "a checkpoint of LLaMA 3.2-1B's shape: random bf16 weights, byte-level tokenizer (once)"

@@ -1,7 +1,7 @@
 #include "cli/text_source.h"
 
+#include <array>
 #include <fstream>
-#include <iterator>
 
 #include "airlock/core/error.h"
 
@@ -10,8 +10,14 @@ namespace airlock {
 std::string read_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   require(file.good(), ErrorCode::kNotFound, "{}: cannot read the file", path.string());
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  require(!file.bad(), ErrorCode::kIo, "{}: cannot read the file to its end", path.string());
+  std::string text;
+  std::array<char, 65536> part;
+  do {
+    file.read(part.data(), part.size());
+    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+  } while (file.good());
+  // The end of the file is no error; a folder's content and a broken disk are.
+  require(!file.bad(), ErrorCode::kIo, "{}: cannot read the file", path.string());
   return text;
 }
 

@@ -1,0 +1,121 @@
+// airlock perplexity as its users meet it.
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include <gtest/gtest.h>
+
+#include "tests/cli/cli_fixture.h"
+
+namespace airlock {
+namespace {
+
+class CliPerplexity : public test::CliFixture {
+ protected:
+  void SetUp() override {
+    CliFixture::SetUp();
+    write("text", "It is a truth universally acknowledged, that a single man.");
+  }
+  std::string write(const std::string& name, const std::string& text) {
+    const std::filesystem::path path = dir() / name;
+    std::ofstream(path, std::ios::binary) << text;
+    return path.string();
+  }
+  std::unique_ptr<test::Process> perplexity(std::vector<std::string> more) {
+    more.insert(more.begin(), {"perplexity", "-m", model(), "--text", (dir() / "text").string()});
+    return start(more);
+  }
+  std::vector<nlohmann::json> rows(std::vector<std::string> more) {
+    more.insert(more.end(), {"--format", "json"});
+    auto run = perplexity(more);
+    EXPECT_EQ(run->wait(), 0) << run->err();
+    return nlohmann::json::parse(run->out()).get<std::vector<nlohmann::json>>();
+  }
+};
+
+TEST_F(CliPerplexity, MeasuresEveryPlanWithEveryWireDTypeOnce) {
+  const auto all = rows({"--plan", "all", "--wire-dtype", "all", "--window", "24"});
+  ASSERT_EQ(all.size(), 1U + 5 * 4);  // the reference, and five attentions over four wires
+  EXPECT_EQ(all[0]["plan"], "in one process");
+  EXPECT_TRUE(all[0]["total_bytes"].is_null());
+  std::vector<std::string> names;
+  for (const auto& row : all) {
+    names.push_back(row["plan"]);
+    EXPECT_EQ(row["tokens"], all[0]["tokens"]);
+    EXPECT_EQ(row["window"], 24);
+    EXPECT_EQ(row["stride"], 12);
+    EXPECT_GT(row["perplexity"].get<double>(), 1.0);
+    if (row["wire_dtype"] == "f32") {
+      EXPECT_EQ(row["perplexity_change_percent"].get<double>(), 0) << row;
+    }
+  }
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(std::unique(names.begin(), names.end()), names.end());
+}
+
+TEST_F(CliPerplexity, CutsALongTextAndCountsTheBytesOfItsWindow) {
+  // Byte-level tokens: "It is a " is BOS and eight of them; the last is scored, not fed.
+  const auto two =
+      rows({"--plan", "baseline,blocks", "--max-tokens", "8", "--compute-dtype", "f32"});
+  ASSERT_EQ(two.size(), 3U);
+  for (const auto& row : two) {
+    EXPECT_EQ(row["tokens"], 8);
+    EXPECT_EQ(row["windows"], 1);
+    EXPECT_EQ(row["compute_dtype"], "f32");
+  }
+  const ModelConfig config = *find_preset("tiny");
+  const std::int64_t rows_sent = 8 * config.hidden;
+  EXPECT_EQ(two[2]["sent_bytes"], 8 * 8 + 2 * rows_sent * (2 * config.layers + 1));
+  EXPECT_EQ(two[2]["received_bytes"],
+            2 * rows_sent * (2 * config.layers + 1) + 2 * 8 * config.vocab);
+}
+
+TEST_F(CliPerplexity, ReadsTheTextOfAModelServedElsewhere) {
+  const std::string uri = "unix://" + (dir() / "w.sock").string();
+  auto worker = start({"worker", "-m", model(), "--listen", uri, "--compute-dtype", "f32"});
+  ASSERT_TRUE(worker->says("listening on")) << worker->err();
+  const auto there = rows({"--plan", "blocks", "--worker", uri});
+  const auto here = rows({"--plan", "blocks", "--compute-dtype", "f32"});
+  EXPECT_EQ(there, here);
+}
+
+TEST_F(CliPerplexity, RefusesWhatItCannotScoreInOneClearError) {
+  struct Case {
+    std::vector<std::string> arguments;
+    int exit_code;
+    std::string message;
+  };
+  const std::string empty = write("empty", "");
+  const std::vector<std::string> base = {"perplexity", "-m", model(), "--text"};
+  const std::string text = (dir() / "text").string();
+  for (const Case& c :
+       {Case{{empty}, 2, "0 tokens"},
+        Case{{(dir() / "missing").string()}, 1, "missing: cannot read"},
+        Case{{dir().string()}, 1, "cannot read"}, Case{{text, "--window", "100000"}, 2, "context"},
+        Case{{text, "--window", "1"}, 2, "window of 1"},
+        Case{{text, "--window", "8", "--stride", "8"}, 2, "stride of 8"},
+        Case{{text, "--plan", "flsh"}, 2, "did you mean `flash`"},
+        Case{{text, "--wire-dtype", "f32,f61"}, 2, "--wire-dtype"},
+        Case{{text, "--format", "jsn"}, 2, "json"}}) {
+    std::vector<std::string> arguments = base;
+    arguments.insert(arguments.end(), c.arguments.begin(), c.arguments.end());
+    auto run = start(arguments);
+    EXPECT_EQ(run->wait(), c.exit_code) << run->err();
+    EXPECT_NE(run->err().find(c.message), std::string::npos) << run->err();
+    EXPECT_EQ(run->out(), "");
+  }
+  auto none = start({"perplexity", "-m", model()});
+  EXPECT_EQ(none->wait(), 2);
+  EXPECT_NE(none->err().find("--text"), std::string::npos) << none->err();
+  auto missing = start({"perplexity", "-m", (dir() / "no-model").string(), "--text", text});
+  EXPECT_EQ(missing->wait(), 1);
+  EXPECT_NE(missing->err().find("no-model"), std::string::npos) << missing->err();
+}
+
+TEST_F(CliPerplexity, ARunHasOnlyOneWireDType) {
+  auto run = start({"run", "-m", model(), "-p", "x", "--wire-dtype", "f32,bf16"});
+  EXPECT_EQ(run->wait(), 2);
+  EXPECT_NE(run->err().find("name 2 plans"), std::string::npos) << run->err();
+}
+
+}  // namespace
+}  // namespace airlock
