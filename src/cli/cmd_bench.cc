@@ -8,10 +8,9 @@
 #include "airlock/core/error.h"
 #include "airlock/report/table.h"
 #include "airlock/runner/measure.h"
-#include "airlock/worker/checkpoint_source.h"
-#include "airlock/worker/cpu/cpu_backend.h"
 #include "cli/bench_table.h"
 #include "cli/commands.h"
+#include "cli/local_model.h"
 #include "cli/model_source.h"
 #include "cli/output.h"
 #include "cli/plan_flags.h"
@@ -42,21 +41,6 @@ std::vector<Transport> parse_links(std::string_view names) {
   return links;
 }
 
-/// The model once more, in this process: what the split is compared with.
-struct Reference {
-  CheckpointSource source;
-  std::unique_ptr<Backend> backend;
-
-  Reference(const std::filesystem::path& dir, DType compute_dtype) : source(Checkpoint::open(dir)) {
-    Progress packing("packing weights for the reference");
-    CpuBackendOptions options;
-    options.compute_dtype = compute_dtype;
-    options.progress = packing.callback();
-    backend = make_cpu_backend(source, options);
-    packing.finish();
-  }
-};
-
 void save_ledger(const std::string& dir, const Measurement& measurement) {
   std::filesystem::create_directories(dir);
   FileLedger file(std::filesystem::path(dir) /
@@ -77,7 +61,7 @@ void bench(BenchFlags flags) {
   }
   const auto dir = checkpoint_dir(flags.model);
   const OpenModel open = open_model(dir, false);
-  std::optional<Reference> reference;
+  std::optional<LocalModel> reference;
   if (flags.reference) reference.emplace(dir, worker.compute_dtype);
 
   std::vector<Measurement> measurements;

@@ -1,8 +1,6 @@
 // airlock run: a prompt through the split, text streamed as it comes.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -18,6 +16,7 @@
 #include "cli/model_source.h"
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
+#include "cli/text_source.h"
 #include "cli/worker_flags.h"
 
 namespace airlock {
@@ -55,27 +54,17 @@ class RunLedger final : public LedgerSink {
   std::unique_ptr<FileLedger> file_;
 };
 
-std::string read_prompt(const RunFlags& flags) {
-  if (flags.prompt_file.empty()) return flags.prompt;
-  std::ifstream file(flags.prompt_file, std::ios::binary);
-  require(file.good(), ErrorCode::kNotFound, "{}: cannot read the prompt", flags.prompt_file);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 std::vector<std::int64_t> encode(const Tokenizer& tokenizer, const ModelConfig& config,
                                  const RunFlags& flags) {
-  std::vector<std::int64_t> ids;
-  for (const std::int32_t id : tokenizer.encode(read_prompt(flags), true)) ids.push_back(id);
+  auto ids =
+      token_ids(tokenizer, config,
+                flags.prompt_file.empty() ? flags.prompt : read_text(flags.prompt_file), true);
   if (flags.max_prompt_tokens > 0 &&
       static_cast<std::int64_t>(ids.size()) > flags.max_prompt_tokens) {
     ids.resize(static_cast<std::size_t>(flags.max_prompt_tokens));
   }
   require(!ids.empty(), ErrorCode::kInvalidArgument,
           "the prompt is empty and this model has no BOS token to start from");
-  for (const std::int64_t id : ids) {
-    require(id < config.vocab, ErrorCode::kCorruptFile,
-            "the tokenizer gives id {}, the model's vocabulary has {}", id, config.vocab);
-  }
   return ids;
 }
 
@@ -86,8 +75,8 @@ void print_text(const std::string& text) {
 
 Plan only_plan(const PlanFlags& flags) {
   const std::vector<Plan> plans = flags.plans();
-  require(plans.size() == 1, ErrorCode::kInvalidArgument, "--plan names {} plans, a run has one",
-          plans.size());
+  require(plans.size() == 1, ErrorCode::kInvalidArgument,
+          "--plan and --wire-dtype name {} plans, a run has one", plans.size());
   return plans.front();
 }
 

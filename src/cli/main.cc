@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   airlock::add_worker_command(app);
   airlock::add_plan_command(app);
   airlock::add_bench_command(app);
+  airlock::add_perplexity_command(app);
   airlock::add_report_command(app);
   airlock::add_synth_command(app);
   airlock::add_inspect_command(app);

@@ -27,6 +27,18 @@ DType parse_wire_dtype(std::string_view name) {
           "activations cannot travel as i64, expected f32, bf16, f16 or int8");
   return dtype;
 }
+
+/// Names with commas, or "all".
+std::vector<DType> parse_wire_dtypes(std::string_view names) {
+  if (names == "all") return {DType::kF32, DType::kBF16, DType::kF16, DType::kI8};
+  std::vector<DType> dtypes;
+  for (std::size_t begin = 0; begin <= names.size();) {
+    const std::size_t end = std::min(names.find(',', begin), names.size());
+    dtypes.push_back(parse_wire_dtype(names.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return dtypes;
+}
 }  // namespace
 
 void PlanFlags::add_to(CLI::App& command, std::string names, const std::string& what) {
@@ -35,7 +47,10 @@ void PlanFlags::add_to(CLI::App& command, std::string names, const std::string& 
   command.add_option("--attention", attention_, "matmul, fused, flash, runner or block")
       ->group(kGroup);
   command.add_option("--mlp", mlp_, "split or block")->group(kGroup);
-  command.add_option("--wire-dtype", wire_dtype_, "f32, bf16, f16 or int8")->group(kGroup);
+  command
+      .add_option("--wire-dtype", wire_dtype_,
+                  "f32, bf16, f16 or int8; for several plans with commas, or all")
+      ->group(kGroup);
   command.add_option("--embedding", embedding_, "worker, or runner: token ids never leave")
       ->group(kGroup);
   command.add_option("--lm-head", lm_head_, "worker, or runner: logits never come back")
@@ -45,10 +60,15 @@ void PlanFlags::add_to(CLI::App& command, std::string names, const std::string& 
 }
 
 Knobs PlanFlags::knobs() const {
+  Knobs knobs = knobs_of_any_wire();
+  knobs.wire_dtype = parse_flag("--wire-dtype", wire_dtype_, parse_wire_dtype);
+  return knobs;
+}
+
+Knobs PlanFlags::knobs_of_any_wire() const {
   Knobs knobs;
   knobs.attention = parse_flag("--attention", attention_, parse_attention);
   knobs.mlp = parse_flag("--mlp", mlp_, parse_mlp);
-  knobs.wire_dtype = parse_flag("--wire-dtype", wire_dtype_, parse_wire_dtype);
   knobs.embedding = parse_flag("--embedding", embedding_, parse_side);
   knobs.lm_head = parse_flag("--lm-head", lm_head_, parse_side);
   knobs.chunk = chunk_;
@@ -63,13 +83,20 @@ std::vector<Plan> PlanFlags::plans() const {
 }
 
 std::vector<Plan> PlanFlags::apply(const std::vector<Plan>& plans) const {
-  const Knobs named = knobs();
+  Knobs named = knobs_of_any_wire();
+  std::vector<std::optional<DType>> wires = {std::nullopt};
+  if (const auto dtypes = parse_flag("--wire-dtype", wire_dtype_, parse_wire_dtypes)) {
+    wires.assign(dtypes->begin(), dtypes->end());
+  }
   std::vector<Plan> changed;
   for (const Plan& plan : plans) {
-    Plan next = with_knobs(plan, named);
-    const bool known = std::any_of(changed.begin(), changed.end(),
-                                   [&](const Plan& p) { return same_knobs(p, next); });
-    if (!known) changed.push_back(std::move(next));
+    for (const std::optional<DType> wire : wires) {
+      named.wire_dtype = wire;
+      Plan next = with_knobs(plan, named);
+      const bool known = std::any_of(changed.begin(), changed.end(),
+                                     [&](const Plan& p) { return same_knobs(p, next); });
+      if (!known) changed.push_back(std::move(next));
+    }
   }
   return changed;
 }

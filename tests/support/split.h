@@ -46,7 +46,10 @@ class TestWorker {
 class TestSession {
  public:
   TestSession(TestWorker& worker, const ModelConfig& config)
-      : TestSession(worker, config, make_inproc_pair()) {}
+      : TestSession(worker, config, ledger) {}
+  /// Its calls in `sink`, which outlives it, and `ledger` stays empty.
+  TestSession(TestWorker& worker, const ModelConfig& config, LedgerSink& sink)
+      : TestSession(worker, config, sink, make_inproc_pair()) {}
   ~TestSession() {
     client_.reset();
     thread_.join();
@@ -59,12 +62,12 @@ class TestSession {
 
  private:
   using Ends = std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>>;
-  TestSession(TestWorker& worker, const ModelConfig& config, Ends ends)
+  TestSession(TestWorker& worker, const ModelConfig& config, LedgerSink& sink, Ends ends)
       : thread_([&worker, link = std::move(ends.second)]() mutable {
           worker.server().serve(std::move(link));
         }) {
     client_ = std::make_unique<RemoteClient>(std::move(ends.first), config, worker.fingerprint(),
-                                             ClientOptions{}, &ledger);
+                                             ClientOptions{}, &sink);
   }
   std::thread thread_;
   std::unique_ptr<RemoteClient> client_;

@@ -1,0 +1,118 @@
+// airlock perplexity: what plans and wire dtypes cost in quality, on a held-out text.
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "airlock/core/error.h"
+#include "airlock/model/tokenizer.h"
+#include "airlock/report/table.h"
+#include "airlock/runner/perplexity.h"
+#include "airlock/runner/session.h"
+#include "cli/commands.h"
+#include "cli/local_model.h"
+#include "cli/model_source.h"
+#include "cli/output.h"
+#include "cli/perplexity_table.h"
+#include "cli/plan_flags.h"
+#include "cli/progress.h"
+#include "cli/text_source.h"
+#include "cli/worker_flags.h"
+
+namespace airlock {
+namespace {
+
+struct PerplexityFlags {
+  std::string model;
+  std::string text;
+  std::int64_t window = 0;
+  std::int64_t stride = 0;
+  std::int64_t max_tokens = 0;
+  std::string format = "table";
+  PlanFlags plan;
+  WorkerFlags worker;
+};
+
+/// The BOS, if the tokenizer puts one before a text.
+std::optional<std::int64_t> leading_bos(const Tokenizer& tokenizer) {
+  const auto ids = tokenizer.encode("", true);
+  if (ids.empty() || tokenizer.bos() != ids.front()) return std::nullopt;
+  return ids.front();
+}
+
+void warn_of_overflow(const std::string& name, const Quality& quality) {
+  if (quality.not_finite == 0) return;
+  fmt::print(stderr, "{}: logits of {} of {} positions are not finite\n", name, quality.not_finite,
+             quality.tokens);
+}
+
+void perplexity(const PerplexityFlags& flags) {
+  const TableFormat format = parse_table_format(flags.format);
+  const std::vector<Plan> plans = flags.plan.plans();
+  WorkerOptions worker = flags.worker.options();
+  const std::string text = read_text(flags.text);
+  const auto dir = checkpoint_dir(flags.model);
+  const auto tokenizer = Tokenizer::load(dir);
+  const ModelConfig config = load_config(dir);
+  auto ids = token_ids(*tokenizer, config, text, false);
+  if (flags.max_tokens > 0 && static_cast<std::int64_t>(ids.size()) > flags.max_tokens) {
+    ids.resize(static_cast<std::size_t>(flags.max_tokens));
+  }
+  const auto bos = leading_bos(*tokenizer);
+  PerplexityOptions options;
+  options.window = flags.window > 0 ? flags.window : default_window(config);
+  options.stride = flags.stride > 0 ? flags.stride : std::max<std::int64_t>(1, options.window / 2);
+  // Impossible requests are refused before minutes of loading.
+  check_windows(config, static_cast<std::int64_t>(ids.size()), bos.has_value(), options);
+
+  const OpenModel open = open_model(dir, false);
+  LocalModel reference(dir, DType::kF32);
+  Progress loading(worker.uri.empty() ? "starting a worker" : "connecting to " + worker.uri);
+  TrafficCounter counter;
+  WorkerSession session(*open.model, open.fingerprint, worker, &counter);
+  loading.finish();
+  const WelcomeMessage& welcome = session.client().worker();
+  print_worker(worker, welcome);
+
+  Progress progress(fmt::format("scoring {} tokens under {} plan{} and in one process", ids.size(),
+                                plans.size(), plans.size() == 1 ? "" : "s"));
+  options.progress = progress.callback();
+  const PerplexityResult result = measure_perplexity(
+      *open.model, *reference.backend, session.operators(), counter, plans, ids, bos, options);
+  progress.finish();
+  warn_of_overflow("in one process", result.reference);
+  for (const PlanQuality& row : result.plans) warn_of_overflow(row.plan.name, row.quality);
+  const PerplexityHeading heading = {flags.model, flags.text, options.window, options.stride,
+                                     welcome.compute_dtype};
+  print_result(perplexity_table(heading, result).render(format));
+}
+
+}  // namespace
+
+void add_perplexity_command(CLI::App& app) {
+  auto flags = std::make_shared<PerplexityFlags>();
+  CLI::App* command =
+      app.add_subcommand("perplexity", "Measure what plans cost in quality on a text");
+  command->add_option("-m,--model", flags->model, "checkpoint folder, or a preset's name")
+      ->required();
+  command->add_option("--text", flags->text, "file with a text the model has not seen")->required();
+  command
+      ->add_option("--window", flags->window,
+                   "tokens a window holds, BOS included; 0: 512 or the context trained on")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--stride", flags->stride,
+                   "tokens from one window to the next; 0: half a window")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--max-tokens", flags->max_tokens, "cut the text after so many; 0: never")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--format", flags->format, "table, md, json, csv")->capture_default_str();
+  flags->plan.add_to(*command, "all", "plans to measure: presets with commas, or all");
+  flags->worker.add_to(*command, true);
+  command->callback([flags] { perplexity(*flags); });
+}
+
+}  // namespace airlock

@@ -1,0 +1,23 @@
+// Text that a command is given, and its tokens for a model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "airlock/model/config.h"
+#include "airlock/model/tokenizer.h"
+
+namespace airlock {
+
+/// A file's content. Throws Error(kNotFound) if it cannot be read, Error(kIo) if reading fails.
+std::string read_text(const std::filesystem::path& path);
+
+/// The ids of `text`, with the model's BOS if `add_special`. Throws Error(kCorruptFile) if the
+/// tokenizer gives an id outside the model's vocabulary, and as Tokenizer::encode does.
+std::vector<std::int64_t> token_ids(const Tokenizer& tokenizer, const ModelConfig& config,
+                                    std::string_view text, bool add_special);
+
+}  // namespace airlock
