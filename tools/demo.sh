@@ -11,6 +11,9 @@ mkdir -p "$out"
 
 say() { printf '\n== %s\n' "$*"; }
 
+say "a small trained model, continued through the split: runner and worker are two processes"
+"$airlock" run -m models/demo -p "It was a fine morning, and" -n 48 --seed 3 --temp 0.7 --plan combined
+
 if [ ! -f "$model/config.json" ]; then
   say "a checkpoint of LLaMA 3.2-1B's shape: random bf16 weights, byte-level tokenizer (once)"
   "$airlock" synth llama-3.2-1b "$model"
@@ -21,9 +24,9 @@ say "1024 tokens of text through plan baseline: runner and worker are two proces
   --ledger "$out/baseline.jsonl" >"$out/text"
 
 say "the same prefill under four plans, measured against prediction"
-"$airlock" bench -m "$model" --tokens 1024 -r 1 --link unix \
+"$airlock" bench -m "$model" --tokens 1024 -r 1 --link shm \
   --plan baseline,combined,runner-attention,blocks --ledger-dir "$out/ledgers"
-"$airlock" report "$out"/ledgers/baseline-unix.jsonl "$out"/ledgers/combined-unix.jsonl \
-  "$out"/ledgers/runner-attention-unix.jsonl "$out"/ledgers/blocks-unix.jsonl \
+"$airlock" report "$out"/ledgers/baseline-shm.jsonl "$out"/ledgers/combined-shm.jsonl \
+  "$out"/ledgers/runner-attention-shm.jsonl "$out"/ledgers/blocks-shm.jsonl \
   --html "$out/report.html" >/dev/null
 printf '\ndemo: OK. The same figures as a page: %s\n' "$out/report.html"
