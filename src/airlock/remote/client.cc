@@ -56,8 +56,13 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
 RemoteClient::~RemoteClient() = default;
 
 void RemoteClient::open(const FingerprintBytes& fingerprint) {
-  channel_.send(FrameType::kHello, 0,
-                builder_.build(HelloMessage{fingerprint, options_.name, options_.lanes}));
+  try {
+    channel_.send(FrameType::kHello, 0,
+                  builder_.build(HelloMessage{fingerprint, options_.name, options_.lanes}));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kConnectionLost) throw_parting_words();
+    throw;
+  }
   welcome_ = parse_welcome(await(FrameType::kWelcome, 0, limit(options_.hello_timeout)).message);
   if (welcome_.fingerprint != fingerprint) {
     fail(ErrorCode::kModelMismatch, "the worker holds another model (fingerprint {}…, ours is {}…)",
