@@ -29,9 +29,9 @@ say "1024 tokens of text through plan baseline: runner and worker are two proces
   --ledger "$out/baseline.jsonl" >"$out/text"
 
 say "the same prefill under four plans, measured against prediction"
-"$airlock" bench -m "$model" --tokens 1024 -r 1 --link unix \
+"$airlock" bench -m "$model" --tokens 1024 -r 1 --link shm \
   --plan baseline,combined,runner-attention,blocks --ledger-dir "$out/ledgers"
-"$airlock" report "$out"/ledgers/baseline-unix.jsonl "$out"/ledgers/combined-unix.jsonl \
-  "$out"/ledgers/runner-attention-unix.jsonl "$out"/ledgers/blocks-unix.jsonl \
+"$airlock" report "$out"/ledgers/baseline-shm.jsonl "$out"/ledgers/combined-shm.jsonl \
+  "$out"/ledgers/runner-attention-shm.jsonl "$out"/ledgers/blocks-shm.jsonl \
   --html "$out/report.html" >/dev/null
 printf '\ndemo: OK. The same figures as a page: %s\n' "$out/report.html"

@@ -22,7 +22,7 @@ namespace {
 
 struct BenchFlags {
   std::string model;
-  std::string links = "unix";
+  std::string links = "shm";
   std::string format = "table";
   std::string ledger_dir;
   bool reference = false;
@@ -100,7 +100,7 @@ void add_bench_command(CLI::App& app) {
   command->add_option("-r,--repetitions", flags->measure.repetitions, "runs after a warm-up")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->add_option("--link", flags->links, "unix, tcp, inproc, several with commas")
+  command->add_option("--link", flags->links, "shm, unix, tcp, inproc, several with commas")
       ->capture_default_str();
   command->add_flag("--reference", flags->reference,
                     "also time the same plan in this process, and the ratio");

@@ -82,7 +82,8 @@ Plan only_plan(const PlanFlags& flags) {
 
 void run(const RunFlags& flags) {
   const Plan plan = only_plan(flags.plan);
-  const WorkerOptions worker = flags.worker.options();
+  WorkerOptions worker = flags.worker.options();
+  worker.client.lanes = lanes_for(worker.lanes, plan);
   (void)Sampler(flags.generate.sampling);  // bad flags first, before minutes of loading
   const auto dir = checkpoint_dir(flags.model);
   const auto tokenizer = Tokenizer::load(dir);
@@ -105,7 +106,7 @@ void run(const RunFlags& flags) {
   auto prefill = std::make_unique<Progress>("prefill", flags.quiet);
   ExecutorOptions options;
   options.progress = [&](std::int64_t layer, std::int64_t layers) {
-    if (prefill && layer > 0) prefill->update(layer, layers);
+    if (prefill) prefill->update(layer, layers);
   };
   Executor executor(*open.model, plan, session.operators(), options);
   const auto decoder = tokenizer->stream_decoder();

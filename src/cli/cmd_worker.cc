@@ -29,6 +29,8 @@ struct WorkerCommandFlags {
   std::string fingerprint;
   int threads = 0;
   int serve_fd = -1;
+  bool serve_shm = false;
+  double shared_gib = 4;
   double stall_s = 60;
   double idle_s = 60;
   double kv_gib = 8;
@@ -70,12 +72,13 @@ void serve(WorkerCommandFlags flags) {
   flags.server.idle_timeout = seconds(flags.idle_s);
   flags.server.kv_budget = gib(flags.kv_gib);
   flags.server.max_payload = gib(flags.payload_gib);
+  flags.server.shared_bytes = gib(flags.shared_gib);
   const DType compute_dtype = parse_compute_dtype(flags.compute_dtype);
   // An address that is taken is found out before the weights are read, not after.
   std::unique_ptr<Link> link;
   std::unique_ptr<Listener> listener;
   if (private_worker) {
-    link = adopt_fd(flags.serve_fd);
+    link = adopt_fd(flags.serve_fd, flags.serve_shm);
   } else {
     const Uri uri = parse_uri(flags.uri);
     require(uri.transport != Transport::kInproc, ErrorCode::kInvalidArgument,
@@ -112,7 +115,7 @@ void add_worker_command(CLI::App& app) {
   auto flags = std::make_shared<WorkerCommandFlags>();
   CLI::App* command = app.add_subcommand("worker", "Hold a model and serve runners");
   command->add_option("-m,--model", flags->model, "checkpoint folder")->required();
-  command->add_option("--listen", flags->uri, "unix:///path or tcp://host:port");
+  command->add_option("--listen", flags->uri, "shm:///path, unix:///path or tcp://host:port");
   command->add_option("--device", flags->device, "cpu")->capture_default_str();
   command->add_option("--compute-dtype", flags->compute_dtype, "of the products: f32, bf16")
       ->capture_default_str();
@@ -127,6 +130,11 @@ void add_worker_command(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   command
+      ->add_option("--shm-budget", flags->shared_gib,
+                   "GiB of memory that each runner may share over shm:; 0: none")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command
       ->add_option("--stall-timeout", flags->stall_s,
                    "seconds a runner may stop in mid-message; 0: without limit")
       ->capture_default_str()
@@ -138,6 +146,7 @@ void add_worker_command(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   // How a runner starts a worker of its own; hidden from the help.
   command->add_option("--serve-fd", flags->serve_fd)->group("");
+  command->add_flag("--serve-shm", flags->serve_shm)->group("");
   command->add_option("--fingerprint", flags->fingerprint)->group("");
   command->callback([flags] { serve(*flags); });
 }

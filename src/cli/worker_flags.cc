@@ -17,7 +17,7 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
     auto* uri = app.add_option("--worker", uri_,
                                "address of a running worker; without it one is started here");
     uri->group(group);
-    app.add_option("--link", link_, "link to a worker started here: unix, tcp, inproc")
+    app.add_option("--link", link_, "link to a worker started here: shm, unix, tcp, inproc")
         ->capture_default_str()
         ->excludes(uri)
         ->group(group);
@@ -27,6 +27,15 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
       ->group(group);
   app.add_option("--threads", threads_, "threads of each side; 0: all cores")
       ->capture_default_str()
+      ->group(group);
+  app.add_option("--lanes", lanes_,
+                 "calls under way at the same time; 0: 2 with --chunk, 1 without")
+      ->capture_default_str()
+      ->check(CLI::Range(0, ClientOptions::kMaxLanes))
+      ->group(group);
+  app.add_option("--shm-budget", shared_gib_, "GiB of memory shared over a shm link at most")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber)
       ->group(group);
   app.add_option("--timeout", timeout_s_, "seconds a worker may stay silent; 0: without limit")
       ->capture_default_str()
@@ -41,6 +50,8 @@ WorkerOptions WorkerFlags::options() const {
   options.compute_dtype = parse_compute_dtype(compute_dtype_);
   set_threads(threads_);
   options.threads = threads_;
+  options.lanes = lanes_;
+  options.client.shared_bytes = static_cast<std::int64_t>(shared_gib_ * 0x1p30);
   options.client.call_timeout =
       std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s_ * 1000));
   if (options.client.call_timeout.count() > 0) {
@@ -58,7 +69,8 @@ DType parse_compute_dtype(const std::string& name) {
 }
 
 Transport parse_link(std::string_view name) {
-  constexpr std::array kLinks = {Transport::kUnix, Transport::kTcp, Transport::kInproc};
+  constexpr std::array kLinks = {Transport::kShm, Transport::kUnix, Transport::kTcp,
+                                 Transport::kInproc};
   std::array<std::string_view, kLinks.size()> names;
   for (std::size_t i = 0; i < kLinks.size(); ++i) {
     names[i] = transport_name(kLinks[i]);

@@ -13,22 +13,25 @@ namespace airlock {
 
 class WorkerFlags {
  public:
-  /// Adds --compute-dtype, --threads and --timeout, and with `one_link` also --worker and --link.
+  /// Adds --compute-dtype, --threads, --lanes, --shm-budget and --timeout, and with `one_link` also
+  /// --worker and --link.
   void add_to(CLI::App& app, bool one_link);
   /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
   [[nodiscard]] WorkerOptions options() const;
 
  private:
   std::string uri_;
-  std::string link_ = "unix";
+  std::string link_ = "shm";
   std::string compute_dtype_ = "bf16";
   int threads_ = 0;
   double timeout_s_ = 120;
+  int lanes_ = 0;
+  double shared_gib_ = 4;
 };
 
 /// f32 or bf16, the dtypes of products. Throws Error(kInvalidArgument) for others.
 DType parse_compute_dtype(const std::string& name);
-/// "unix", "tcp" or "inproc" (a worker started here). Throws Error(kInvalidArgument).
+/// "shm", "unix", "tcp" or "inproc" (a worker started here). Throws Error(kInvalidArgument).
 Transport parse_link(std::string_view name);
 
 /// One line on stderr: what the worker is, and that it computes in f32 although bf16 was asked for.

@@ -138,7 +138,7 @@ TEST_F(Cli, ATruncatedCheckpointIsNamed) {
 
 TEST_F(Cli, AWorkerThatIsKilledEndsTheRunWithAnErrorThatSaysSo) {
   auto bench = start({"bench", "-m", model(), "--tokens", "64", "-r", "100000000"});
-  ASSERT_TRUE(bench->says("baseline over unix"));
+  ASSERT_TRUE(bench->says("baseline over shm"));
   const pid_t worker = bench->child();
   ASSERT_GT(worker, 0);
   ::kill(worker, SIGKILL);
@@ -148,7 +148,7 @@ TEST_F(Cli, AWorkerThatIsKilledEndsTheRunWithAnErrorThatSaysSo) {
 
 TEST_F(Cli, AnInterruptEndsTheRunAndItsWorker) {
   auto bench = start({"bench", "-m", model(), "--tokens", "64", "-r", "100000000"});
-  ASSERT_TRUE(bench->says("baseline over unix"));
+  ASSERT_TRUE(bench->says("baseline over shm"));
   const pid_t worker = bench->child();
   ASSERT_GT(worker, 0);
   bench->signal(SIGINT);
@@ -158,7 +158,7 @@ TEST_F(Cli, AnInterruptEndsTheRunAndItsWorker) {
 
 TEST_F(Cli, ARunnerThatIsKilledTakesItsWorkerAlong) {
   auto bench = start({"bench", "-m", model(), "--tokens", "64", "-r", "100000000"});
-  ASSERT_TRUE(bench->says("baseline over unix"));
+  ASSERT_TRUE(bench->says("baseline over shm"));
   const pid_t worker = bench->child();
   ASSERT_GT(worker, 0);
   bench->signal(SIGKILL);

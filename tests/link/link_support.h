@@ -119,7 +119,8 @@ inline LinkEnds connected_at(const Uri& uri) {
 
 inline LinkEnds inherited(Transport transport) {
   LinkPair pair = make_pair(transport);
-  return {std::move(pair.ours), adopt_fd(pair.peer_fd.release())};
+  const bool shares = transport == Transport::kShm;
+  return {std::move(pair.ours), adopt_fd(pair.peer_fd.release(), shares)};
 }
 
 /// A way to get two connected ends, with a name for the test's title.
@@ -138,6 +139,7 @@ inline std::vector<LinkKind> link_kinds() {
          const TempFolder folder;
          return connected_at(folder.socket("s"));
        }},
+      {"ShmPair", [] { return inherited(Transport::kShm); }},
       {"TcpPair", [] { return inherited(Transport::kTcp); }},
       {"TcpPort", [] { return connected_at(parse_uri("tcp://127.0.0.1:0")); }},
   };

@@ -54,7 +54,7 @@ TEST_P(PairTest, BothEndsCloseOnExecUntilToldOtherwise) {
   EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
   EXPECT_TRUE(pair.peer_fd.keep_on_exec());
   EXPECT_EQ(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
-  const auto adopted = adopt_fd(::dup(fd));
+  const auto adopted = adopt_fd(::dup(fd), GetParam() == Transport::kShm);
   EXPECT_EQ(adopted->transport(), GetParam());
 }
 
@@ -66,11 +66,12 @@ TEST_P(PairTest, AdoptionClosesOnExecAgain) {
   EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, PairTest, ::testing::Values(Transport::kUnix, Transport::kTcp),
+INSTANTIATE_TEST_SUITE_P(Kinds, PairTest,
+                         ::testing::Values(Transport::kUnix, Transport::kShm, Transport::kTcp),
                          [](const auto& test) { return std::string(transport_name(test.param)); });
 
 TEST(MakePair, RefusesKindsThatNoChildCanInherit) {
-  for (const Transport kind : {Transport::kInproc, Transport::kShm, Transport::kTls}) {
+  for (const Transport kind : {Transport::kInproc, Transport::kTls}) {
     expect_error(ErrorCode::kUnsupported, std::string(transport_name(kind)),
                  [&] { (void)make_pair(kind); });
   }

@@ -75,14 +75,15 @@ TEST_P(SteadyState, NeitherSideAllocatesForACall) {
   thread.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Links, SteadyState,
-    ::testing::Combine(::testing::Values(Transport::kInproc, Transport::kUnix, Transport::kTcp),
-                       ::testing::Values(DType::kF32, DType::kBF16, DType::kI8)),
-    [](const auto& test) {
-      return std::string(transport_name(std::get<0>(test.param))) + "_" +
-             std::string(dtype_name(std::get<1>(test.param)));
-    });
+INSTANTIATE_TEST_SUITE_P(Links, SteadyState,
+                         ::testing::Combine(::testing::Values(Transport::kInproc, Transport::kUnix,
+                                                              Transport::kShm, Transport::kTcp),
+                                            ::testing::Values(DType::kF32, DType::kBF16,
+                                                              DType::kI8)),
+                         [](const auto& test) {
+                           return std::string(transport_name(std::get<0>(test.param))) + "_" +
+                                  std::string(dtype_name(std::get<1>(test.param)));
+                         });
 
 }  // namespace
 }  // namespace airlock

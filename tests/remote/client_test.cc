@@ -127,7 +127,7 @@ class ClientTest : public ::testing::TestWithParam<Transport> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Transports, ClientTest,
-                         ::testing::Values(Transport::kInproc, Transport::kUnix),
+                         ::testing::Values(Transport::kInproc, Transport::kUnix, Transport::kShm),
                          [](const auto& test) { return std::string(transport_name(test.param)); });
 
 TEST_P(ClientTest, TakesAnHonestReplyAndWritesItsBytesToTheLedger) {

@@ -14,7 +14,7 @@ using Ends = std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>>;
 inline Ends make_ends(Transport transport) {
   if (transport == Transport::kInproc) return make_inproc_pair();
   LinkPair pair = make_pair(transport);
-  return {std::move(pair.ours), adopt_fd(pair.peer_fd.release())};
+  return {std::move(pair.ours), adopt_fd(pair.peer_fd.release(), transport == Transport::kShm)};
 }
 
 }  // namespace airlock::testing

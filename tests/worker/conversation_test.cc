@@ -135,7 +135,7 @@ class ConversationTest : public ::testing::TestWithParam<Transport> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Transports, ConversationTest,
-                         ::testing::Values(Transport::kInproc, Transport::kUnix),
+                         ::testing::Values(Transport::kInproc, Transport::kUnix, Transport::kShm),
                          [](const auto& test) { return std::string(transport_name(test.param)); });
 
 TEST_P(ConversationTest, EndsWithARunnerThatSaysNothingOfUse) {

@@ -23,25 +23,35 @@ std::size_t size_class(std::size_t size) {
   return (size + step - 1) / step * step;
 }
 
-std::byte* allocate(std::size_t capacity) {
-  const std::size_t alignment = capacity >= kHugePage ? kHugePage : BufferPool::kAlignment;
-  const std::size_t rounded = (capacity + alignment - 1) / alignment * alignment;
-  void* block = std::aligned_alloc(alignment, rounded);
-  require(block != nullptr, ErrorCode::kResourceExhausted, "no memory for a buffer of {} bytes",
-          capacity);
-  // Huge pages cut the cost of the first touch and of TLB misses; a refusal costs nothing.
-  if (capacity >= kHugePage) ::madvise(block, rounded, MADV_HUGEPAGE);
-  return static_cast<std::byte*>(block);
-}
+class HeapBlocks final : public BlockSource {
+ public:
+  std::byte* allocate(std::size_t capacity) override {
+    const std::size_t alignment = capacity >= kHugePage ? kHugePage : BufferPool::kAlignment;
+    const std::size_t rounded = (capacity + alignment - 1) / alignment * alignment;
+    void* block = std::aligned_alloc(alignment, rounded);
+    require(block != nullptr, ErrorCode::kResourceExhausted, "no memory for a buffer of {} bytes",
+            capacity);
+    // Huge pages cut the cost of the first touch and of TLB misses; a refusal costs nothing.
+    if (capacity >= kHugePage) ::madvise(block, rounded, MADV_HUGEPAGE);
+    return static_cast<std::byte*>(block);
+  }
+  void free(std::byte* block, std::size_t /*capacity*/) noexcept override { std::free(block); }
+};
 }  // namespace
 
+std::shared_ptr<BlockSource> heap_blocks() {
+  static const auto source = std::make_shared<HeapBlocks>();
+  return source;
+}
+
 struct Buffer::Shared {
+  const std::shared_ptr<BlockSource> source;
   std::mutex mutex;
   std::map<std::size_t, std::vector<std::byte*>> idle;
   std::size_t in_use_bytes = 0;
   std::size_t idle_bytes = 0;
 
-  Shared() = default;
+  explicit Shared(std::shared_ptr<BlockSource> from) : source(std::move(from)) {}
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
   ~Shared() { trim(); }
@@ -49,7 +59,7 @@ struct Buffer::Shared {
   void trim() {
     const std::lock_guard lock(mutex);
     for (auto& [capacity, blocks] : idle) {
-      for (std::byte* block : blocks) std::free(block);
+      for (std::byte* block : blocks) source->free(block, capacity);
       blocks.clear();
     }
     idle_bytes = 0;
@@ -81,7 +91,8 @@ void Buffer::release() noexcept {
   size_ = capacity_ = 0;
 }
 
-BufferPool::BufferPool() : shared_(std::make_shared<Buffer::Shared>()) {}
+BufferPool::BufferPool(std::shared_ptr<BlockSource> source)
+    : shared_(std::make_shared<Buffer::Shared>(std::move(source))) {}
 
 Buffer BufferPool::acquire(std::size_t size) const {
   Buffer buffer;
@@ -90,7 +101,7 @@ Buffer BufferPool::acquire(std::size_t size) const {
   auto& blocks = shared_->idle[buffer.capacity_];
   if (blocks.empty()) {
     blocks.reserve(blocks.capacity() + 8);
-    buffer.data_ = allocate(buffer.capacity_);
+    buffer.data_ = shared_->source->allocate(buffer.capacity_);
   } else {
     buffer.data_ = blocks.back();
     blocks.pop_back();

@@ -40,6 +40,22 @@ class Buffer {
   std::size_t capacity_ = 0;
 };
 
+/// Where a pool's blocks come from. Thread-safe: several pools' threads may ask at once.
+class BlockSource {
+ public:
+  BlockSource() = default;
+  BlockSource(const BlockSource&) = delete;
+  BlockSource& operator=(const BlockSource&) = delete;
+  virtual ~BlockSource() = default;
+  /// A block of `capacity` bytes, BufferPool::kAlignment aligned. Throws Error(kResourceExhausted).
+  [[nodiscard]] virtual std::byte* allocate(std::size_t capacity) = 0;
+  /// Takes a block back; `capacity` as it was asked for.
+  virtual void free(std::byte* block, std::size_t capacity) noexcept = 0;
+};
+
+/// Blocks of the process's own memory, in huge pages where the system likes to.
+[[nodiscard]] std::shared_ptr<BlockSource> heap_blocks();
+
 /// Hands out buffers and keeps what comes back. Blocks are powers of two up to 1 MiB, then
 /// multiples of 1/8 of a power of two, so that at most a quarter of a block is slack. Content is
 /// not cleared. Thread-safe. Copies share the same storage.
@@ -48,7 +64,9 @@ class BufferPool {
   /// 64 bytes: a cache line, and what SIMD loads, oneDNN and the wire's tensor alignment want.
   static constexpr std::size_t kAlignment = 64;
 
-  BufferPool();
+  BufferPool() : BufferPool(heap_blocks()) {}
+  /// Blocks come from `source`, which lives until the last buffer is gone.
+  explicit BufferPool(std::shared_ptr<BlockSource> source);
 
   /// A buffer of `size` bytes, from the pool if one of its class is free, else fresh.
   /// Throws Error(kResourceExhausted) if the system has no memory left.

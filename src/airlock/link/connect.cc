@@ -9,8 +9,8 @@ namespace {
 
 [[noreturn]] void fail_unsupported(const Uri& uri) {
   fail(ErrorCode::kUnsupported,
-       "{}: {} links are not built in yet; use unix:///PATH or tcp://HOST:PORT", uri.to_string(),
-       transport_name(uri.transport));
+       "{}: {} links are not built in yet; use shm:///PATH, unix:///PATH or tcp://HOST:PORT",
+       uri.to_string(), transport_name(uri.transport));
 }
 
 }  // namespace
@@ -20,10 +20,10 @@ std::unique_ptr<Link> connect(const Uri& uri, std::chrono::milliseconds timeout)
     case Transport::kInproc:
       return connect_inproc(uri, timeout);
     case Transport::kUnix:
+    case Transport::kShm:
       return connect_unix(uri, timeout);
     case Transport::kTcp:
       return connect_tcp(uri, timeout);
-    case Transport::kShm:
     case Transport::kTls:
       break;
   }
@@ -35,10 +35,10 @@ std::unique_ptr<Listener> listen(const Uri& uri) {
     case Transport::kInproc:
       return listen_inproc(uri);
     case Transport::kUnix:
+    case Transport::kShm:
       return listen_unix(uri);
     case Transport::kTcp:
       return listen_tcp(uri);
-    case Transport::kShm:
     case Transport::kTls:
       break;
   }

@@ -13,7 +13,7 @@ namespace airlock {
 /// Connects to whoever listens on `uri`. `timeout` covers the whole call except name resolution by
 /// a DNS server; 0: no limit. Thread-safe. Throws kConnectionRefused (nobody listens, unreachable,
 /// not permitted, name unknown), kTimeout, kInterrupted, kInvalidArgument (port 0),
-/// kUnsupported (shm, tls).
+/// kUnsupported (tls).
 [[nodiscard]] std::unique_ptr<Link> connect(const Uri& uri, std::chrono::milliseconds timeout);
 
 /// Takes connections on one address until closed.
@@ -42,7 +42,7 @@ class Listener {
 /// listens on any more is replaced; a file that is not a socket is never touched. Peers on an
 /// abstract unix name must run as our user (or root), as nothing else guards it. Throws
 /// kAddressInUse, kInvalidArgument (not a socket, no such directory, not an address of this
-/// machine, port not permitted), kUnsupported (shm, tls).
+/// machine, port not permitted), kUnsupported (tls).
 [[nodiscard]] std::unique_ptr<Listener> listen(const Uri& uri);
 
 }  // namespace airlock

@@ -9,6 +9,8 @@
 #include <span>
 #include <string>
 
+#include "airlock/core/error.h"
+#include "airlock/link/fd.h"
 #include "airlock/link/uri.h"
 
 namespace airlock {
@@ -49,6 +51,18 @@ class Link {
 
   /// How long send and receive wait for the next byte to move; 0 (at start): without limit.
   virtual void set_stall_timeout(std::chrono::milliseconds timeout) = 0;
+
+  /// True if descriptors can travel along: both ends are processes of one machine that agreed to
+  /// share memory (shm:).
+  [[nodiscard]] virtual bool passes_descriptors() const noexcept { return false; }
+  /// send(), with a descriptor that arrives with the first byte; the caller keeps its own. Throws
+  /// Error(kUnsupported) unless passes_descriptors().
+  virtual void send_with_descriptor(std::span<const std::span<const std::byte>> /*parts*/,
+                                    int /*descriptor*/) {
+    fail(ErrorCode::kUnsupported, "{}: no descriptors travel over this link", peer());
+  }
+  /// The oldest descriptor that came with bytes received so far; none: an empty Fd.
+  [[nodiscard]] virtual Fd take_descriptor() { return {}; }
 
   /// Ends the connection and wakes calls that block on it, at both ends. Bytes already sent can
   /// still be received by the peer, unless it goes on sending over TCP: that resets the connection.

@@ -62,17 +62,17 @@ std::array<Fd, 2> tcp_pair() {
 }  // namespace
 
 LinkPair make_pair(Transport transport) {
-  require(transport == Transport::kUnix || transport == Transport::kTcp, ErrorCode::kUnsupported,
-          "cannot make a connected pair of kind {} for a child process; use unix or tcp",
+  const bool local = transport == Transport::kUnix || transport == Transport::kShm;
+  require(local || transport == Transport::kTcp, ErrorCode::kUnsupported,
+          "cannot make a connected pair of kind {} for a child process; use shm, unix or tcp",
           transport_name(transport));
-  auto [ours, theirs] = transport == Transport::kUnix ? unix_pair() : tcp_pair();
-  return {std::make_unique<SocketLink>(
-              std::move(ours), transport,
-              transport == Transport::kUnix ? "unix socket pair" : "tcp loopback pair"),
+  auto [ours, theirs] = local ? unix_pair() : tcp_pair();
+  return {std::make_unique<SocketLink>(std::move(ours), transport,
+                                       local ? "unix socket pair" : "tcp loopback pair"),
           std::move(theirs)};
 }
 
-std::unique_ptr<Link> adopt_fd(int fd) {
+std::unique_ptr<Link> adopt_fd(int fd, bool share_memory) {
   int type = 0;
   socklen_t size = sizeof type;
   require(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM,
@@ -87,10 +87,11 @@ std::unique_ptr<Link> adopt_fd(int fd) {
   const int flags = ::fcntl(fd, F_GETFD);
   require(flags >= 0 && ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == 0, ErrorCode::kInvalidArgument,
           "descriptor {} cannot be set to close on exec: {}", fd, std::strerror(errno));
-  const Transport transport = family == AF_UNIX ? Transport::kUnix : Transport::kTcp;
-  return std::make_unique<SocketLink>(
-      Fd(fd), transport,
-      transport == Transport::kUnix ? "unix socket pair" : tcp_uri(peer).to_string());
+  if (family != AF_UNIX) {
+    return std::make_unique<SocketLink>(Fd(fd), Transport::kTcp, tcp_uri(peer).to_string());
+  }
+  return std::make_unique<SocketLink>(Fd(fd), share_memory ? Transport::kShm : Transport::kUnix,
+                                      "unix socket pair");
 }
 
 }  // namespace airlock

@@ -20,14 +20,15 @@ struct LinkPair {
   Fd peer_fd;
 };
 
-/// kUnix: a socket pair. kTcp: a loopback connection whose listener took only our own and is gone.
-/// Throws kUnsupported for kInproc (see make_inproc_pair), kShm and kTls; kResourceExhausted
+/// kUnix, kShm: a socket pair. kTcp: a loopback connection whose listener took only our own and is
+/// gone. Throws kUnsupported for kInproc (see make_inproc_pair) and kTls; kResourceExhausted
 /// without descriptors; kInterrupted.
 [[nodiscard]] LinkPair make_pair(Transport transport);
 
 /// A Link over an inherited descriptor, which must be a connected unix or TCP stream socket; sets
-/// close-on-exec and the options a link wants. Owns `fd` unless it throws kInvalidArgument.
-[[nodiscard]] std::unique_ptr<Link> adopt_fd(int fd);
+/// close-on-exec and the options a link wants. `share_memory`: over a unix socket, take descriptors
+/// of shared memory as shm: does. Owns `fd` unless it throws kInvalidArgument.
+[[nodiscard]] std::unique_ptr<Link> adopt_fd(int fd, bool share_memory = false);
 
 /// Two ends in one process, for two threads. Small messages (64 KiB unread at most) are buffered;
 /// what is larger is copied once, from the sender's memory into the receiver's.

@@ -60,7 +60,7 @@ std::unique_ptr<Link> connect_unix(const Uri& uri, std::chrono::milliseconds tim
     if (deadline.left() == std::chrono::milliseconds(0)) fail_to_connect(uri, ETIMEDOUT, timeout);
     (void)wait_for(-1, 0, kRetryPause);
   }
-  return std::make_unique<SocketLink>(std::move(fd), Transport::kUnix, uri.to_string());
+  return std::make_unique<SocketLink>(std::move(fd), uri.transport, uri.to_string());
 }
 
 std::unique_ptr<Link> connect_tcp(const Uri& uri, std::chrono::milliseconds timeout) {

@@ -1,5 +1,6 @@
 #include "airlock/link/socket_link.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -63,6 +64,28 @@ const char* reason_of(int error) {
   return error == EPIPE || error == ECONNRESET ? kClosedThere : std::strerror(error);
 }
 
+/// Room for one descriptor beside a message; cmsg(3).
+class DescriptorSpace {
+ public:
+  /// Sends `descriptor` along with `message`.
+  void attach(msghdr& message, int descriptor) noexcept {
+    offer(message);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  }
+  /// Lets `message` receive one.
+  void offer(msghdr& message) noexcept {
+    message.msg_control = space_;
+    message.msg_controllen = sizeof space_;
+  }
+
+ private:
+  alignas(cmsghdr) std::byte space_[CMSG_SPACE(sizeof(int))] = {};
+};
+
 }  // namespace
 
 SocketLink::SocketLink(Fd socket, Transport transport, std::string peer)
@@ -80,15 +103,28 @@ void SocketLink::wait_to(const char* verb, short events, std::size_t left) const
 }
 
 void SocketLink::send(std::span<const std::span<const std::byte>> parts) {
+  send_parts(parts, -1);
+}
+
+void SocketLink::send_with_descriptor(std::span<const std::span<const std::byte>> parts,
+                                      int descriptor) {
+  if (!passes_descriptors()) Link::send_with_descriptor(parts, descriptor);
+  send_parts(parts, descriptor);
+}
+
+void SocketLink::send_parts(std::span<const std::span<const std::byte>> parts, int descriptor) {
   PartCursor<const std::byte> cursor(parts);
+  DescriptorSpace space;
   while (!cursor.done()) {
     if (closed_) fail_lost("send", cursor.left(), kClosedHere);
     iovec vectors[kPartsPerCall];
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = cursor.fill(std::span<iovec>(vectors));
+    if (descriptor >= 0) space.attach(message, descriptor);
     const ssize_t moved = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (moved >= 0) {
+      descriptor = -1;
       count_sent(static_cast<std::size_t>(moved));
       cursor.advance(static_cast<std::size_t>(moved));
     } else if (would_block(errno)) {
@@ -99,15 +135,45 @@ void SocketLink::send(std::span<const std::span<const std::byte>> parts) {
   }
 }
 
+void SocketLink::keep_descriptors(msghdr& message) {
+  bool surplus = false;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof descriptor);
+      Fd arrived(descriptor);
+      surplus = arrived_count_ == arrived_.size();
+      if (!surplus) arrived_[arrived_count_++] = std::move(arrived);
+    }
+  }
+  require(!surplus, ErrorCode::kProtocol, "{}: the peer sent {} descriptors that nobody asked for",
+          peer(), arrived_.size() + 1);
+}
+
+Fd SocketLink::take_descriptor() {
+  if (arrived_count_ == 0) return {};
+  Fd oldest = std::move(arrived_.front());
+  std::move(arrived_.begin() + 1, arrived_.begin() + static_cast<std::ptrdiff_t>(arrived_count_),
+            arrived_.begin());
+  --arrived_count_;
+  return oldest;
+}
+
 void SocketLink::receive(std::span<const std::span<std::byte>> parts) {
   PartCursor<std::byte> cursor(parts);
+  DescriptorSpace space;
   while (!cursor.done()) {
     if (closed_) fail_lost("receive", cursor.left(), kClosedHere);
     iovec vectors[kPartsPerCall];
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = cursor.fill(std::span<iovec>(vectors));
-    const ssize_t moved = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+    if (passes_descriptors()) space.offer(message);
+    const ssize_t moved = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (moved > 0 && message.msg_controllen > 0) keep_descriptors(message);
     if (moved > 0) {
       count_received(static_cast<std::size_t>(moved));
       cursor.advance(static_cast<std::size_t>(moved));

@@ -1,11 +1,14 @@
 // A Link over a connected stream socket, unix or TCP.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <string>
 
 #include "airlock/link/fd.h"
 #include "airlock/link/link_base.h"
+
+struct msghdr;
 
 namespace airlock {
 
@@ -24,13 +27,26 @@ class SocketLink final : public LinkBase {
   void receive(std::span<const std::span<std::byte>> parts) override;
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
   void close() noexcept override;
+  [[nodiscard]] bool passes_descriptors() const noexcept override {
+    return transport() == Transport::kShm;
+  }
+  void send_with_descriptor(std::span<const std::span<const std::byte>> parts,
+                            int descriptor) override;
+  [[nodiscard]] Fd take_descriptor() override;
 
  private:
+  /// A peer that sends more of them than are asked for is breaking the rules.
+  static constexpr std::size_t kMaxDescriptors = 4;
+
   void drain() noexcept;
+  void send_parts(std::span<const std::span<const std::byte>> parts, int descriptor);
+  void keep_descriptors(msghdr& message);
   void wait_to(const char* verb, short events, std::size_t left) const;
 
   const Fd socket_;
   std::atomic<bool> closed_{false};
+  std::array<Fd, kMaxDescriptors> arrived_;  ///< descriptors not taken yet, oldest first
+  std::size_t arrived_count_ = 0;
 };
 
 }  // namespace airlock

@@ -8,7 +8,8 @@
 
 namespace airlock {
 
-/// How bytes travel. kShm and kTls parse, but connect, listen and make_pair refuse them for now.
+/// How bytes travel. kShm is a unix socket whose ends also share memory. kTls parses, but connect,
+/// listen and make_pair refuse it for now.
 enum class Transport : unsigned char { kInproc, kUnix, kTcp, kShm, kTls };
 
 /// The scheme's name: "inproc", "unix", "tcp", "shm" or "tls".

@@ -2,18 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
-
-#include "airlock/math/convert.h"
-#include "airlock/remote/rules.h"
 
 namespace airlock {
 namespace {
-using Clock = std::chrono::steady_clock;
-
-double milliseconds(Clock::duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
 
 std::optional<std::chrono::milliseconds> limit(std::chrono::milliseconds timeout) {
   return timeout.count() > 0 ? std::optional(timeout) : std::nullopt;
@@ -23,35 +16,9 @@ std::string hex(const FingerprintBytes& fingerprint) {
   return fmt::format("{:02x}", fmt::join(fingerprint.begin(), fingerprint.begin() + 6, ""));
 }
 
-/// The tensors of one direction of a call as they travel: the caller's own memory where the dtype
-/// is the same, a pooled copy where it is not.
-struct WireTensors {
-  std::array<Buffer, kMaxTensors> buffers;
-  std::array<Tensor, kMaxTensors> tensors;
-
-  /// `own` is memory of the caller's for the same shape.
-  void place(int i, const TensorSpec& wire, const TensorSpec& own, std::byte* data,
-             const BufferPool& pool) {
-    const auto at = static_cast<std::size_t>(i);
-    if (wire.dtype != own.dtype) {
-      buffers[at] = pool.acquire(static_cast<std::size_t>(wire.bytes()));
-      data = buffers[at].data();
-    }
-    tensors[at] = {wire, data};
-  }
-};
-
 /// Interrupts are this process's own: a worker cannot make the runner end as if by Ctrl-C.
 ErrorCode believable(ErrorCode code) {
   return code == ErrorCode::kInterrupted ? ErrorCode::kConnectionLost : code;
-}
-
-void check_memory(const Call& call, const TensorSpec& wire, const TensorSpec& own,
-                  std::string_view what) {
-  const DType expected = wire.dtype == DType::kI64 ? DType::kI64 : DType::kF32;
-  require(own.shape == wire.shape && own.dtype == expected, ErrorCode::kInternal,
-          "{}: {} is {} {} in memory, expected {} {}", call, what, dtype_name(own.dtype), own.shape,
-          dtype_name(expected), wire.shape);
 }
 
 }  // namespace
@@ -63,103 +30,165 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
       config_(config),
       options_(options),
       ledger_(ledger),
-      began_(Clock::now()) {
+      began_(std::chrono::steady_clock::now()) {
+  require(options.lanes >= 1 && options.lanes <= ClientOptions::kMaxLanes,
+          ErrorCode::kInvalidArgument, "{} lanes, expected 1 to {}", options.lanes,
+          ClientOptions::kMaxLanes);
   entry_.link = transport_name(channel_.link().transport());
   channel_.link().set_stall_timeout(options_.call_timeout);
-  within_session("Init", [&] {
-    send(FrameType::kHello, 0, builder_.build(HelloMessage{fingerprint, options_.name}), {});
-    welcome_ = parse_welcome(await(FrameType::kWelcome, 0, limit(options_.hello_timeout)).message);
-    if (welcome_.fingerprint != fingerprint) {
-      fail(ErrorCode::kModelMismatch,
-           "the worker holds another model (fingerprint {}…, ours is {}…)",
-           hex(welcome_.fingerprint), hex(fingerprint));
-    }
-  });
+  within_session("Init", [&] { open(fingerprint); });
+  const std::int64_t shared = std::min(options_.shared_bytes, welcome_.shared_bytes);
+  if (channel_.link().passes_descriptors() && shared > 0) {
+    memory_.arena = std::make_shared<SharedArena>(shared);
+    memory_.shared = BufferPool(memory_.arena);
+  }
+  memory_.inline_below = options_.inline_below;
+  const int lanes = std::clamp(welcome_.lanes, 1, options_.lanes);
+  for (int i = 0; i < lanes; ++i) flights_.push_back(std::make_unique<Flight>());
+  if (lanes == 1) return;
+  threads_ = std::make_unique<Pipeline>(
+      std::vector<Pipeline::Work>{
+          [this](std::uint64_t number) { send(*flights_[number % flights_.size()]); },
+          [this](std::uint64_t number) { receive(*flights_[number % flights_.size()]); }},
+      [this] { channel_.link().close(); });
 }
 
 RemoteClient::~RemoteClient() = default;
 
+void RemoteClient::open(const FingerprintBytes& fingerprint) {
+  try {
+    channel_.send(FrameType::kHello, 0,
+                  builder_.build(HelloMessage{fingerprint, options_.name, options_.lanes}));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kConnectionLost) throw_parting_words();
+    throw;
+  }
+  welcome_ = parse_welcome(await(FrameType::kWelcome, 0, limit(options_.hello_timeout)).message);
+  if (welcome_.fingerprint != fingerprint) {
+    fail(ErrorCode::kModelMismatch, "the worker holds another model (fingerprint {}…, ours is {}…)",
+         hex(welcome_.fingerprint), hex(fingerprint));
+  }
+}
+
 void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs,
                            std::span<const Tensor> outputs) {
-  const auto begin = Clock::now();
-  const TensorSpecs reply = infer_outputs(config_, call);
-  require(static_cast<int>(inputs.size()) == call.inputs.size() &&
-              static_cast<int>(outputs.size()) == reply.size(),
-          ErrorCode::kInternal, "{}: {} inputs and {} outputs given", call, inputs.size(),
-          outputs.size());
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    check_memory(call, reply[static_cast<int>(i)], outputs[i].spec, "an output");
+  require(submitted_ == collected_, ErrorCode::kInternal, "{}: another call is under way", call);
+  submit(call, inputs, outputs);
+  collect();
+}
+
+void RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
+                          std::span<const Tensor> outputs) {
+  require(submitted_ - collected_ < flights_.size(), ErrorCode::kInternal,
+          "{}: {} calls are under way already", call, flights_.size());
+  Flight& flight = *flights_[submitted_ % flights_.size()];
+  flight.begin(config_, call, inputs, outputs, memory_, next_request_);
+  ++next_request_;
+  ++submitted_;
+  if (threads_) {
+    threads_->submit();
+    return;
   }
-  WireTensors sent;
-  std::array<std::span<const std::byte>, kMaxTensors> request;
-  for (int i = 0; i < call.inputs.size(); ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    check_memory(call, call.inputs[i], inputs[at].spec, "an input");
-    // Sent tensors are only read; the writable view serves both directions.
-    sent.place(i, call.inputs[i], inputs[at].spec, const_cast<std::byte*>(inputs[at].data), pool_);
-    if (sent.buffers[at].data() != nullptr) convert(inputs[at], sent.tensors[at]);
-    request[at] = {sent.tensors[at].data, static_cast<std::size_t>(call.inputs[i].bytes())};
+  try {
+    within_session(call, [&] { send(flight); });
+  } catch (...) {
+    flight.drop();
+    ++collected_;
+    throw;
   }
-  WireTensors received;
-  std::array<std::span<std::byte>, kMaxTensors> parts;
-  const std::uint64_t id = next_request_++;
-  const auto message = builder_.build(call);
-  FrameBytes out;
-  Clock::time_point written;
-  Clock::time_point read;
-  std::uint64_t worker_ns = 0;
-  const auto encoded = Clock::now();
-  within_session(call, [&] {
-    out = send(FrameType::kCall, id, message, std::span(request).first(inputs.size()));
-    written = Clock::now();
-    for (Buffer& buffer : sent.buffers) buffer.release();
-    const ReplyMessage answer =
-        parse_reply(await(FrameType::kReply, id, limit(options_.call_timeout)).message);
-    require(answer.outputs == reply, ErrorCode::kProtocol,
-            "the worker answered tensors of other shapes or dtypes than the call has");
-    worker_ns = answer.worker_ns;
-    for (int i = 0; i < reply.size(); ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      received.place(i, reply[i], outputs[at].spec, outputs[at].data, pool_);
-      parts[at] = {received.tensors[at].data, static_cast<std::size_t>(reply[i].bytes())};
-    }
-    channel_.receive_tensors(std::span(parts).first(outputs.size()));
-    read = Clock::now();
-  });
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (received.buffers[i].data() != nullptr) convert(received.tensors[i], outputs[i]);
+}
+
+void RemoteClient::collect() {
+  require(collected_ < submitted_, ErrorCode::kInternal, "no call is under way");
+  Flight& flight = *flights_[collected_ % flights_.size()];
+  const std::uint64_t number = collected_++;
+  try {
+    within_session(flight.call(), [&] {
+      if (threads_) {
+        threads_->wait(number);
+      } else {
+        receive(flight);
+      }
+      if (flight.failure) std::rethrow_exception(flight.failure);
+    });
+  } catch (...) {
+    flight.drop();
+    throw;
   }
-  const auto end = Clock::now();
+  flight.finish();
   ++calls_;
   if (ledger_ == nullptr) return;
-
-  const FrameBytes in = channel_.received_bytes();
   entry_.call = calls_ - 1;
-  entry_.op = call.op;
-  entry_.layer = call.layer;
-  entry_.sent_bytes = out.payload;
-  entry_.received_bytes = in.payload;
-  entry_.overhead_bytes = out.overhead + in.overhead;
-  entry_.start_ms = milliseconds(begin - began_);
-  entry_.encode_ms = milliseconds(encoded - begin);
-  entry_.send_ms = milliseconds(written - encoded);
-  const double waited = milliseconds(read - written);
-  entry_.worker_ms = std::min(static_cast<double>(worker_ns) / 1e6, waited);
-  entry_.receive_ms = waited - entry_.worker_ms;
-  entry_.decode_ms = milliseconds(end - read);
-  entry_.total_ms = milliseconds(end - begin);
-  entry_.wire_dtype = call.reply_dtype;
+  flight.describe_to(entry_, began_);
   ledger_->record(entry_);
+}
+
+void RemoteClient::abandon() noexcept {
+  while (collected_ < submitted_) {
+    try {
+      collect();
+    } catch (const std::exception&) {  // the error that made the caller give up came first
+    }
+  }
+}
+
+BufferPool RemoteClient::memory(DType wire) {
+  return memory_.arena != nullptr && wire == DType::kF32 ? memory_.shared : memory_.own;
 }
 
 WorkerStats RemoteClient::stats() {
   WorkerStats stats;
   within_session("Stats", [&] {
     const std::uint64_t id = next_request_++;
-    send(FrameType::kStatsRequest, id, {}, {});
+    channel_.send(FrameType::kStatsRequest, id, {});
     stats = parse_stats(await(FrameType::kStats, id, limit(options_.call_timeout)).message);
   });
   return stats;
+}
+
+void RemoteClient::probe(std::span<const std::byte> bytes, std::span<std::byte> reply,
+                         bool shared) {
+  within_session("Probe", [&] {
+    const std::uint64_t id = next_request_++;
+    ProbeMessage probe;
+    probe.reply_bytes = static_cast<std::int64_t>(reply.size());
+    std::array<std::span<const std::byte>, 1> parts = {bytes};
+    std::size_t count = bytes.empty() ? 0 : 1;
+    Buffer copy;
+    if (shared && memory_.arena != nullptr && !bytes.empty()) {
+      copy = memory_.shared.acquire(bytes.size());
+      std::memcpy(copy.data(), bytes.data(), bytes.size());
+      if (const auto place = memory_.arena->find(copy.data())) {
+        announce(channel_, *memory_.arena, place->segment, builder_);
+        probe.place = *place;
+        probe.place_bytes = static_cast<std::int64_t>(bytes.size());
+        count = 0;
+      }
+    }
+    channel_.send(FrameType::kProbe, id, builder_.build(probe), std::span(parts).first(count));
+    (void)await(FrameType::kProbed, id, limit(options_.call_timeout));
+    const std::array<std::span<std::byte>, 1> answer = {reply};
+    channel_.receive_tensors(std::span(answer).first(reply.empty() ? 0 : 1));
+  });
+}
+
+void RemoteClient::send(Flight& flight) {
+  try {
+    flight.send(channel_, memory_);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kConnectionLost || threads_) throw;
+    throw_parting_words();
+    throw;
+  }
+}
+
+void RemoteClient::receive(Flight& flight) {
+  try {
+    flight.receive(channel_, await(FrameType::kReply, flight.id(), limit(options_.call_timeout)),
+                   memory_);
+  } catch (const WorkerFailure&) {
+    flight.failure = std::current_exception();
+  }
 }
 
 template <typename Subject, typename Body>
@@ -173,18 +202,6 @@ void RemoteClient::within_session(const Subject& subject, const Body& body) {
     channel_.link().close();
     throw Error(error.code(), fmt::format("{}: {} (worker at {})", subject, error.what(),
                                           channel_.link().peer()));
-  }
-}
-
-FrameBytes RemoteClient::send(FrameType type, std::uint64_t request_id,
-                              std::span<const std::byte> message,
-                              std::span<const std::span<const std::byte>> tensors) {
-  try {
-    return channel_.send(type, request_id, message, tensors);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kConnectionLost) throw;
-    throw_parting_words();
-    throw;
   }
 }
 
@@ -218,7 +235,8 @@ IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
   require(frame->type == expected, ErrorCode::kProtocol,
           "the worker sent a frame of type {}, expected {}", static_cast<int>(frame->type),
           static_cast<int>(expected));
-  require(expected == FrameType::kReply || frame->payload_bytes == 0, ErrorCode::kProtocol,
+  const bool carries = expected == FrameType::kReply || expected == FrameType::kProbed;
+  require(carries || frame->payload_bytes == 0, ErrorCode::kProtocol,
           "the worker sent {} bytes of tensors where none belong", frame->payload_bytes);
   return *frame;
 }

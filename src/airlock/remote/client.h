@@ -7,10 +7,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
-#include "airlock/core/buffer_pool.h"
+#include "airlock/core/pipeline.h"
 #include "airlock/link/link.h"
 #include "airlock/model/config.h"
+#include "airlock/remote/flight.h"
 #include "airlock/remote/ledger.h"
 #include "airlock/remote/operators.h"
 #include "airlock/wire/channel.h"
@@ -25,6 +27,15 @@ struct ClientOptions {
   std::chrono::milliseconds hello_timeout{30'000};
   /// How this runner introduces itself in the worker's log.
   std::string name = "airlock";
+  /// Calls under way at the same time, at most kMaxLanes; the worker may agree to fewer. More than
+  /// one takes two threads, one that sends and one that receives.
+  int lanes = 1;
+  /// Bytes of memory shared with the worker over a shm: link; the worker may agree to less.
+  std::int64_t shared_bytes = std::int64_t{4} << 30;
+  /// Bytes below which a tensor travels behind its message even if memory is shared.
+  std::int64_t inline_below = 4096;
+
+  static constexpr int kMaxLanes = 16;
 };
 
 /// What a worker answered instead of a reply: its code, and its text after the name of the call.
@@ -50,11 +61,25 @@ class RemoteClient final : public Operators {
 
   void execute(const Call& call, std::span<const ConstTensor> inputs,
                std::span<const Tensor> outputs) override;
+  [[nodiscard]] int lanes() const noexcept override { return static_cast<int>(flights_.size()); }
+  void submit(const Call& call, std::span<const ConstTensor> inputs,
+              std::span<const Tensor> outputs) override;
+  void collect() override;
+  void abandon() noexcept override;
+  [[nodiscard]] BufferPool memory(DType wire) override;
 
   /// What the worker said of itself.
   [[nodiscard]] const WelcomeMessage& worker() const noexcept { return welcome_; }
-  /// Asks the worker for its memory. Not counted in the ledger.
+  /// Asks the worker for its memory. Not counted in the ledger. No call may be under way.
   WorkerStats stats();
+  /// Sends `bytes` (in shared memory, if `place` says so) and waits for `reply_bytes` bytes of
+  /// nothing: what a link takes for that. Not counted in the ledger. No call may be under way.
+  void probe(std::span<const std::byte> bytes, std::span<std::byte> reply, bool shared);
+  /// True if tensors travel through shared memory.
+  [[nodiscard]] bool shares_memory() const noexcept { return memory_.arena != nullptr; }
+  /// See ClientOptions; for the calls to come.
+  void set_inline_below(std::int64_t bytes) noexcept { memory_.inline_below = bytes; }
+  [[nodiscard]] std::int64_t inline_below() const noexcept { return memory_.inline_below; }
 
  private:
   /// Runs `body`; puts `subject` (the call, or "Init") in front of what it throws, and ends the
@@ -62,8 +87,9 @@ class RemoteClient final : public Operators {
   template <typename Subject, typename Body>
   void within_session(const Subject& subject, const Body& body);
 
-  FrameBytes send(FrameType type, std::uint64_t request_id, std::span<const std::byte> message,
-                  std::span<const std::span<const std::byte>> tensors);
+  void open(const FingerprintBytes& fingerprint);
+  void send(Flight& flight);
+  void receive(Flight& flight);
   /// A worker that ends a session while we still send may have said why: throws that, if so.
   void throw_parting_words();
   /// Waits for the answer to a request; nothing of it is read beyond its message.
@@ -75,12 +101,16 @@ class RemoteClient final : public Operators {
   const ClientOptions options_;
   LedgerSink* ledger_;
   MessageBuilder builder_;
-  BufferPool pool_;
+  FlightMemory memory_;
   WelcomeMessage welcome_;
   std::uint64_t next_request_ = 1;
   std::int64_t calls_ = 0;
   std::chrono::steady_clock::time_point began_;
-  LedgerEntry entry_;  ///< reused, so that its strings do not allocate
+  LedgerEntry entry_;                             ///< reused, so that its strings do not allocate
+  std::vector<std::unique_ptr<Flight>> flights_;  ///< a ring: call number n is in n % lanes
+  std::uint64_t submitted_ = 0;
+  std::uint64_t collected_ = 0;
+  std::unique_ptr<Pipeline> threads_;  ///< with several lanes
 };
 
 }  // namespace airlock

@@ -4,13 +4,14 @@
 
 #include <span>
 
+#include "airlock/core/buffer_pool.h"
 #include "airlock/core/tensor.h"
 #include "airlock/wire/call.h"
 
 namespace airlock {
 
-/// Runs one call at a time. Implementations: a client over a link, and a local one that calls a
-/// backend in this process. Not thread-safe.
+/// Runs calls in order. Implementations: a client over a link, and a local one that calls a backend
+/// in this process. Not thread-safe.
 class Operators {
  public:
   Operators() = default;
@@ -25,6 +26,23 @@ class Operators {
   /// worker answered, naming the call.
   virtual void execute(const Call& call, std::span<const ConstTensor> inputs,
                        std::span<const Tensor> outputs) = 0;
+
+  /// Most calls that may be under way: submit() up to so many before a collect().
+  [[nodiscard]] virtual int lanes() const noexcept { return 1; }
+  /// Begins `call`; `inputs` and `outputs` must stay until it has been collected. Throws as execute
+  /// does. Where nothing can be under way, runs it.
+  virtual void submit(const Call& call, std::span<const ConstTensor> inputs,
+                      std::span<const Tensor> outputs) {
+    execute(call, inputs, outputs);
+  }
+  /// Waits for the oldest call under way; its outputs are filled then. Throws as execute does.
+  virtual void collect() {}
+  /// Waits until no call is under way and forgets their results, after an error.
+  virtual void abandon() noexcept {}
+
+  /// Memory in which tensors that travel as `wire` need no copy to be sent or received. The peer
+  /// may be able to read and change it at any time: nothing but what crosses belongs there.
+  [[nodiscard]] virtual BufferPool memory(DType /*wire*/) { return {}; }
 };
 
 }  // namespace airlock

@@ -31,6 +31,24 @@ DType cache_dtype(const Plan& plan) {
 float attention_scale(const ModelConfig& config) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
 }
+
+/// Slots filled and read by arithmetic only, whose every value the worker gets to see or makes:
+/// these may lie where it can change them meanwhile. The residual stream, ids and logits (which are
+/// sorted) may not.
+std::array<bool, kSlotCount> crossing_slots(const Program& program) {
+  std::array<bool, kSlotCount> crossing{};
+  for (const auto* steps : {&program.begin, &program.layer, &program.end}) {
+    for (const Step& step : *steps) {
+      if (step.kind != StepKind::kRemote) continue;
+      for (const Slot slot : step.inputs) crossing[static_cast<std::size_t>(slot)] = true;
+      for (const Slot slot : step.outputs) crossing[static_cast<std::size_t>(slot)] = true;
+    }
+  }
+  for (const Slot slot : {Slot::kIds, Slot::kHidden, Slot::kLogits}) {
+    crossing[static_cast<std::size_t>(slot)] = false;
+  }
+  return crossing;
+}
 }  // namespace
 
 Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operators,
@@ -40,6 +58,8 @@ Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operat
       program_(build_program(plan)),
       operators_(operators),
       options_(std::move(options)),
+      crossing_pool_(operators.memory(plan.wire_dtype)),
+      crossing_(crossing_slots(program_)),
       rope_(model.config().head_dim, model.config().rope_theta, model.config().rope_scaling) {
   if (has_runner_cache(plan)) {
     cache_ = std::make_unique<KvCache>(model.config(), cache_dtype(plan), pool_);
@@ -50,9 +70,9 @@ Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operat
 
 Executor::~Executor() = default;
 
-std::span<const float> Executor::run(const Pass& pass, std::span<const std::int64_t> ids) {
+void Executor::check(const Pass& pass, std::span<const std::int64_t> ids) const {
   const ModelConfig& config = model_.config();
-  require(pass.tokens >= 1 && static_cast<std::int64_t>(ids.size()) == pass.tokens &&
+  require(pass.tokens >= 1 && static_cast<std::int64_t>(ids.size()) >= pass.tokens &&
               pass.logit_rows >= 0 && pass.logit_rows <= pass.tokens && pass.position >= 0,
           ErrorCode::kInvalidArgument, "a pass of {} tokens with {} ids and {} rows of logits",
           pass.tokens, ids.size(), pass.logit_rows);
@@ -60,59 +80,119 @@ std::span<const float> Executor::run(const Pass& pass, std::span<const std::int6
           ErrorCode::kInvalidArgument,
           "{} tokens at position {} pass the model's context of {} tokens", pass.tokens,
           pass.position, config.max_position);
-  for (const std::int64_t id : ids) {
+  for (const std::int64_t id : ids.first(static_cast<std::size_t>(pass.tokens))) {
     require(id >= 0 && id < config.vocab, ErrorCode::kInvalidArgument,
             "token id {} is outside the vocabulary of {}", id, config.vocab);
   }
-  run_steps(program_.begin, -1, pass, ids);
-  for (int layer = 0; layer < config.layers; ++layer) {
-    throw_if_interrupted();
-    if (options_.progress) options_.progress(layer, config.layers);
-    run_steps(program_.layer, layer, pass, ids);
-  }
-  if (options_.progress) options_.progress(config.layers, config.layers);
-  if (pass.logit_rows == 0) return {};
-  run_steps(program_.end, -1, pass, ids);
-  return {floats(Slot::kLogits, pass), static_cast<std::size_t>(pass.logit_rows * config.vocab)};
 }
 
-void Executor::run_steps(const std::vector<Step>& steps, int layer, const Pass& pass,
-                         std::span<const std::int64_t> ids) {
-  for (const Step& step : steps) {
-    if (step.kind == StepKind::kRemote) {
-      run_remote(step, layer, pass, ids);
-    } else {
+std::span<const float> Executor::run(std::span<const Pass> passes,
+                                     std::span<const std::int64_t> ids) {
+  auto left = ids;
+  for (const Pass& pass : passes) {
+    check(pass, left);
+    left = left.subspan(static_cast<std::size_t>(pass.tokens));
+  }
+  require(!passes.empty() && left.empty(), ErrorCode::kInvalidArgument,
+          "{} passes with {} ids too many", passes.size(), left.size());
+  const std::size_t wanted = std::min(passes.size(), static_cast<std::size_t>(operators_.lanes()));
+  if (lanes_.size() < wanted) lanes_.resize(wanted);
+  layers_done_ = 0;
+  layers_all_ = model_.config().layers * static_cast<std::int64_t>(passes.size());
+  std::size_t started = 0;
+  left = ids;
+  const auto start = [&](Lane& lane) {
+    const Pass& pass = passes[started++];
+    lane.pass = pass;
+    lane.ids = left.first(static_cast<std::size_t>(pass.tokens));
+    lane.stage = 0;
+    lane.step = 0;
+    left = left.subspan(lane.ids.size());
+    advance(lane);
+  };
+  Lane* last = nullptr;
+  try {
+    for (std::size_t i = 0; i < wanted; ++i) start(lanes_[i]);
+    // Each lane has one call under way and calls end in order, so lanes take turns.
+    std::size_t busy = wanted;
+    for (std::size_t i = 0; busy > 0; i = (i + 1) % wanted) {
+      Lane& lane = lanes_[i];
+      if (lane.stage < 0) continue;
+      operators_.collect();
+      if (advance(lane)) continue;
+      if (lane.pass.logit_rows > 0) last = &lane;
+      if (started < passes.size()) {
+        // Earlier logits would be overwritten; only the last are asked for.
+        start(lane);
+      } else {
+        lane.stage = -1;
+        --busy;
+      }
+    }
+  } catch (...) {
+    operators_.abandon();
+    throw;
+  }
+  if (last == nullptr) return {};
+  return {floats(Slot::kLogits, *last),
+          static_cast<std::size_t>(last->pass.logit_rows * model_.config().vocab)};
+}
+
+const std::vector<Step>& Executor::steps_of(const Lane& lane) const {
+  if (lane.stage == 0) return program_.begin;
+  return lane.stage <= model_.config().layers ? program_.layer : program_.end;
+}
+
+bool Executor::advance(Lane& lane) {
+  const auto layers = static_cast<int>(model_.config().layers);
+  const int last_stage = lane.pass.logit_rows > 0 ? layers + 1 : layers;
+  while (lane.stage <= last_stage) {
+    const std::vector<Step>& steps = steps_of(lane);
+    const int layer = lane.stage >= 1 && lane.stage <= layers ? lane.stage - 1 : -1;
+    if (layer >= 0 && lane.step == 0) throw_if_interrupted();
+    while (lane.step < steps.size()) {
+      const Step& step = steps[lane.step++];
+      if (step.kind == StepKind::kRemote) {
+        submit(step, layer, lane);
+        return true;
+      }
       const auto begin = Clock::now();
-      run_local(step, layer, pass, ids);
+      run_local(step, layer, lane);
       local_ms_ += std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
     }
+    if (layer >= 0) {
+      ++layers_done_;
+      if (options_.progress) options_.progress(layers_done_, layers_all_);
+    }
+    ++lane.stage;
+    lane.step = 0;
   }
+  return false;
 }
 
-void Executor::run_remote(const Step& step, int layer, const Pass& pass,
-                          std::span<const std::int64_t> ids) {
-  const Call call = make_call(step, model_.config(), plan_, layer, pass);
+void Executor::submit(const Step& step, int layer, Lane& lane) {
+  const Call call = make_call(step, model_.config(), plan_, layer, lane.pass);
   std::array<ConstTensor, kMaxTensors> inputs;
   std::array<Tensor, kMaxTensors> outputs;
   for (int i = 0; i < step.inputs.size(); ++i) {
     const auto at = static_cast<std::size_t>(i);
     if (step.inputs[i] == Slot::kIds) {
-      inputs[at] = {slot_spec(Slot::kIds, model_.config(), pass),
-                    reinterpret_cast<const std::byte*>(ids.data())};
+      inputs[at] = {slot_spec(Slot::kIds, model_.config(), lane.pass),
+                    reinterpret_cast<const std::byte*>(lane.ids.data())};
     } else {
-      inputs[at] = slot(step.inputs[i], pass);
+      inputs[at] = slot(step.inputs[i], lane);
     }
   }
   for (int i = 0; i < step.outputs.size(); ++i) {
-    outputs[static_cast<std::size_t>(i)] = slot(step.outputs[i], pass);
+    outputs[static_cast<std::size_t>(i)] = slot(step.outputs[i], lane);
   }
-  operators_.execute(call, std::span(inputs).first(static_cast<std::size_t>(step.inputs.size())),
-                     std::span(outputs).first(static_cast<std::size_t>(step.outputs.size())));
+  operators_.submit(call, std::span(inputs).first(static_cast<std::size_t>(step.inputs.size())),
+                    std::span(outputs).first(static_cast<std::size_t>(step.outputs.size())));
 }
 
-void Executor::run_local(const Step& step, int layer, const Pass& pass,
-                         std::span<const std::int64_t> ids) {
+void Executor::run_local(const Step& step, int layer, Lane& lane) {
   const ModelConfig& config = model_.config();
+  const Pass& pass = lane.pass;
   const std::int64_t n = pass.tokens;
   const std::int64_t t = pass.position + n;
   const auto eps = static_cast<float>(config.rms_norm_eps);
@@ -120,65 +200,66 @@ void Executor::run_local(const Step& step, int layer, const Pass& pass,
     case StepKind::kRemote:
       break;
     case StepKind::kEmbed:
-      model_.embed(ids, floats(Slot::kHidden, pass));
+      model_.embed(lane.ids, floats(Slot::kHidden, lane));
       break;
     case StepKind::kInputNorm:
-      rms_norm(floats(Slot::kHidden, pass), model_.input_norm(layer), eps, n, config.hidden,
-               floats(Slot::kNormed, pass));
+      rms_norm(floats(Slot::kHidden, lane), model_.input_norm(layer), eps, n, config.hidden,
+               floats(Slot::kNormed, lane));
       break;
     case StepKind::kPostNorm:
-      rms_norm(floats(Slot::kHidden, pass), model_.post_norm(layer), eps, n, config.hidden,
-               floats(Slot::kNormed, pass));
+      rms_norm(floats(Slot::kHidden, lane), model_.post_norm(layer), eps, n, config.hidden,
+               floats(Slot::kNormed, lane));
       break;
     case StepKind::kFinalNorm:
-      rms_norm(floats(Slot::kHidden, pass) + (n - pass.logit_rows) * config.hidden,
-               model_.final_norm(), eps, pass.logit_rows, config.hidden, floats(Slot::kLast, pass));
+      rms_norm(floats(Slot::kHidden, lane) + (n - pass.logit_rows) * config.hidden,
+               model_.final_norm(), eps, pass.logit_rows, config.hidden, floats(Slot::kLast, lane));
       break;
     case StepKind::kRotate:
-      rope_.apply(floats(Slot::kQ, pass), n, config.heads, pass.position);
-      rope_.apply(floats(Slot::kK, pass), n, config.kv_heads, pass.position);
+      rope_.apply(floats(Slot::kQ, lane), n, config.heads, pass.position);
+      rope_.apply(floats(Slot::kK, lane), n, config.kv_heads, pass.position);
       break;
     case StepKind::kRotateAndCache:
-      rotate_and_cache(layer, pass);
+      rotate_and_cache(layer, lane);
       break;
     case StepKind::kSplitQueries:
-      split_heads(floats(Slot::kQ, pass), n, config.heads, config.head_dim,
-                  floats(Slot::kQHeads, pass), n * config.head_dim, 0);
+      split_heads(floats(Slot::kQ, lane), n, config.heads, config.head_dim,
+                  floats(Slot::kQHeads, lane), n * config.head_dim, 0);
       break;
     case StepKind::kRepeatHeads:
     case StepKind::kRepeatRows:
-      repeat_cached(step, layer, pass);
+      repeat_cached(step, layer, lane);
       break;
     case StepKind::kSoftmax:
-      causal_softmax(floats(Slot::kScores, pass), config.heads, n, t, pass.position,
+      causal_softmax(floats(Slot::kScores, lane), config.heads, n, t, pass.position,
                      attention_scale(config));
       break;
     case StepKind::kMergeHeads:
-      merge_heads(floats(Slot::kMixedHeads, pass), config.heads, n, config.head_dim,
-                  floats(Slot::kMixed, pass));
+      merge_heads(floats(Slot::kMixedHeads, lane), config.heads, n, config.head_dim,
+                  floats(Slot::kMixed, lane));
       break;
     case StepKind::kRunnerAttention:
-      runner_attention(layer, pass);
+      runner_attention(layer, lane);
       break;
     case StepKind::kActivate:
-      silu_mul(floats(Slot::kGate, pass), floats(Slot::kUp, pass), n * config.ffn,
-               floats(Slot::kActivated, pass));
+      silu_mul(floats(Slot::kGate, lane), floats(Slot::kUp, lane), n * config.ffn,
+               floats(Slot::kActivated, lane));
       break;
     case StepKind::kAdd:
-      add(floats(Slot::kHidden, pass), floats(Slot::kProjected, pass), n * config.hidden);
+      add(floats(Slot::kHidden, lane), floats(Slot::kProjected, lane), n * config.hidden);
       break;
     case StepKind::kProject:
-      lm_head_->run(floats(Slot::kLast, pass), pass.logit_rows, floats(Slot::kLogits, pass));
+      lm_head_->run(floats(Slot::kLast, lane), pass.logit_rows, floats(Slot::kLogits, lane));
       break;
   }
 }
 
-void Executor::rotate_and_cache(int layer, const Pass& pass) {
+void Executor::rotate_and_cache(int layer, Lane& lane) {
+  const Pass& pass = lane.pass;
   const ModelConfig& config = model_.config();
   const std::int64_t n = pass.tokens;
-  rope_.apply(floats(Slot::kQ, pass), n, config.heads, pass.position);
+  rope_.apply(floats(Slot::kQ, lane), n, config.heads, pass.position);
   cache_->prepare(layer, pass.position, n);
-  const float* k = floats(Slot::kK, pass);
+  const float* k = floats(Slot::kK, lane);
   const std::int64_t stride = cache_->head_stride(layer);
   if (cache_->dtype() == DType::kBF16) {
     rope_.apply_to_heads(k, n, config.kv_heads, pass.position,
@@ -187,39 +268,41 @@ void Executor::rotate_and_cache(int layer, const Pass& pass) {
     rope_.apply_to_heads(k, n, config.kv_heads, pass.position,
                          static_cast<float*>(cache_->keys(layer)), stride, pass.position);
   }
-  cache_->write_values(layer, slot(Slot::kV, pass));
+  cache_->write_values(layer, slot(Slot::kV, lane));
   cache_->commit(layer, n);
 }
 
-void Executor::repeat_cached(const Step& step, int layer, const Pass& pass) {
+void Executor::repeat_cached(const Step& step, int layer, Lane& lane) {
+  const Pass& pass = lane.pass;
   const ModelConfig& config = model_.config();
   const auto repeat = step.kind == StepKind::kRepeatRows ? repeat_rows : repeat_heads;
   const std::int64_t context = pass.position + pass.tokens;
   const std::int64_t group = config.heads / config.kv_heads;
   const std::int64_t stride = cache_->head_stride(layer);
   repeat(static_cast<const float*>(cache_->keys(layer)), config.kv_heads, stride, group, context,
-         config.head_dim, floats(step.outputs[0], pass));
+         config.head_dim, floats(step.outputs[0], lane));
   repeat(static_cast<const float*>(cache_->values(layer)), config.kv_heads, stride, group, context,
-         config.head_dim, floats(step.outputs[1], pass));
+         config.head_dim, floats(step.outputs[1], lane));
 }
 
-void Executor::runner_attention(int layer, const Pass& pass) {
+void Executor::runner_attention(int layer, Lane& lane) {
+  const Pass& pass = lane.pass;
   const ModelConfig& config = model_.config();
   const std::int64_t width = config.q_dim();
   FlashAttentionArgs args;
   args.dtype = cache_->dtype();
   args.out_dtype = DType::kF32;
-  args.q = {floats(Slot::kQ, pass), width, config.head_dim};
+  args.q = {floats(Slot::kQ, lane), width, config.head_dim};
   if (args.dtype == DType::kBF16) {
     const auto bytes = static_cast<std::size_t>(pass.tokens * width) * sizeof(BF16);
     if (narrow_queries_.size() < bytes) narrow_queries_ = pool_.acquire(bytes);
-    convert(ConstTensor(slot(Slot::kQ, pass)),
+    convert(ConstTensor(slot(Slot::kQ, lane)),
             Tensor{{DType::kBF16, {pass.tokens, width}}, narrow_queries_.data()});
     args.q.data = narrow_queries_.data();
   }
   args.k = {cache_->keys(layer), config.head_dim, cache_->head_stride(layer)};
   args.v = {cache_->values(layer), config.head_dim, cache_->head_stride(layer)};
-  args.out = {floats(Slot::kMixed, pass), width, config.head_dim};
+  args.out = {floats(Slot::kMixed, lane), width, config.head_dim};
   args.tokens = pass.tokens;
   args.position = pass.position;
   args.heads = config.heads;
@@ -229,21 +312,22 @@ void Executor::runner_attention(int layer, const Pass& pass) {
   flash_attention(args, pool_);
 }
 
-Tensor Executor::slot(Slot slot, const Pass& pass) {
+Tensor Executor::slot(Slot slot, Lane& lane) {
   // SiLU(gate) * up replaces gate: one tensor of [n, ffn] less in the runner.
   if (slot == Slot::kActivated) slot = Slot::kGate;
-  const TensorSpec spec = slot_spec(slot, model_.config(), pass);
-  Buffer& buffer = slots_[static_cast<std::size_t>(slot)];
+  const TensorSpec spec = slot_spec(slot, model_.config(), lane.pass);
+  Buffer& buffer = lane.slots[static_cast<std::size_t>(slot)];
   const auto bytes = static_cast<std::size_t>(spec.bytes());
   if (buffer.size() < bytes) {
     buffer.release();
-    buffer = pool_.acquire(bytes);
+    const bool crosses = crossing_[static_cast<std::size_t>(slot)];
+    buffer = (crosses ? crossing_pool_ : pool_).acquire(bytes);
   }
   return {spec, buffer.data()};
 }
 
-float* Executor::floats(Slot slot_name, const Pass& pass) {
-  return slot(slot_name, pass).as<float>();
+float* Executor::floats(Slot slot_name, Lane& lane) {
+  return slot(slot_name, lane).as<float>();
 }
 
 }  // namespace airlock

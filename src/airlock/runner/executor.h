@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/math/rope.h"
@@ -18,8 +19,9 @@
 namespace airlock {
 
 struct ExecutorOptions {
-  /// Called before each layer with the layer's number and the number of layers. May throw.
-  std::function<void(std::int64_t layer, std::int64_t layers)> progress;
+  /// Called as layers are done, with their number and that of all layers of all passes of a run.
+  /// May throw.
+  std::function<void(std::int64_t done, std::int64_t all)> progress;
 };
 
 /// One sequence of one plan. Passes must follow one another from position 0 (which starts the
@@ -35,23 +37,44 @@ class Executor {
   /// (empty if none are wanted), valid until the next call.
   /// Throws Error(kInvalidArgument) for ids outside the vocabulary or a context past the model's,
   /// and what Operators::execute throws, after which the sequence must start anew.
-  std::span<const float> run(const Pass& pass, std::span<const std::int64_t> ids);
+  std::span<const float> run(const Pass& pass, std::span<const std::int64_t> ids) {
+    return run(std::span(&pass, 1), ids);
+  }
+
+  /// Feeds passes that follow one another, `ids` of all of them, as a pipeline: up to
+  /// Operators::lanes() passes are under way, each with a call of its own, so that the runner works
+  /// on one while the worker or the link has the others. Calls are made in the order in which
+  /// attention needs them: a pass asks for a layer after the pass before it did. Gives the logits
+  /// of the last pass that wants some. Throws as the other run does.
+  std::span<const float> run(std::span<const Pass> passes, std::span<const std::int64_t> ids);
 
   [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
   /// Time spent in local steps since the start, in ms.
   [[nodiscard]] double local_ms() const noexcept { return local_ms_; }
 
  private:
-  void run_steps(const std::vector<Step>& steps, int layer, const Pass& pass,
-                 std::span<const std::int64_t> ids);
-  void run_remote(const Step& step, int layer, const Pass& pass, std::span<const std::int64_t> ids);
-  void run_local(const Step& step, int layer, const Pass& pass, std::span<const std::int64_t> ids);
-  void rotate_and_cache(int layer, const Pass& pass);
-  void repeat_cached(const Step& step, int layer, const Pass& pass);
-  void runner_attention(int layer, const Pass& pass);
-  /// The slot's memory for this pass, [as slot_spec says]; content kept if it was large enough.
-  Tensor slot(Slot slot, const Pass& pass);
-  float* floats(Slot slot, const Pass& pass);
+  /// A pass on its way through the program.
+  struct Lane {
+    Pass pass;
+    std::span<const std::int64_t> ids;
+    int stage = 0;  ///< 0: the beginning; 1 … layers: a layer; layers + 1: the end; -1: idle
+    std::size_t step = 0;
+    std::array<Buffer, kSlotCount> slots;
+  };
+
+  void check(const Pass& pass, std::span<const std::int64_t> ids) const;
+  /// Runs local steps up to the next call and submits that; false if the pass is complete.
+  bool advance(Lane& lane);
+  [[nodiscard]] const std::vector<Step>& steps_of(const Lane& lane) const;
+  void submit(const Step& step, int layer, Lane& lane);
+  void run_local(const Step& step, int layer, Lane& lane);
+  void rotate_and_cache(int layer, Lane& lane);
+  void repeat_cached(const Step& step, int layer, Lane& lane);
+  void runner_attention(int layer, Lane& lane);
+  /// The slot's memory for the lane's pass, [as slot_spec says]; content kept if it was large
+  /// enough.
+  Tensor slot(Slot slot, Lane& lane);
+  float* floats(Slot slot, Lane& lane);
 
   const RunnerModel& model_;
   const Plan plan_;
@@ -59,12 +82,16 @@ class Executor {
   Operators& operators_;
   const ExecutorOptions options_;
   BufferPool pool_;
+  BufferPool crossing_pool_;  ///< for slots that hold nothing but what crosses
+  std::array<bool, kSlotCount> crossing_{};
   RopeTable rope_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<RunnerLmHead> lm_head_;
-  std::array<Buffer, kSlotCount> slots_;
+  std::vector<Lane> lanes_;
   Buffer narrow_queries_;  ///< q in bf16, for runner attention
   double local_ms_ = 0;
+  std::int64_t layers_done_ = 0;  ///< of this run
+  std::int64_t layers_all_ = 0;
 };
 
 }  // namespace airlock

@@ -25,11 +25,7 @@ Generation generate(Executor& executor, const ModelConfig& config,
   Sampler sampler(options.sampling);
   Generation result;
   auto begin = Clock::now();
-  std::span<const float> logits;
-  for (const Pass& pass : make_passes(executor.plan(), length, 0)) {
-    logits = executor.run(pass, prompt.subspan(static_cast<std::size_t>(pass.position),
-                                               static_cast<std::size_t>(pass.tokens)));
-  }
+  std::span<const float> logits = executor.run(make_passes(executor.plan(), length, 0), prompt);
   result.prefill_ms = ms_since(begin);
   begin = Clock::now();
   // The last token needs no pass of its own, so the context may be filled to the brim.

@@ -24,9 +24,11 @@ std::vector<std::int64_t> fixed_ids(std::int64_t count, std::int64_t vocab) {
 double run_once(Executor& executor, std::span<const std::int64_t> ids,
                 const MeasureOptions& options) {
   const auto begin = Clock::now();
-  for (const Pass& pass : make_passes(executor.plan(), options.tokens, options.generated)) {
-    executor.run(pass, ids.subspan(static_cast<std::size_t>(pass.position),
-                                   static_cast<std::size_t>(pass.tokens)));
+  executor.run(make_passes(executor.plan(), options.tokens, 0),
+               ids.first(static_cast<std::size_t>(options.tokens)));
+  for (std::int64_t position = options.tokens; position < static_cast<std::int64_t>(ids.size());
+       ++position) {
+    executor.run({position, 1, 1}, ids.subspan(static_cast<std::size_t>(position), 1));
   }
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
 }
@@ -64,7 +66,9 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
 
   MemoryLedger ledger;
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
-  WorkerSession session(model, fingerprint, worker, &ledger);
+  WorkerOptions lanes = worker;
+  lanes.client.lanes = lanes_for(worker.lanes, plan);
+  WorkerSession session(model, fingerprint, lanes, &ledger);
   Executor split(model, plan, session.operators());
   std::optional<LocalOperators> local;
   std::optional<Executor> whole;

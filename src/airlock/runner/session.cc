@@ -58,12 +58,15 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
   WorkerProcessOptions process;
   process.program = options.program;
   process.transport = options.transport;
-  process.arguments = {"-m",
-                       model.checkpoint().dir().string(),
-                       "--compute-dtype",
-                       std::string(dtype_name(options.compute_dtype)),
-                       "--fingerprint",
-                       to_hex(fingerprint)};
+  process.arguments = {
+      "-m",
+      model.checkpoint().dir().string(),
+      "--compute-dtype",
+      std::string(dtype_name(options.compute_dtype)),
+      "--fingerprint",
+      to_hex(fingerprint),
+      "--shm-budget",
+      fmt::format("{}", static_cast<double>(options.client.shared_bytes) / 0x1p30)};
   if (options.threads > 0) {
     process.arguments.insert(process.arguments.end(),
                              {"--threads", std::to_string(options.threads)});
@@ -73,6 +76,13 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
 
 }  // namespace
 
+int lanes_for(int asked, const Plan& plan) noexcept {
+  // With one lane nothing overlaps; from three on, two cores and one link have nothing left to
+  // fill.
+  if (asked == 0) return plan.chunk > 0 ? 2 : 1;
+  return asked;
+}
+
 class WorkerSession::Explaining final : public Operators {
  public:
   Explaining(RemoteClient& client, WorkerProcess* process) : client_(client), process_(process) {}
@@ -80,6 +90,16 @@ class WorkerSession::Explaining final : public Operators {
                std::span<const Tensor> outputs) override {
     explained(process_, [&] { client_.execute(call, inputs, outputs); });
   }
+  [[nodiscard]] int lanes() const noexcept override { return client_.lanes(); }
+  void submit(const Call& call, std::span<const ConstTensor> inputs,
+              std::span<const Tensor> outputs) override {
+    explained(process_, [&] { client_.submit(call, inputs, outputs); });
+  }
+  void collect() override {
+    explained(process_, [&] { client_.collect(); });
+  }
+  void abandon() noexcept override { client_.abandon(); }
+  [[nodiscard]] BufferPool memory(DType wire) override { return client_.memory(wire); }
 
  private:
   RemoteClient& client_;

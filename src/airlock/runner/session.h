@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "airlock/model/fingerprint.h"
+#include "airlock/plan/plan.h"
 #include "airlock/remote/client.h"
 #include "airlock/runner/runner_model.h"
 #include "airlock/runner/worker_process.h"
@@ -17,14 +18,18 @@ namespace airlock {
 
 /// How to reach a worker.
 struct WorkerOptions {
-  std::string uri;                         ///< of a running worker; empty: start one here
-  Transport transport = Transport::kUnix;  ///< of a worker started here; kInproc: in this process
-  DType compute_dtype = DType::kBF16;      ///< of a worker started here
-  int threads = 0;                         ///< of a worker started here; 0: all
-  std::string program;                     ///< the airlock program to start; empty: this one
+  std::string uri;                        ///< of a running worker; empty: start one here
+  Transport transport = Transport::kShm;  ///< of a worker started here; kInproc: in this process
+  DType compute_dtype = DType::kBF16;     ///< of a worker started here
+  int threads = 0;                        ///< of a worker started here; 0: all
+  std::string program;                    ///< the airlock program to start; empty: this one
+  int lanes = 0;                          ///< calls under way; 0: 2 for a plan in chunks, else 1
   ClientOptions client;
   std::chrono::milliseconds connect_timeout{10'000};
 };
+
+/// The lanes to ask a worker for: `asked`, or, if that is 0, what fits the plan.
+[[nodiscard]] int lanes_for(int asked, const Plan& plan) noexcept;
 
 /// An open session. Move-free: make it in place. Not thread-safe.
 class WorkerSession {

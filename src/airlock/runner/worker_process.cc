@@ -47,6 +47,7 @@ WorkerProcess::WorkerProcess(const WorkerProcessOptions& options) {
   std::vector<std::string> words = {program, "worker"};
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   words.insert(words.end(), {"--serve-fd", std::to_string(pair.peer_fd.get())});
+  if (options.transport == Transport::kShm) words.emplace_back("--serve-shm");
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);

@@ -19,7 +19,7 @@ struct WorkerProcessOptions {
   std::string program;
   /// What follows `worker` on its command line; "--serve-fd N" is added.
   std::vector<std::string> arguments;
-  Transport transport = Transport::kUnix;
+  Transport transport = Transport::kShm;
 };
 
 /// Owns the child. The child ends when this object does, when the thread that made it dies (Linux's

@@ -24,7 +24,7 @@ Channel::Channel(std::unique_ptr<Link> link, std::uint64_t max_payload_bytes)
 
 FrameBytes Channel::send(FrameType type, std::uint64_t request_id,
                          std::span<const std::byte> message,
-                         std::span<const std::span<const std::byte>> tensors) {
+                         std::span<const std::span<const std::byte>> tensors, int descriptor) {
   require(message.size() <= FrameHeader::kMaxMessageBytes && 2 * tensors.size() < kMaxParts,
           ErrorCode::kInternal, "a frame with a message of {} bytes and {} tensors", message.size(),
           tensors.size());
@@ -51,7 +51,11 @@ FrameBytes Channel::send(FrameType type, std::uint64_t request_id,
   }
   parts[0] = std::span(head_).first(head_bytes);
   const std::uint64_t before = link_->bytes_sent();
-  link_->send(std::span(parts).first(count));
+  if (descriptor >= 0) {
+    link_->send_with_descriptor(std::span(parts).first(count), descriptor);
+  } else {
+    link_->send(std::span(parts).first(count));
+  }
   bytes.overhead = static_cast<std::int64_t>(link_->bytes_sent() - before) - bytes.payload;
   return bytes;
 }

@@ -29,15 +29,15 @@ struct IncomingFrame {
   std::span<const std::byte> message;  ///< 64-byte aligned, valid until the next receive
 };
 
-/// One end of a conversation. Owns its link. One thread at a time, but for close().
+/// One end of a conversation. Owns its link. One thread may send while another receives.
 class Channel {
  public:
   /// `max_payload_bytes` caps what a peer may announce.
   Channel(std::unique_ptr<Link> link, std::uint64_t max_payload_bytes);
 
-  /// Sends one frame. Throws as Link::send does.
+  /// Sends one frame, with `descriptor` unless it is -1. Throws as Link::send does.
   FrameBytes send(FrameType type, std::uint64_t request_id, std::span<const std::byte> message,
-                  std::span<const std::span<const std::byte>> tensors = {});
+                  std::span<const std::span<const std::byte>> tensors = {}, int descriptor = -1);
 
   /// Waits for a frame (without limit unless `timeout` is given) and reads it up to its payload.
   /// Nothing if the peer ended the conversation between frames. Throws Error(kProtocol) for a frame

@@ -18,6 +18,9 @@ enum class FrameType : std::uint16_t {
   kFailure = 5,       ///< worker: the call (or Hello) failed; the session goes on unless it closes
   kStatsRequest = 6,  ///< runner: no message
   kStats = 7,         ///< worker
+  kShare = 8,         ///< runner: a descriptor of shared memory comes along; no answer
+  kProbe = 9,         ///< runner: bytes to read and forget
+  kProbed = 10,       ///< worker: as many bytes as were asked for
 };
 
 /// 32 bytes, little-endian, in this order without padding: magic, version, type, request id, header

@@ -5,6 +5,7 @@
 
 #include <flatbuffers/flatbuffers.h>
 
+#include "airlock/wire/frame.h"
 #include "airlock/wire/protocol_generated.h"
 
 namespace airlock {
@@ -79,6 +80,43 @@ TensorSpecs parse_specs(const flatbuffers::Vector<const fb::TensorDesc*>* descs,
   return specs;
 }
 
+/// Offsets travel in units of the tensors' alignment, so that none can be unaligned.
+fb::Place to_place(const Place& place) {
+  const std::int64_t units = place.offset / static_cast<std::int64_t>(kTensorAlignment);
+  require(place.offset >= 0 && units <= std::numeric_limits<std::uint32_t>::max() &&
+              place.offset % static_cast<std::int64_t>(kTensorAlignment) == 0,
+          ErrorCode::kInternal, "a tensor at byte {} of shared memory", place.offset);
+  return {place.segment, 0, static_cast<std::uint32_t>(units)};
+}
+
+Place from_place(const fb::Place& place) {
+  return {place.segment(),
+          static_cast<std::int64_t>(place.offset()) * static_cast<std::int64_t>(kTensorAlignment)};
+}
+
+using PlaceVector = flatbuffers::Vector<const fb::Place*>;
+
+flatbuffers::Offset<PlaceVector> build_places(flatbuffers::FlatBufferBuilder& builder,
+                                              const std::array<Place, kMaxTensors>& places) {
+  std::array<fb::Place, kMaxTensors> built;
+  std::size_t count = 0;  // up to the last that is shared: what is not told is not
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    built[i] = to_place(places[i]);
+    if (places[i].shared()) count = i + 1;
+  }
+  return count == 0 ? 0 : builder.CreateVectorOfStructs(built.data(), count);
+}
+
+std::array<Place, kMaxTensors> parse_places(const PlaceVector* built, std::size_t most) {
+  std::array<Place, kMaxTensors> places;
+  if (built == nullptr) return places;
+  require(built->size() <= most, ErrorCode::kProtocol,
+          "a Call message has {} places for at most {} tensors", built->size(), most);
+  std::size_t at = 0;
+  for (const fb::Place* place : *built) places[at++] = from_place(*place);
+  return places;
+}
+
 FingerprintBytes parse_fingerprint(const flatbuffers::Vector<std::uint8_t>* bytes,
                                    std::string_view name) {
   FingerprintBytes fingerprint;
@@ -88,9 +126,9 @@ FingerprintBytes parse_fingerprint(const flatbuffers::Vector<std::uint8_t>* byte
   return fingerprint;
 }
 
-std::int64_t parse_bytes(std::uint64_t value) {
+std::int64_t parse_bytes(std::uint64_t value, std::string_view name) {
   require(value <= std::uint64_t{std::numeric_limits<std::int64_t>::max()}, ErrorCode::kProtocol,
-          "a Stats message claims {} bytes", value);
+          "a {} message claims {} bytes", name, value);
   return static_cast<std::int64_t>(value);
 }
 
@@ -114,7 +152,8 @@ std::span<const std::byte> MessageBuilder::build(const HelloMessage& message) {
   b.Clear();
   const auto fingerprint = b.CreateVector(message.fingerprint.data(), message.fingerprint.size());
   const auto client = b.CreateString(cut(message.client));
-  return impl_->finish(fb::CreateHello(b, fingerprint, client));
+  return impl_->finish(
+      fb::CreateHello(b, fingerprint, client, static_cast<std::uint8_t>(message.lanes)));
 }
 
 std::span<const std::byte> MessageBuilder::build(const WelcomeMessage& message) {
@@ -124,10 +163,11 @@ std::span<const std::byte> MessageBuilder::build(const WelcomeMessage& message) 
   const auto backend = b.CreateString(cut(message.backend));
   const auto worker = b.CreateString(cut(message.worker));
   return impl_->finish(fb::CreateWelcome(
-      b, fingerprint, static_cast<std::uint8_t>(message.compute_dtype), backend, worker));
+      b, fingerprint, static_cast<std::uint8_t>(message.compute_dtype), backend, worker,
+      static_cast<std::uint8_t>(message.lanes), static_cast<std::uint64_t>(message.shared_bytes)));
 }
 
-std::span<const std::byte> MessageBuilder::build(const Call& message) {
+std::span<const std::byte> MessageBuilder::build(const Call& message, const Transfer& transfer) {
   auto& b = impl_->builder;
   b.Clear();
   flatbuffers::Offset<flatbuffers::Vector<std::uint8_t>> weights = 0;
@@ -136,12 +176,15 @@ std::span<const std::byte> MessageBuilder::build(const Call& message) {
                              static_cast<std::size_t>(message.weights.size()));
   }
   const auto inputs = build_specs(b, message.inputs);
+  const auto input_places = build_places(b, transfer.inputs);
+  const auto output_places = build_places(b, transfer.outputs);
   require(message.position >= 0 && message.position <= std::numeric_limits<std::uint32_t>::max(),
           ErrorCode::kInvalidArgument, "position {} does not fit the wire", message.position);
-  return impl_->finish(
-      fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
-                     static_cast<std::uint32_t>(message.position), message.transpose_b,
-                     static_cast<std::uint8_t>(message.reply_dtype), weights, inputs));
+  return impl_->finish(fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
+                                      static_cast<std::uint32_t>(message.position),
+                                      message.transpose_b,
+                                      static_cast<std::uint8_t>(message.reply_dtype), weights,
+                                      inputs, input_places, output_places));
 }
 
 std::span<const std::byte> MessageBuilder::build(const ReplyMessage& message) {
@@ -167,9 +210,25 @@ std::span<const std::byte> MessageBuilder::build(const WorkerStats& message) {
       u64(message.peak_resident_bytes), static_cast<std::uint32_t>(message.sessions)));
 }
 
+std::span<const std::byte> MessageBuilder::build(const ShareMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  return impl_->finish(
+      fb::CreateShare(b, message.segment, static_cast<std::uint64_t>(message.bytes)));
+}
+
+std::span<const std::byte> MessageBuilder::build(const ProbeMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  const fb::Place place = to_place(message.place);
+  return impl_->finish(fb::CreateProbe(b, static_cast<std::uint64_t>(message.reply_bytes), &place,
+                                       static_cast<std::uint64_t>(message.place_bytes)));
+}
+
 HelloMessage parse_hello(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Hello>(bytes, "Hello");
-  return {parse_fingerprint(table.fingerprint(), "Hello"), printable(table.client())};
+  return {parse_fingerprint(table.fingerprint(), "Hello"), printable(table.client()),
+          table.lanes()};
 }
 
 WelcomeMessage parse_welcome(std::span<const std::byte> bytes) {
@@ -177,8 +236,11 @@ WelcomeMessage parse_welcome(std::span<const std::byte> bytes) {
   require(is_dtype(table.compute_dtype()), ErrorCode::kProtocol, "a Welcome message names dtype {}",
           table.compute_dtype());
   return {parse_fingerprint(table.fingerprint(), "Welcome"),
-          static_cast<DType>(table.compute_dtype()), printable(table.backend()),
-          printable(table.worker())};
+          static_cast<DType>(table.compute_dtype()),
+          printable(table.backend()),
+          printable(table.worker()),
+          table.lanes(),
+          parse_bytes(table.shared_bytes(), "Welcome")};
 }
 
 Call parse_call(std::span<const std::byte> bytes) {
@@ -204,6 +266,12 @@ Call parse_call(std::span<const std::byte> bytes) {
   return call;
 }
 
+Transfer parse_transfer(std::span<const std::byte> bytes, int inputs) {
+  const auto& table = verified<fb::Call>(bytes, "Call");
+  return {parse_places(table.input_places(), static_cast<std::size_t>(inputs)),
+          parse_places(table.output_places(), kMaxTensors)};
+}
+
 ReplyMessage parse_reply(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Reply>(bytes, "Reply");
   return {table.worker_ns(), parse_specs(table.outputs(), "Reply")};
@@ -218,9 +286,23 @@ FailureMessage parse_failure(std::span<const std::byte> bytes) {
 
 WorkerStats parse_stats(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Stats>(bytes, "Stats");
-  return {parse_bytes(table.weight_bytes()), parse_bytes(table.kv_bytes()),
-          parse_bytes(table.resident_bytes()), parse_bytes(table.peak_resident_bytes()),
-          table.sessions()};
+  return {parse_bytes(table.weight_bytes(), "Stats"), parse_bytes(table.kv_bytes(), "Stats"),
+          parse_bytes(table.resident_bytes(), "Stats"),
+          parse_bytes(table.peak_resident_bytes(), "Stats"), table.sessions()};
+}
+
+ShareMessage parse_share(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Share>(bytes, "Share");
+  return {table.segment(), parse_bytes(table.bytes(), "Share")};
+}
+
+ProbeMessage parse_probe(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Probe>(bytes, "Probe");
+  ProbeMessage probe;
+  probe.reply_bytes = parse_bytes(table.reply_bytes(), "Probe");
+  if (table.place() != nullptr) probe.place = from_place(*table.place());
+  probe.place_bytes = parse_bytes(table.place_bytes(), "Probe");
+  return probe;
 }
 
 }  // namespace airlock

@@ -20,14 +20,46 @@ using FingerprintBytes = std::array<std::uint8_t, 32>;
 struct HelloMessage {
   FingerprintBytes fingerprint{};
   std::string client;  ///< who calls, for the worker's log
+  int lanes = 1;       ///< calls the runner means to have under way at the same time
 };
 
 /// Worker to runner, in answer.
 struct WelcomeMessage {
   FingerprintBytes fingerprint{};
   DType compute_dtype = DType::kF32;
-  std::string backend;  ///< what it computes with, for people
-  std::string worker;   ///< name and version, for people
+  std::string backend;            ///< what it computes with, for people
+  std::string worker;             ///< name and version, for people
+  int lanes = 1;                  ///< calls the worker takes in before it has answered the first
+  std::int64_t shared_bytes = 0;  ///< of memory it maps for this session at most; 0: none
+};
+
+/// Where a tensor travels: in shared memory, or (segment 0) behind its message.
+struct Place {
+  std::uint16_t segment = 0;  ///< as ShareMessage numbers them, from 1
+  std::int64_t offset = 0;    ///< bytes from the segment's start, a multiple of 64
+
+  [[nodiscard]] bool shared() const noexcept { return segment != 0; }
+  friend bool operator==(const Place&, const Place&) = default;
+};
+
+/// How the tensors of one call travel: what a Call message says beside the call itself.
+struct Transfer {
+  std::array<Place, kMaxTensors> inputs;
+  std::array<Place, kMaxTensors> outputs;
+};
+
+/// Runner to worker, a descriptor with it: memory that calls may name from now on.
+struct ShareMessage {
+  std::uint16_t segment = 0;
+  std::int64_t bytes = 0;
+};
+
+/// Runner to worker: read what came along (behind the message, or in shared memory) and answer with
+/// so many bytes.
+struct ProbeMessage {
+  std::int64_t reply_bytes = 0;
+  Place place;
+  std::int64_t place_bytes = 0;
 };
 
 struct ReplyMessage {
@@ -60,10 +92,12 @@ class MessageBuilder {
 
   std::span<const std::byte> build(const HelloMessage& message);
   std::span<const std::byte> build(const WelcomeMessage& message);
-  std::span<const std::byte> build(const Call& message);
+  std::span<const std::byte> build(const Call& message, const Transfer& transfer = {});
   std::span<const std::byte> build(const ReplyMessage& message);
   std::span<const std::byte> build(const FailureMessage& message);
   std::span<const std::byte> build(const WorkerStats& message);
+  std::span<const std::byte> build(const ShareMessage& message);
+  std::span<const std::byte> build(const ProbeMessage& message);
 
  private:
   struct Impl;
@@ -76,8 +110,13 @@ class MessageBuilder {
 HelloMessage parse_hello(std::span<const std::byte> bytes);
 WelcomeMessage parse_welcome(std::span<const std::byte> bytes);
 Call parse_call(std::span<const std::byte> bytes);
+/// The other half of a Call message, which has `inputs` inputs. Places are not checked against
+/// segments here.
+Transfer parse_transfer(std::span<const std::byte> bytes, int inputs);
 ReplyMessage parse_reply(std::span<const std::byte> bytes);
 FailureMessage parse_failure(std::span<const std::byte> bytes);
 WorkerStats parse_stats(std::span<const std::byte> bytes);
+ShareMessage parse_share(std::span<const std::byte> bytes);
+ProbeMessage parse_probe(std::span<const std::byte> bytes);
 
 }  // namespace airlock

@@ -3,10 +3,13 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 #include "airlock/core/buffer_pool.h"
+#include "airlock/core/pipeline.h"
 #include "airlock/wire/channel.h"
 #include "airlock/wire/message.h"
+#include "airlock/worker/request.h"
 #include "airlock/worker/server.h"
 #include "airlock/worker/session_table.h"
 
@@ -23,7 +26,8 @@ struct ServerContext {
   [[nodiscard]] WorkerStats stats() const;
 };
 
-/// Runs on one thread; close() may come from another.
+/// Runs on one thread, or, for a runner that keeps several calls under way, on three: this one
+/// reads, one computes, one answers. close() may come from any other.
 class Conversation {
  public:
   Conversation(ServerContext& context, std::unique_ptr<Link> link);
@@ -38,19 +42,29 @@ class Conversation {
   [[nodiscard]] bool done() const noexcept { return done_; }
 
  private:
-  void answer_all();
-  void answer(const IncomingFrame& frame);
+  void read_all();
+  /// False if the frame asked for no answer.
+  bool read(const IncomingFrame& frame, Request& request);
   void answer_hello(const IncomingFrame& frame);
-  void answer_call(const IncomingFrame& frame);
-  void check_payloads(const Call& call, const IncomingFrame& frame,
-                      const TensorSpecs& replies) const;
-  void answer_stats(const IncomingFrame& frame);
+  void share(const IncomingFrame& frame);
+  void take_in(const IncomingFrame& frame);
+  void answer(Request& request);
+  /// Starts the threads for `lanes` requests under way.
+  void widen(int lanes);
+  /// Waits until what is held, and one more request, fits the lanes and the limit on payloads.
+  Request& next_request();
+  void say_goodbye(const Error& error) noexcept;
   void send_failure(std::uint64_t request_id, ErrorCode code, std::string_view text);
 
   ServerContext& context_;
   Channel channel_;
   MessageBuilder builder_;
   SessionTable::Handle session_;
+  SharedSegments segments_;
+  std::vector<std::unique_ptr<Request>> requests_;  ///< a ring
+  std::uint64_t taken_ = 0;                         ///< requests read
+  std::uint64_t answered_ = 0;                      ///< of them, answered for sure
+  std::unique_ptr<Pipeline> threads_;               ///< with several lanes
   std::uint64_t current_request_ = 0;
   std::string client_ = "?";
   std::atomic<bool> done_{false};

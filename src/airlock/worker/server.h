@@ -25,10 +25,15 @@ struct ServerOptions {
   std::chrono::milliseconds stall_timeout{60'000};
   /// After how long without a call a session's cache may be dropped for another's sake.
   std::chrono::milliseconds idle_timeout{60'000};
+  /// Bytes of memory a runner may share in one session, over a shm: link; 0: none.
+  std::int64_t shared_bytes = std::int64_t{4} << 30;
+
+  /// Requests of one session that are read before the first of them is answered, at most.
+  static constexpr int kMaxLanes = 16;
 };
 
-/// Serves sessions on one thread each; calls of all sessions take turns on the backend.
-/// Thread-safe.
+/// Serves sessions on one thread each (three, if the runner keeps several calls under way); calls
+/// of all sessions take turns on the backend. Thread-safe.
 class Server {
  public:
   /// The backend must outlive the server. `fingerprint` is of the model it holds.

@@ -1,0 +1,86 @@
+#include "airlock/link/shared_memory.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "airlock/core/error.h"
+
+namespace airlock {
+namespace {
+
+// Without them a peer could truncate the file, and the next access here would be a fatal signal.
+constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
+
+std::size_t whole_pages(std::size_t size) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return (size + page - 1) / page * page;
+}
+
+/// Pages that do not exist yet would be made at first touch, fatally if there is no memory then.
+void make_pages(int file, std::size_t size) {
+  int result = 0;
+  do {
+    result = ::fallocate(file, 0, 0, static_cast<off_t>(size));
+  } while (result != 0 && errno == EINTR);
+  require(result == 0, ErrorCode::kResourceExhausted, "no {} bytes of shared memory: {}", size,
+          std::strerror(errno));
+}
+
+}  // namespace
+
+SharedMemory::SharedMemory(Fd file, std::size_t size) : file_(std::move(file)), size_(size) {
+  void* data =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
+  require(data != MAP_FAILED, ErrorCode::kResourceExhausted,
+          "cannot map {} bytes of shared memory: {}", size, std::strerror(errno));
+  data_ = static_cast<std::byte*>(data);
+}
+
+SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
+  if (this != &other) {
+    if (data_ != nullptr) ::munmap(data_, size_);
+    file_ = std::move(other.file_);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+  }
+  return *this;
+}
+
+SharedMemory::~SharedMemory() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+SharedMemory SharedMemory::create(std::size_t size) {
+  size = whole_pages(size);
+  Fd file(::memfd_create("airlock", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  require(static_cast<bool>(file), ErrorCode::kResourceExhausted, "cannot make shared memory: {}",
+          std::strerror(errno));
+  require(::ftruncate(file.get(), static_cast<off_t>(size)) == 0, ErrorCode::kResourceExhausted,
+          "no {} bytes of shared memory: {}", size, std::strerror(errno));
+  make_pages(file.get(), size);
+  require(::fcntl(file.get(), F_ADD_SEALS, kSizeSeals | F_SEAL_SEAL) == 0, ErrorCode::kInternal,
+          "cannot seal shared memory: {}", std::strerror(errno));
+  return {std::move(file), size};
+}
+
+SharedMemory SharedMemory::adopt(Fd file, std::size_t size) {
+  const int seals = ::fcntl(file.get(), F_GET_SEALS);
+  require(seals >= 0 && (seals & kSizeSeals) == kSizeSeals, ErrorCode::kProtocol,
+          "a peer shared a descriptor that is not memory of a sealed size");
+  struct stat status {};
+  require(::fstat(file.get(), &status) == 0 && status.st_size >= 0 &&
+              static_cast<std::size_t>(status.st_size) == size && size > 0,
+          ErrorCode::kProtocol, "a peer shared memory of {} bytes and announced {}",
+          static_cast<std::int64_t>(status.st_size), size);
+  require((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0, ErrorCode::kProtocol,
+          "a peer shared memory that cannot be written");
+  make_pages(file.get(), size);
+  return {std::move(file), size};
+}
+
+}  // namespace airlock

@@ -1,0 +1,48 @@
+// A piece of memory that two processes map: how large tensors pass without a copy.
+// link/ carries bytes between two processes (or threads) and knows nothing of what they mean.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "airlock/link/fd.h"
+
+namespace airlock {
+
+/// An anonymous memory file (memfd_create(2)) mapped for reading and writing; it has no name in any
+/// file system, so that no kind of death leaves one behind. Its size is sealed: no side can shrink
+/// it under the other, which would kill that one at its next access. The peer can change the
+/// content at any time: what is checked must be copied out first. Movable.
+class SharedMemory {
+ public:
+  SharedMemory() = default;
+  SharedMemory(SharedMemory&& other) noexcept { *this = std::move(other); }
+  SharedMemory& operator=(SharedMemory&& other) noexcept;
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+  ~SharedMemory();
+
+  /// `size` bytes (rounded up to whole pages), zeroed, all of their pages present.
+  /// Throws Error(kResourceExhausted) if the system has not as much, or no descriptor.
+  [[nodiscard]] static SharedMemory create(std::size_t size);
+
+  /// Maps what a peer sent. Throws Error(kProtocol) unless it is a memory file of exactly `size`
+  /// bytes that cannot change its size, Error(kResourceExhausted) if its pages cannot be had.
+  [[nodiscard]] static SharedMemory adopt(Fd file, std::size_t size);
+
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
+  /// The descriptor to pass to the peer, or -1 after forget_file().
+  [[nodiscard]] int file() const noexcept { return file_.get(); }
+  /// Closes the descriptor; the mapping stays.
+  void forget_file() noexcept { file_.reset(); }
+
+ private:
+  SharedMemory(Fd file, std::size_t size);
+
+  Fd file_;
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace airlock

@@ -1,0 +1,199 @@
+#include "airlock/remote/flight.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "airlock/math/convert.h"
+#include "airlock/remote/rules.h"
+
+namespace airlock {
+namespace {
+
+double milliseconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+void check_memory(const Call& call, const TensorSpec& wire, const TensorSpec& own,
+                  std::string_view what) {
+  const DType expected = wire.dtype == DType::kI64 ? DType::kI64 : DType::kF32;
+  require(own.shape == wire.shape && own.dtype == expected, ErrorCode::kInternal,
+          "{}: {} is {} {} in memory, expected {} {}", call, what, dtype_name(own.dtype), own.shape,
+          dtype_name(expected), wire.shape);
+}
+
+void copy(const ConstTensor& from, const Tensor& to) {
+  std::memcpy(to.data, from.data, static_cast<std::size_t>(from.bytes()));
+}
+
+std::size_t size_of(const TensorSpecs& specs) {
+  return static_cast<std::size_t>(specs.size());
+}
+
+}  // namespace
+
+void Flight::begin(const ModelConfig& config, const Call& call, std::span<const ConstTensor> inputs,
+                   std::span<const Tensor> outputs, const FlightMemory& memory, std::uint64_t id) {
+  begin_ = Clock::now();
+  call_ = call;
+  id_ = id;
+  failure = nullptr;
+  reply_ = infer_outputs(config, call);
+  require(inputs.size() == size_of(call.inputs) && outputs.size() == size_of(reply_),
+          ErrorCode::kInternal, "{}: {} inputs and {} outputs given", call, inputs.size(),
+          outputs.size());
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    check_memory(call, reply_[static_cast<int>(i)], outputs[i].spec, "an output");
+    wanted_[i] = outputs[i];
+  }
+  transfer_ = {};
+  for (std::size_t i = 0; i < inputs.size(); ++i) carry_input(i, inputs[i], memory);
+  for (std::size_t i = 0; i < outputs.size(); ++i) carry_output(i, memory);
+  message_ = builder_.build(call_, transfer_);
+  encoded_ = Clock::now();
+}
+
+void Flight::place(Carried& carried, const TensorSpec& wire, std::byte* own, bool same_dtype,
+                   const FlightMemory& memory) {
+  carried.place = {};
+  carried.tensor = {wire, own};
+  // Ids index the embedding: the worker has to check them where the runner cannot change them.
+  const bool may_share =
+      memory.arena != nullptr && wire.dtype != DType::kI64 && wire.bytes() >= memory.inline_below;
+  if (same_dtype) {
+    if (!may_share) return;
+    if (const auto found = memory.arena->find(own)) {
+      carried.place = *found;
+      return;
+    }
+  }
+  const BufferPool& pool = may_share ? memory.shared : memory.own;
+  carried.buffer = pool.acquire(static_cast<std::size_t>(wire.bytes()));
+  carried.tensor.data = carried.buffer.data();
+  if (may_share) carried.place = memory.arena->find(carried.buffer.data()).value_or(Place{});
+}
+
+void Flight::carry_input(std::size_t at, const ConstTensor& own, const FlightMemory& memory) {
+  const TensorSpec& wire = call_.inputs[static_cast<int>(at)];
+  check_memory(call_, wire, own.spec, "an input");
+  const bool same = wire.dtype == own.spec.dtype;
+  Carried& carried = inputs_[at];
+  // Sent tensors are only read; the writable view serves both directions.
+  place(carried, wire, const_cast<std::byte*>(own.data), same, memory);
+  transfer_.inputs[at] = carried.place;
+  if (!same) {
+    convert(own, carried.tensor);
+  } else if (carried.tensor.data != own.data) {
+    copy(own, carried.tensor);
+  }
+}
+
+void Flight::carry_output(std::size_t at, const FlightMemory& memory) {
+  const TensorSpec& wire = reply_[static_cast<int>(at)];
+  Carried& carried = outputs_[at];
+  place(carried, wire, wanted_[at].data, wire.dtype == wanted_[at].spec.dtype, memory);
+  transfer_.outputs[at] = carried.place;
+  // What arrives behind the reply needs its memory only then.
+  if (!carried.place.shared()) carried.buffer.release();
+}
+
+void announce(Channel& channel, SharedArena& arena, std::uint16_t segment,
+              MessageBuilder& builder) {
+  const auto news = arena.news_of(segment);
+  if (!news) return;
+  // Part of setting up, as Init is: not the call's overhead.
+  channel.send(FrameType::kShare, 0, builder.build(news->message), {}, news->file);
+  arena.told(segment);
+}
+
+void Flight::send(Channel& channel, const FlightMemory& memory) {
+  for (const auto* places : {&transfer_.inputs, &transfer_.outputs}) {
+    for (const Place& place : *places) {
+      if (place.shared()) announce(channel, *memory.arena, place.segment, share_builder_);
+    }
+  }
+  std::array<std::span<const std::byte>, kMaxTensors> parts;
+  std::size_t count = 0;
+  std::int64_t through_memory = 0;
+  for (std::size_t i = 0; i < size_of(call_.inputs); ++i) {
+    const auto bytes = static_cast<std::size_t>(inputs_[i].tensor.bytes());
+    if (inputs_[i].place.shared()) {
+      through_memory += static_cast<std::int64_t>(bytes);
+    } else {
+      parts[count++] = {inputs_[i].tensor.data, bytes};
+    }
+  }
+  out_ = channel.send(FrameType::kCall, id_, message_, std::span(parts).first(count));
+  out_.payload += through_memory;
+  written_ = Clock::now();
+  for (Carried& carried : inputs_) {
+    if (!carried.place.shared()) carried.buffer.release();
+  }
+}
+
+void Flight::receive(Channel& channel, const IncomingFrame& frame, const FlightMemory& memory) {
+  const ReplyMessage answer = parse_reply(frame.message);
+  require(answer.outputs == reply_, ErrorCode::kProtocol,
+          "the worker answered tensors of other shapes or dtypes than the call has");
+  worker_ns_ = answer.worker_ns;
+  std::array<std::span<std::byte>, kMaxTensors> parts;
+  std::size_t count = 0;
+  std::int64_t through_memory = 0;
+  for (std::size_t i = 0; i < size_of(reply_); ++i) {
+    Carried& carried = outputs_[i];
+    const auto bytes = static_cast<std::size_t>(carried.tensor.bytes());
+    if (carried.place.shared()) {
+      through_memory += static_cast<std::int64_t>(bytes);
+      continue;
+    }
+    if (carried.tensor.spec.dtype != wanted_[i].spec.dtype) {
+      carried.buffer = memory.own.acquire(bytes);
+      carried.tensor.data = carried.buffer.data();
+    } else {
+      carried.tensor.data = wanted_[i].data;
+    }
+    parts[count++] = {carried.tensor.data, bytes};
+  }
+  channel.receive_tensors(std::span(parts).first(count));
+  in_ = channel.received_bytes();
+  in_.payload += through_memory;
+  read_ = Clock::now();
+}
+
+void Flight::finish() {
+  collected_ = Clock::now();
+  for (std::size_t i = 0; i < size_of(reply_); ++i) {
+    const Tensor& arrived = outputs_[i].tensor;
+    if (arrived.spec.dtype != wanted_[i].spec.dtype) {
+      convert(arrived, wanted_[i]);
+    } else if (arrived.data != wanted_[i].data) {
+      copy(arrived, wanted_[i]);
+    }
+  }
+  drop();
+  end_ = Clock::now();
+}
+
+void Flight::drop() noexcept {
+  for (Carried& carried : inputs_) carried.buffer.release();
+  for (Carried& carried : outputs_) carried.buffer.release();
+}
+
+void Flight::describe_to(LedgerEntry& entry, Clock::time_point zero) const {
+  entry.op = call_.op;
+  entry.layer = call_.layer;
+  entry.sent_bytes = out_.payload;
+  entry.received_bytes = in_.payload;
+  entry.overhead_bytes = out_.overhead + in_.overhead;
+  entry.start_ms = milliseconds(begin_ - zero);
+  entry.encode_ms = milliseconds(encoded_ - begin_);
+  entry.send_ms = milliseconds(written_ - encoded_);
+  // A reply that waited here to be collected was under way as far as the runner can tell.
+  const double waited = milliseconds(collected_ - written_);
+  entry.worker_ms = std::min(static_cast<double>(worker_ns_) / 1e6, waited);
+  entry.receive_ms = waited - entry.worker_ms;
+  entry.decode_ms = milliseconds(end_ - collected_);
+  entry.total_ms = milliseconds(end_ - begin_);
+  entry.wire_dtype = call_.reply_dtype;
+}
+
+}  // namespace airlock
