@@ -31,7 +31,7 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
   app.add_option("--lanes", lanes_,
                  "calls under way at the same time; 0: 2 with --chunk, 1 without")
       ->capture_default_str()
-      ->check(CLI::Range(0, ClientOptions::kMaxLanes))
+      ->check(CLI::Range(0, HelloMessage::kMaxLanes))
       ->group(group);
   app.add_option("--shm-budget", shared_gib_, "GiB of memory shared over a shm link at most")
       ->capture_default_str()

@@ -1,8 +1,6 @@
 #include "airlock/remote/client.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <limits>
 
 namespace airlock {
@@ -31,9 +29,9 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
       options_(options),
       ledger_(ledger),
       began_(std::chrono::steady_clock::now()) {
-  require(options.lanes >= 1 && options.lanes <= ClientOptions::kMaxLanes,
+  require(options.lanes >= 1 && options.lanes <= HelloMessage::kMaxLanes,
           ErrorCode::kInvalidArgument, "{} lanes, expected 1 to {}", options.lanes,
-          ClientOptions::kMaxLanes);
+          HelloMessage::kMaxLanes);
   entry_.link = transport_name(channel_.link().transport());
   channel_.link().set_stall_timeout(options_.call_timeout);
   within_session("Init", [&] { open(fingerprint); });
@@ -47,9 +45,8 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
   for (int i = 0; i < lanes; ++i) flights_.push_back(std::make_unique<Flight>());
   if (lanes == 1) return;
   threads_ = std::make_unique<Pipeline>(
-      std::vector<Pipeline::Work>{
-          [this](std::uint64_t number) { send(*flights_[number % flights_.size()]); },
-          [this](std::uint64_t number) { receive(*flights_[number % flights_.size()]); }},
+      std::vector<Pipeline::Work>{[this](std::uint64_t number) { send(flight(number)); },
+                                  [this](std::uint64_t number) { receive(flight(number)); }},
       [this] { channel_.link().close(); });
 }
 
@@ -81,8 +78,8 @@ void RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
                           std::span<const Tensor> outputs) {
   require(submitted_ - collected_ < flights_.size(), ErrorCode::kInternal,
           "{}: {} calls are under way already", call, flights_.size());
-  Flight& flight = *flights_[submitted_ % flights_.size()];
-  flight.begin(config_, call, inputs, outputs, memory_, next_request_);
+  Flight& next = flight(submitted_);
+  next.begin(config_, call, inputs, outputs, memory_, next_request_);
   ++next_request_;
   ++submitted_;
   if (threads_) {
@@ -90,9 +87,9 @@ void RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
     return;
   }
   try {
-    within_session(call, [&] { send(flight); });
+    within_session(call, [&] { send(next); });
   } catch (...) {
-    flight.drop();
+    next.drop();
     ++collected_;
     throw;
   }
@@ -100,26 +97,26 @@ void RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
 
 void RemoteClient::collect() {
   require(collected_ < submitted_, ErrorCode::kInternal, "no call is under way");
-  Flight& flight = *flights_[collected_ % flights_.size()];
   const std::uint64_t number = collected_++;
+  Flight& oldest = flight(number);
   try {
-    within_session(flight.call(), [&] {
+    within_session(oldest.call(), [&] {
       if (threads_) {
         threads_->wait(number);
       } else {
-        receive(flight);
+        receive(oldest);
       }
-      if (flight.failure) std::rethrow_exception(flight.failure);
+      if (oldest.failure) std::rethrow_exception(oldest.failure);
     });
   } catch (...) {
-    flight.drop();
+    oldest.drop();
     throw;
   }
-  flight.finish();
+  oldest.finish();
   ++calls_;
   if (ledger_ == nullptr) return;
   entry_.call = calls_ - 1;
-  flight.describe_to(entry_, began_);
+  oldest.describe_to(entry_, began_);
   ledger_->record(entry_);
 }
 
@@ -144,32 +141,6 @@ WorkerStats RemoteClient::stats() {
     stats = parse_stats(await(FrameType::kStats, id, limit(options_.call_timeout)).message);
   });
   return stats;
-}
-
-void RemoteClient::probe(std::span<const std::byte> bytes, std::span<std::byte> reply,
-                         bool shared) {
-  within_session("Probe", [&] {
-    const std::uint64_t id = next_request_++;
-    ProbeMessage probe;
-    probe.reply_bytes = static_cast<std::int64_t>(reply.size());
-    std::array<std::span<const std::byte>, 1> parts = {bytes};
-    std::size_t count = bytes.empty() ? 0 : 1;
-    Buffer copy;
-    if (shared && memory_.arena != nullptr && !bytes.empty()) {
-      copy = memory_.shared.acquire(bytes.size());
-      std::memcpy(copy.data(), bytes.data(), bytes.size());
-      if (const auto place = memory_.arena->find(copy.data())) {
-        announce(channel_, *memory_.arena, place->segment, builder_);
-        probe.place = *place;
-        probe.place_bytes = static_cast<std::int64_t>(bytes.size());
-        count = 0;
-      }
-    }
-    channel_.send(FrameType::kProbe, id, builder_.build(probe), std::span(parts).first(count));
-    (void)await(FrameType::kProbed, id, limit(options_.call_timeout));
-    const std::array<std::span<std::byte>, 1> answer = {reply};
-    channel_.receive_tensors(std::span(answer).first(reply.empty() ? 0 : 1));
-  });
 }
 
 void RemoteClient::send(Flight& flight) {
@@ -235,8 +206,7 @@ IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
   require(frame->type == expected, ErrorCode::kProtocol,
           "the worker sent a frame of type {}, expected {}", static_cast<int>(frame->type),
           static_cast<int>(expected));
-  const bool carries = expected == FrameType::kReply || expected == FrameType::kProbed;
-  require(carries || frame->payload_bytes == 0, ErrorCode::kProtocol,
+  require(expected == FrameType::kReply || frame->payload_bytes == 0, ErrorCode::kProtocol,
           "the worker sent {} bytes of tensors where none belong", frame->payload_bytes);
   return *frame;
 }

@@ -27,15 +27,13 @@ struct ClientOptions {
   std::chrono::milliseconds hello_timeout{30'000};
   /// How this runner introduces itself in the worker's log.
   std::string name = "airlock";
-  /// Calls under way at the same time, at most kMaxLanes; the worker may agree to fewer. More than
-  /// one takes two threads, one that sends and one that receives.
+  /// Calls under way at the same time, at most HelloMessage::kMaxLanes; the worker may agree to
+  /// fewer. More than one takes two threads, one that sends and one that receives.
   int lanes = 1;
   /// Bytes of memory shared with the worker over a shm: link; the worker may agree to less.
   std::int64_t shared_bytes = std::int64_t{4} << 30;
   /// Bytes below which a tensor travels behind its message even if memory is shared.
   std::int64_t inline_below = 4096;
-
-  static constexpr int kMaxLanes = 16;
 };
 
 /// What a worker answered instead of a reply: its code, and its text after the name of the call.
@@ -72,14 +70,6 @@ class RemoteClient final : public Operators {
   [[nodiscard]] const WelcomeMessage& worker() const noexcept { return welcome_; }
   /// Asks the worker for its memory. Not counted in the ledger. No call may be under way.
   WorkerStats stats();
-  /// Sends `bytes` (in shared memory, if `place` says so) and waits for `reply_bytes` bytes of
-  /// nothing: what a link takes for that. Not counted in the ledger. No call may be under way.
-  void probe(std::span<const std::byte> bytes, std::span<std::byte> reply, bool shared);
-  /// True if tensors travel through shared memory.
-  [[nodiscard]] bool shares_memory() const noexcept { return memory_.arena != nullptr; }
-  /// See ClientOptions; for the calls to come.
-  void set_inline_below(std::int64_t bytes) noexcept { memory_.inline_below = bytes; }
-  [[nodiscard]] std::int64_t inline_below() const noexcept { return memory_.inline_below; }
 
  private:
   /// Runs `body`; puts `subject` (the call, or "Init") in front of what it throws, and ends the
@@ -88,6 +78,7 @@ class RemoteClient final : public Operators {
   void within_session(const Subject& subject, const Body& body);
 
   void open(const FingerprintBytes& fingerprint);
+  [[nodiscard]] Flight& flight(std::uint64_t number) { return *flights_[number % flights_.size()]; }
   void send(Flight& flight);
   void receive(Flight& flight);
   /// A worker that ends a session while we still send may have said why: throws that, if so.

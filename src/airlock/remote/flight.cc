@@ -57,19 +57,21 @@ void Flight::place(Carried& carried, const TensorSpec& wire, std::byte* own, boo
   carried.place = {};
   carried.tensor = {wire, own};
   // Ids index the embedding: the worker has to check them where the runner cannot change them.
-  const bool may_share =
-      memory.arena != nullptr && wire.dtype != DType::kI64 && wire.bytes() >= memory.inline_below;
+  if (memory.arena == nullptr || wire.dtype == DType::kI64 || wire.bytes() < memory.inline_below) {
+    return;
+  }
   if (same_dtype) {
-    if (!may_share) return;
     if (const auto found = memory.arena->find(own)) {
       carried.place = *found;
       return;
     }
   }
-  const BufferPool& pool = may_share ? memory.shared : memory.own;
-  carried.buffer = pool.acquire(static_cast<std::size_t>(wire.bytes()));
-  carried.tensor.data = carried.buffer.data();
-  if (may_share) carried.place = memory.arena->find(carried.buffer.data()).value_or(Place{});
+  Buffer buffer = memory.shared.acquire(static_cast<std::size_t>(wire.bytes()));
+  const auto found = memory.arena->find(buffer.data());
+  if (!found) return;  // the budget is spent
+  carried.place = *found;
+  carried.tensor.data = buffer.data();
+  carried.buffer = std::move(buffer);
 }
 
 void Flight::carry_input(std::size_t at, const ConstTensor& own, const FlightMemory& memory) {
@@ -80,6 +82,10 @@ void Flight::carry_input(std::size_t at, const ConstTensor& own, const FlightMem
   // Sent tensors are only read; the writable view serves both directions.
   place(carried, wire, const_cast<std::byte*>(own.data), same, memory);
   transfer_.inputs[at] = carried.place;
+  if (!same && !carried.place.shared()) {
+    carried.buffer = memory.own.acquire(static_cast<std::size_t>(wire.bytes()));
+    carried.tensor.data = carried.buffer.data();
+  }
   if (!same) {
     convert(own, carried.tensor);
   } else if (carried.tensor.data != own.data) {
@@ -90,10 +96,9 @@ void Flight::carry_input(std::size_t at, const ConstTensor& own, const FlightMem
 void Flight::carry_output(std::size_t at, const FlightMemory& memory) {
   const TensorSpec& wire = reply_[static_cast<int>(at)];
   Carried& carried = outputs_[at];
+  // What arrives behind the reply gets its memory only then.
   place(carried, wire, wanted_[at].data, wire.dtype == wanted_[at].spec.dtype, memory);
   transfer_.outputs[at] = carried.place;
-  // What arrives behind the reply needs its memory only then.
-  if (!carried.place.shared()) carried.buffer.release();
 }
 
 void announce(Channel& channel, SharedArena& arena, std::uint16_t segment,
@@ -148,15 +153,12 @@ void Flight::receive(Channel& channel, const IncomingFrame& frame, const FlightM
     if (carried.tensor.spec.dtype != wanted_[i].spec.dtype) {
       carried.buffer = memory.own.acquire(bytes);
       carried.tensor.data = carried.buffer.data();
-    } else {
-      carried.tensor.data = wanted_[i].data;
     }
     parts[count++] = {carried.tensor.data, bytes};
   }
   channel.receive_tensors(std::span(parts).first(count));
   in_ = channel.received_bytes();
   in_.payload += through_memory;
-  read_ = Clock::now();
 }
 
 void Flight::finish() {

@@ -77,6 +77,7 @@ class Flight {
 
   void carry_input(std::size_t at, const ConstTensor& own, const FlightMemory& memory);
   void carry_output(std::size_t at, const FlightMemory& memory);
+  /// Finds shared memory for a tensor that may travel through it; else it stays `own`.
   static void place(Carried& carried, const TensorSpec& wire, std::byte* own, bool same_dtype,
                     const FlightMemory& memory);
 
@@ -93,7 +94,7 @@ class Flight {
   FrameBytes out_;
   FrameBytes in_;
   std::uint64_t worker_ns_ = 0;
-  Clock::time_point begin_, encoded_, written_, read_, collected_, end_;
+  Clock::time_point begin_, encoded_, written_, collected_, end_;
 };
 
 }  // namespace airlock

@@ -13,7 +13,8 @@ std::byte* SharedArena::allocate(std::size_t capacity) {
   {
     const std::lock_guard lock(mutex_);
     const auto size = static_cast<std::int64_t>(capacity);
-    if (capacity >= kLeastBlock && segments_.size() < kMaxSegments && size <= budget_ - used_) {
+    if (capacity >= kLeastBlock && segments_.size() < ShareMessage::kMaxSegments &&
+        size <= budget_ - used_) {
       try {
         SharedMemory memory = SharedMemory::create(capacity);
         std::byte* data = memory.bytes().data();

@@ -19,8 +19,6 @@ namespace airlock {
 /// time. Thread-safe.
 class SharedArena final : public BlockSource {
  public:
-  /// More segments than a plan has tensors of different sizes, far below what a process may map.
-  static constexpr std::size_t kMaxSegments = 1024;
   /// Smaller blocks are not worth a mapping.
   static constexpr std::size_t kLeastBlock = 4096;
 

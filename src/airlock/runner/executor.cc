@@ -120,9 +120,8 @@ std::span<const float> Executor::run(std::span<const Pass> passes,
       if (lane.stage < 0) continue;
       operators_.collect();
       if (advance(lane)) continue;
-      if (lane.pass.logit_rows > 0) last = &lane;
+      last = &lane;
       if (started < passes.size()) {
-        // Earlier logits would be overwritten; only the last are asked for.
         start(lane);
       } else {
         lane.stage = -1;
@@ -133,7 +132,7 @@ std::span<const float> Executor::run(std::span<const Pass> passes,
     operators_.abandon();
     throw;
   }
-  if (last == nullptr) return {};
+  if (last->pass.logit_rows == 0) return {};
   return {floats(Slot::kLogits, *last),
           static_cast<std::size_t>(last->pass.logit_rows * model_.config().vocab)};
 }

@@ -45,7 +45,7 @@ class Executor {
   /// Operators::lanes() passes are under way, each with a call of its own, so that the runner works
   /// on one while the worker or the link has the others. Calls are made in the order in which
   /// attention needs them: a pass asks for a layer after the pass before it did. Gives the logits
-  /// of the last pass that wants some. Throws as the other run does.
+  /// of the last pass (empty if it wants none). Throws as the other run does.
   std::span<const float> run(std::span<const Pass> passes, std::span<const std::int64_t> ids);
 
   [[nodiscard]] const Plan& plan() const noexcept { return plan_; }

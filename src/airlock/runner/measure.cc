@@ -66,9 +66,9 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
 
   MemoryLedger ledger;
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
-  WorkerOptions lanes = worker;
-  lanes.client.lanes = lanes_for(worker.lanes, plan);
-  WorkerSession session(model, fingerprint, lanes, &ledger);
+  WorkerOptions wanted = worker;
+  wanted.client.lanes = lanes_for(worker.lanes, plan);
+  WorkerSession session(model, fingerprint, wanted, &ledger);
   Executor split(model, plan, session.operators());
   std::optional<LocalOperators> local;
   std::optional<Executor> whole;

@@ -19,8 +19,6 @@ enum class FrameType : std::uint16_t {
   kStatsRequest = 6,  ///< runner: no message
   kStats = 7,         ///< worker
   kShare = 8,         ///< runner: a descriptor of shared memory comes along; no answer
-  kProbe = 9,         ///< runner: bytes to read and forget
-  kProbed = 10,       ///< worker: as many bytes as were asked for
 };
 
 /// 32 bytes, little-endian, in this order without padding: magic, version, type, request id, header

@@ -217,14 +217,6 @@ std::span<const std::byte> MessageBuilder::build(const ShareMessage& message) {
       fb::CreateShare(b, message.segment, static_cast<std::uint64_t>(message.bytes)));
 }
 
-std::span<const std::byte> MessageBuilder::build(const ProbeMessage& message) {
-  auto& b = impl_->builder;
-  b.Clear();
-  const fb::Place place = to_place(message.place);
-  return impl_->finish(fb::CreateProbe(b, static_cast<std::uint64_t>(message.reply_bytes), &place,
-                                       static_cast<std::uint64_t>(message.place_bytes)));
-}
-
 HelloMessage parse_hello(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Hello>(bytes, "Hello");
   return {parse_fingerprint(table.fingerprint(), "Hello"), printable(table.client()),
@@ -243,7 +235,7 @@ WelcomeMessage parse_welcome(std::span<const std::byte> bytes) {
           parse_bytes(table.shared_bytes(), "Welcome")};
 }
 
-Call parse_call(std::span<const std::byte> bytes) {
+CallMessage parse_call_message(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Call>(bytes, "Call");
   require(is_op(table.op()) && is_dtype(table.reply_dtype()), ErrorCode::kProtocol,
           "a Call message names operator {} and dtype {}", table.op(), table.reply_dtype());
@@ -263,13 +255,9 @@ Call parse_call(std::span<const std::byte> bytes) {
     }
   }
   call.inputs = parse_specs(table.inputs(), "Call");
-  return call;
-}
-
-Transfer parse_transfer(std::span<const std::byte> bytes, int inputs) {
-  const auto& table = verified<fb::Call>(bytes, "Call");
-  return {parse_places(table.input_places(), static_cast<std::size_t>(inputs)),
-          parse_places(table.output_places(), kMaxTensors)};
+  return {call,
+          {parse_places(table.input_places(), static_cast<std::size_t>(call.inputs.size())),
+           parse_places(table.output_places(), kMaxTensors)}};
 }
 
 ReplyMessage parse_reply(std::span<const std::byte> bytes) {
@@ -294,15 +282,6 @@ WorkerStats parse_stats(std::span<const std::byte> bytes) {
 ShareMessage parse_share(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Share>(bytes, "Share");
   return {table.segment(), parse_bytes(table.bytes(), "Share")};
-}
-
-ProbeMessage parse_probe(std::span<const std::byte> bytes) {
-  const auto& table = verified<fb::Probe>(bytes, "Probe");
-  ProbeMessage probe;
-  probe.reply_bytes = parse_bytes(table.reply_bytes(), "Probe");
-  if (table.place() != nullptr) probe.place = from_place(*table.place());
-  probe.place_bytes = parse_bytes(table.place_bytes(), "Probe");
-  return probe;
 }
 
 }  // namespace airlock

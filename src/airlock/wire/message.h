@@ -18,6 +18,8 @@ using FingerprintBytes = std::array<std::uint8_t, 32>;
 
 /// Runner to worker, first.
 struct HelloMessage {
+  static constexpr int kMaxLanes = 16;  ///< a worker agrees to no more
+
   FingerprintBytes fingerprint{};
   std::string client;  ///< who calls, for the worker's log
   int lanes = 1;       ///< calls the runner means to have under way at the same time
@@ -48,18 +50,19 @@ struct Transfer {
   std::array<Place, kMaxTensors> outputs;
 };
 
-/// Runner to worker, a descriptor with it: memory that calls may name from now on.
-struct ShareMessage {
-  std::uint16_t segment = 0;
-  std::int64_t bytes = 0;
+/// Runner to worker: a call and how it travels.
+struct CallMessage {
+  Call call;
+  Transfer transfer;
 };
 
-/// Runner to worker: read what came along (behind the message, or in shared memory) and answer with
-/// so many bytes.
-struct ProbeMessage {
-  std::int64_t reply_bytes = 0;
-  Place place;
-  std::int64_t place_bytes = 0;
+/// Runner to worker, a descriptor with it: memory that calls may name from now on.
+struct ShareMessage {
+  /// More than a plan has tensors of different sizes, far below what a process may map.
+  static constexpr std::size_t kMaxSegments = 1024;
+
+  std::uint16_t segment = 0;
+  std::int64_t bytes = 0;
 };
 
 struct ReplyMessage {
@@ -97,7 +100,6 @@ class MessageBuilder {
   std::span<const std::byte> build(const FailureMessage& message);
   std::span<const std::byte> build(const WorkerStats& message);
   std::span<const std::byte> build(const ShareMessage& message);
-  std::span<const std::byte> build(const ProbeMessage& message);
 
  private:
   struct Impl;
@@ -109,14 +111,14 @@ class MessageBuilder {
 /// Throws Error(kProtocol) naming the message. Bytes must be 8-byte aligned.
 HelloMessage parse_hello(std::span<const std::byte> bytes);
 WelcomeMessage parse_welcome(std::span<const std::byte> bytes);
-Call parse_call(std::span<const std::byte> bytes);
-/// The other half of a Call message, which has `inputs` inputs. Places are not checked against
-/// segments here.
-Transfer parse_transfer(std::span<const std::byte> bytes, int inputs);
+/// Places are not checked against segments here.
+CallMessage parse_call_message(std::span<const std::byte> bytes);
+inline Call parse_call(std::span<const std::byte> bytes) {
+  return parse_call_message(bytes).call;
+}
 ReplyMessage parse_reply(std::span<const std::byte> bytes);
 FailureMessage parse_failure(std::span<const std::byte> bytes);
 WorkerStats parse_stats(std::span<const std::byte> bytes);
 ShareMessage parse_share(std::span<const std::byte> bytes);
-ProbeMessage parse_probe(std::span<const std::byte> bytes);
 
 }  // namespace airlock

@@ -60,26 +60,23 @@ void Conversation::take_in(const IncomingFrame& frame) {
           "a frame of type {} came before Hello", static_cast<int>(frame.type));
   if (frame.type == FrameType::kHello) return answer_hello(frame);
   if (frame.type == FrameType::kShare) return share(frame);
-  Request& request = next_request();
+  Request& next = next_request();
   const Request::Context context{context_.backend.config(), context_.pool, segments_,
                                  context_.options.max_payload};
   switch (frame.type) {
     case FrameType::kCall:
-      request.read_call(channel_, frame, context);
-      break;
-    case FrameType::kProbe:
-      request.read_probe(channel_, frame, context);
+      next.read_call(channel_, frame, context);
       break;
     case FrameType::kStatsRequest:
-      request.read_stats(frame);
+      next.read_stats(frame);
       break;
     default:
       fail(ErrorCode::kProtocol, "a runner sent a frame of type {}", static_cast<int>(frame.type));
   }
   ++taken_;
   if (threads_) return threads_->submit();
-  request.compute(context_.sessions, session_);
-  answer(request);
+  next.compute(context_.sessions, session_);
+  answer(next);
   answered_ = taken_;
 }
 
@@ -106,7 +103,7 @@ void Conversation::answer_hello(const IncomingFrame& frame) {
     throw;
   }
   log_info("runner {} at {} opened a session", client_, channel_.link().peer());
-  const int lanes = std::clamp(hello.lanes, 1, ServerOptions::kMaxLanes);
+  const int lanes = std::clamp(hello.lanes, 1, HelloMessage::kMaxLanes);
   const bool shares = channel_.link().passes_descriptors();
   channel_.send(
       FrameType::kWelcome, frame.request_id,
@@ -125,28 +122,22 @@ void Conversation::widen(int lanes) {
   while (static_cast<int>(requests_.size()) < lanes) {
     requests_.push_back(std::make_unique<Request>());
   }
-  const auto at = [this](std::uint64_t number) -> Request& {
-    return *requests_[number % requests_.size()];
-  };
   threads_ = std::make_unique<Pipeline>(
       std::vector<Pipeline::Work>{
-          [this, at](std::uint64_t number) { at(number).compute(context_.sessions, session_); },
-          [this, at](std::uint64_t number) { answer(at(number)); }},
+          [this](std::uint64_t number) { request(number).compute(context_.sessions, session_); },
+          [this](std::uint64_t number) { answer(request(number)); }},
       [this] { channel_.link().close(); });
 }
 
 Request& Conversation::next_request() {
-  const auto at = [this](std::uint64_t number) -> Request& {
-    return *requests_[number % requests_.size()];
-  };
   std::int64_t held = 0;
-  for (std::uint64_t number = answered_; number < taken_; ++number) held += at(number).bytes();
+  for (std::uint64_t number = answered_; number < taken_; ++number) held += request(number).bytes();
   while (answered_ < taken_ &&
          (taken_ - answered_ >= requests_.size() || held > context_.options.max_payload)) {
-    held -= at(answered_).bytes();
+    held -= request(answered_).bytes();
     threads_->wait(answered_++);
   }
-  return at(taken_);
+  return request(taken_);
 }
 
 void Conversation::say_goodbye(const Error& error) noexcept {

@@ -43,14 +43,15 @@ class Conversation {
 
  private:
   void read_all();
-  /// False if the frame asked for no answer.
-  bool read(const IncomingFrame& frame, Request& request);
   void answer_hello(const IncomingFrame& frame);
   void share(const IncomingFrame& frame);
   void take_in(const IncomingFrame& frame);
   void answer(Request& request);
   /// Starts the threads for `lanes` requests under way.
   void widen(int lanes);
+  [[nodiscard]] Request& request(std::uint64_t number) {
+    return *requests_[number % requests_.size()];
+  }
   /// Waits until what is held, and one more request, fits the lanes and the limit on payloads.
   Request& next_request();
   void say_goodbye(const Error& error) noexcept;

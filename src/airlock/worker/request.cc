@@ -34,12 +34,6 @@ void check_payloads(const Call& call, const IncomingFrame& frame, const Transfer
           call, reply, most);
 }
 
-/// What a peer wrote is read once, as a call's kernels would.
-std::uint64_t sum_of(std::span<const std::byte> bytes) {
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < bytes.size(); i += 64) sum += static_cast<std::uint64_t>(bytes[i]);
-  return sum;
-}
 }  // namespace
 
 void HostTensors::place(const TensorSpecs& specs, const std::array<Place, kMaxTensors>& places,
@@ -72,8 +66,8 @@ void Request::start(Kind kind, const IncomingFrame& frame) noexcept {
 
 void Request::read_call(Channel& channel, const IncomingFrame& frame, const Context& context) {
   start(Kind::kCall, frame);
-  call_ = parse_call(frame.message);
-  const Transfer transfer = parse_transfer(frame.message, call_.inputs.size());
+  const auto [call, transfer] = parse_call_message(frame.message);
+  call_ = call;
   try {
     replies_ = infer_outputs(context.config, call_);
     check_payloads(call_, frame, transfer, replies_, context.max_payload);
@@ -88,27 +82,6 @@ void Request::read_call(Channel& channel, const IncomingFrame& frame, const Cont
   }
   bytes_ = total_bytes(call_.inputs) + total_bytes(replies_);
   channel.receive_tensors(inputs_.inline_parts());
-}
-
-void Request::read_probe(Channel& channel, const IncomingFrame& frame, const Context& context) {
-  start(Kind::kProbe, frame);
-  const ProbeMessage probe = parse_probe(frame.message);
-  try {
-    require(probe.reply_bytes <= context.max_payload, ErrorCode::kResourceExhausted,
-            "a probe asks for {} bytes, at most {} are allowed", probe.reply_bytes,
-            context.max_payload);
-    if (probe.place.shared()) {
-      worker_ns_ = sum_of(context.segments.find(probe.place, probe.place_bytes));
-    }
-    probe_in_ = context.pool.acquire(frame.payload_bytes);
-    probe_out_ = context.pool.acquire(static_cast<std::size_t>(probe.reply_bytes));
-  } catch (const Error& error) {
-    channel.discard_payload();
-    return refuse(error.code(), error.what());
-  }
-  bytes_ = static_cast<std::int64_t>(probe_in_.size() + probe_out_.size());
-  const std::array<std::span<std::byte>, 1> parts = {probe_in_.span()};
-  channel.receive_tensors(std::span(parts).first(probe_in_.size() > 0 ? 1 : 0));
 }
 
 void Request::read_stats(const IncomingFrame& frame) {
@@ -137,10 +110,6 @@ void Request::compute(SessionTable& sessions, SessionTable::Handle& session) noe
 void Request::answer_tensors(Channel& channel) {
   if (failure_) {
     channel.send(FrameType::kFailure, id_, builder_.build(*failure_));
-  } else if (kind_ == Kind::kProbe) {
-    const std::array<std::span<const std::byte>, 1> parts = {probe_out_.span()};
-    channel.send(FrameType::kProbed, id_, builder_.build(ProbeMessage{}),
-                 std::span(parts).first(probe_out_.size() > 0 ? 1 : 0));
   } else {
     std::array<std::span<const std::byte>, kMaxTensors> parts;
     const auto filled = outputs_.inline_parts();
@@ -150,8 +119,6 @@ void Request::answer_tensors(Channel& channel) {
   }
   inputs_.release();
   outputs_.release();
-  probe_in_.release();
-  probe_out_.release();
 }
 
 }  // namespace airlock

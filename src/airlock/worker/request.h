@@ -55,11 +55,10 @@ class Request {
     std::int64_t max_payload = 0;
   };
 
-  /// Each reads a frame of its kind with all that comes with it. A call or probe that is refused
-  /// becomes a failure to answer. Throws as Channel::receive_tensors does, and Error(kProtocol) for
+  /// Each reads a frame of its kind with all that comes with it. A call that is refused becomes
+  /// a failure to answer. Throws as Channel::receive_tensors does, and Error(kProtocol) for
   /// a malformed message.
   void read_call(Channel& channel, const IncomingFrame& frame, const Context& context);
-  void read_probe(Channel& channel, const IncomingFrame& frame, const Context& context);
   void read_stats(const IncomingFrame& frame);
 
   /// Runs the call, if it is one; what goes wrong becomes a failure to answer.
@@ -80,7 +79,7 @@ class Request {
   [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
 
  private:
-  enum class Kind : std::uint8_t { kCall, kProbe, kStats };
+  enum class Kind : std::uint8_t { kCall, kStats };
 
   void start(Kind kind, const IncomingFrame& frame) noexcept;
   void refuse(ErrorCode code, std::string_view text) { failure_ = {code, std::string(text)}; }
@@ -92,7 +91,6 @@ class Request {
   TensorSpecs replies_;
   HostTensors inputs_;
   HostTensors outputs_;
-  Buffer probe_in_, probe_out_;
   std::int64_t bytes_ = 0;
   std::uint64_t worker_ns_ = 0;
   std::optional<FailureMessage> failure_;

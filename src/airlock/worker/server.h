@@ -27,9 +27,6 @@ struct ServerOptions {
   std::chrono::milliseconds idle_timeout{60'000};
   /// Bytes of memory a runner may share in one session, over a shm: link; 0: none.
   std::int64_t shared_bytes = std::int64_t{4} << 30;
-
-  /// Requests of one session that are read before the first of them is answered, at most.
-  static constexpr int kMaxLanes = 16;
 };
 
 /// Serves sessions on one thread each (three, if the runner keeps several calls under way); calls

@@ -7,8 +7,9 @@ namespace airlock {
 void SharedSegments::add(const ShareMessage& message, Fd file) {
   require(static_cast<bool>(file), ErrorCode::kProtocol,
           "segment {} of shared memory came without its descriptor", message.segment);
-  require(message.segment >= 1 && message.segment <= kMaxSegments, ErrorCode::kProtocol,
-          "segment {} of shared memory, expected 1 to {}", message.segment, kMaxSegments);
+  require(message.segment >= 1 && message.segment <= ShareMessage::kMaxSegments,
+          ErrorCode::kProtocol, "segment {} of shared memory, expected 1 to {}", message.segment,
+          ShareMessage::kMaxSegments);
   if (segments_.size() < message.segment) segments_.resize(message.segment);
   SharedMemory& segment = segments_[message.segment - 1U];
   require(segment.bytes().empty(), ErrorCode::kProtocol, "segment {} of shared memory came twice",

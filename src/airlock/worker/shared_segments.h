@@ -15,8 +15,6 @@ namespace airlock {
 /// writes into them may change at any time and is only ever taken for numbers. Not thread-safe.
 class SharedSegments {
  public:
-  static constexpr std::size_t kMaxSegments = 1024;
-
   /// `budget`: bytes a session may share.
   explicit SharedSegments(std::int64_t budget) : budget_(budget) {}
 
