@@ -1,0 +1,129 @@
+#include "airlock/wire/block_codec.h"
+
+#include <algorithm>
+#include <span>
+
+namespace airlock {
+namespace {
+
+/// Above an entry's bytes: two bits of its method.
+constexpr unsigned kMethodShift = 30;
+
+/// Planes are judged by so many pieces, spread over the block.
+constexpr std::int64_t kPieces = 8;
+
+void put_entry(std::byte* at, PackedPlane plane) noexcept {
+  const std::size_t value = plane.bytes | static_cast<std::size_t>(plane.method) << kMethodShift;
+  for (std::size_t i = 0; i < BlockCodec::kEntryBytes; ++i) {
+    at[i] = static_cast<std::byte>(value >> (8 * i));
+  }
+}
+
+bool is_sound(PackedPlane plane, std::size_t length, Compression compression) noexcept {
+  switch (plane.method) {
+    case PlaneMethod::kStored:
+      return plane.bytes == length;
+    case PlaneMethod::kRepeated:
+      return plane.bytes == 1;
+    case PlaneMethod::kLz4:
+      return plane.bytes != 0 && plane.bytes < length;
+    case PlaneMethod::kZstd:
+      return plane.bytes != 0 && plane.bytes < length && compression == Compression::kZstd;
+  }
+  return false;
+}
+
+}  // namespace
+
+BlockCodec::BlockCodec()
+    : scratch_(BufferPool().acquire(kMaxBytePlanes * PlaneCodec::kMaxPlane)),
+      sample_(BufferPool().acquire(kMaxBytePlanes * PlaneCodec::kMaxSample)) {}
+
+BlockCodec::Methods BlockCodec::judge(Compression compression, const std::byte* elements,
+                                      std::int64_t count, std::size_t planes) noexcept {
+  constexpr auto kSample = static_cast<std::int64_t>(PlaneCodec::kMaxSample);
+  const std::int64_t pieces = count <= kSample ? 1 : kPieces;
+  const std::int64_t piece = std::min(count, kSample) / pieces;
+  for (std::int64_t i = 0; i < pieces; ++i) {
+    const std::int64_t from = pieces == 1 ? 0 : (count - piece) * i / (pieces - 1);
+    std::array<std::byte*, kMaxBytePlanes> to{};
+    for (std::size_t p = 0; p < planes; ++p) {
+      to[p] = sample_.data() + p * PlaneCodec::kMaxSample + i * piece;
+    }
+    split_byte_planes(elements + from * static_cast<std::int64_t>(planes), piece,
+                      std::span(to).first(planes));
+  }
+  const auto length = static_cast<std::size_t>(pieces * piece);
+  Methods methods{};
+  for (std::size_t p = 0; p < planes; ++p) {
+    methods[p] = plane_codec_.judge(compression == Compression::kZstd,
+                                    {sample_.data() + p * PlaneCodec::kMaxSample, length});
+  }
+  return methods;
+}
+
+std::size_t BlockCodec::encode(Compression compression, const std::byte* elements,
+                               std::int64_t count, std::size_t planes, std::byte* entries,
+                               std::byte* out) noexcept {
+  const Methods methods = judge(compression, elements, count, planes);
+  const auto length = static_cast<std::size_t>(count);
+  // What is stored in front of anything packed is split into its place at once.
+  std::size_t placed = 0;
+  while (placed < planes && methods[placed] == PlaneMethod::kStored) ++placed;
+  std::array<std::byte*, kMaxBytePlanes> split{};
+  for (std::size_t p = 0; p < planes; ++p) {
+    split[p] = p < placed ? out + p * length : scratch_.data() + p * PlaneCodec::kMaxPlane;
+  }
+  split_byte_planes(elements, count, std::span(split).first(planes));
+  std::size_t used = 0;
+  for (std::size_t p = 0; p < planes; ++p) {
+    const PackedPlane plane = p < placed
+                                  ? PackedPlane{PlaneMethod::kStored, length}
+                                  : plane_codec_.encode(methods[p], {split[p], length}, out + used);
+    put_entry(entries + p * kEntryBytes, plane);
+    used += plane.bytes;
+  }
+  return used;
+}
+
+PackedPlane BlockCodec::entry(const std::byte* at) noexcept {
+  std::size_t value = 0;
+  for (std::size_t i = 0; i < kEntryBytes; ++i) {
+    value |= static_cast<std::size_t>(at[i]) << (8 * i);
+  }
+  return {static_cast<PlaneMethod>(value >> kMethodShift),
+          value & ((std::size_t{1} << kMethodShift) - 1)};
+}
+
+std::size_t BlockCodec::packed_bytes(Compression compression, const std::byte* entries,
+                                     std::int64_t count, std::size_t planes) noexcept {
+  std::size_t total = 0;
+  for (std::size_t p = 0; p < planes; ++p) {
+    const PackedPlane plane = entry(entries + p * kEntryBytes);
+    if (!is_sound(plane, static_cast<std::size_t>(count), compression)) return 0;
+    total += plane.bytes;
+  }
+  return total;
+}
+
+BlockFault BlockCodec::decode(const std::byte* entries, const std::byte* packed, std::int64_t count,
+                              std::size_t planes, std::byte* elements) noexcept {
+  const auto length = static_cast<std::size_t>(count);
+  std::array<const std::byte*, kMaxBytePlanes> sources{};
+  for (std::size_t p = 0; p < planes; ++p) {
+    const PackedPlane plane = entry(entries + p * kEntryBytes);
+    sources[p] = packed;
+    if (plane.method != PlaneMethod::kStored) {
+      std::byte* unpacked = scratch_.data() + p * PlaneCodec::kMaxPlane;
+      const char* what =
+          plane_codec_.decode(plane.method, {packed, plane.bytes}, {unpacked, length});
+      if (what != nullptr) return {what, p, plane.bytes};
+      sources[p] = unpacked;
+    }
+    packed += plane.bytes;
+  }
+  join_byte_planes(std::span(sources).first(planes), count, elements);
+  return {};
+}
+
+}  // namespace airlock
