@@ -22,7 +22,7 @@ find tests/data -name tokenizer.json -size -64k | while read -r file; do
 done
 
 failed=0
-for name in wire conversation client safetensors config tokenizer uri; do
+for name in wire codec conversation client safetensors config tokenizer uri; do
   echo "fuzz: $name, $seconds s"
   log="$findings/$name.log"
   if ! "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
