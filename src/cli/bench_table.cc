@@ -1,5 +1,7 @@
 #include "cli/bench_table.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "airlock/report/plan_table.h"
@@ -22,6 +24,9 @@ Table bench_table(const std::string& model, std::int64_t tokens,
                   const std::vector<Measurement>& measurements) {
   using Align = Table::Align;
   const bool referenced = !measurements.empty() && measurements.front().slowdown > 0;
+  const bool compressed =
+      std::any_of(measurements.begin(), measurements.end(),
+                  [](const Measurement& m) { return m.wire_bytes < m.traffic.total_bytes(); });
   std::vector<Table::Column> columns = {
       {"plan", "plan", Align::kLeft},
       {"link", "link", Align::kLeft},
@@ -39,6 +44,10 @@ Table bench_table(const std::string& model, std::int64_t tokens,
       {"worker", "worker_ms"},
       {"link", "link_ms"},
       {"peak MiB", "worker_peak_bytes"},
+      {"extra MiB worker", "worker_extra_bytes"},
+      {"extra MiB runner", "runner_extra_bytes"},
+      {"lanes", "lanes"},
+      {compressed ? "wire MiB" : "", "wire_bytes"},
       {"worker sees", "worker_sees", Align::kLeft},
       {"", "model", Align::kLeft},
       {"", "tokens"},
@@ -69,6 +78,10 @@ Table bench_table(const std::string& model, std::int64_t tokens,
         milliseconds(m.worker_ms),
         milliseconds(m.link_ms),
         Cell::mib(m.worker_peak_bytes),
+        Cell::mib(m.worker_extra_bytes),
+        Cell::mib(m.runner_extra_bytes),
+        std::int64_t{m.lanes},
+        compressed ? Cell::mib(m.wire_bytes) : Cell(m.wire_bytes),
         Cell::words(worker_sees(m.plan)),
         model,
         tokens,

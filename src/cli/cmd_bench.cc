@@ -7,6 +7,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/report/table.h"
+#include "airlock/runner/live_plan.h"
 #include "airlock/runner/measure.h"
 #include "cli/bench_table.h"
 #include "cli/commands.h"
@@ -14,6 +15,7 @@
 #include "cli/model_source.h"
 #include "cli/output.h"
 #include "cli/plan_flags.h"
+#include "cli/probe_table.h"
 #include "cli/progress.h"
 #include "cli/worker_flags.h"
 
@@ -26,6 +28,7 @@ struct BenchFlags {
   std::string format = "table";
   std::string ledger_dir;
   bool reference = false;
+  bool probe = false;
   MeasureOptions measure;
   PlanFlags plan;
   WorkerFlags worker;
@@ -49,15 +52,36 @@ void save_ledger(const std::string& dir, const Measurement& measurement) {
   file.close();
 }
 
-void bench(BenchFlags flags) {
+/// Figures of every link and of both sides, instead of plans.
+void probe(const BenchFlags& flags) {
   const TableFormat format = parse_table_format(flags.format);
-  const std::vector<Plan> plans = flags.plan.plans();
+  const std::vector<Transport> links = parse_links(flags.links);
+  WorkerOptions worker = flags.worker.options();
+  const OpenModel open = open_model(checkpoint_dir(flags.model), false);
+  std::vector<ProbeRow> rows;
+  for (const Transport link : links) {
+    worker.transport = link;
+    WorkerSession session(*open.model, open.fingerprint, worker, nullptr);
+    rows.push_back({std::string(transport_name(link)), *session.client().profile(),
+                    measure_host_rates(*open.model, session)});
+  }
+  print_result(probe_table(rows).render(format));
+}
+
+void bench(BenchFlags flags) {
+  if (flags.probe) return probe(flags);
+  const TableFormat format = parse_table_format(flags.format);
+  const std::vector<std::string> must_not_see = flags.plan.must_not_see();
+  std::vector<std::optional<Plan>> plans;  // nothing: to be chosen
+  for (Plan& plan : flags.plan.plans_beside_auto()) plans.emplace_back(std::move(plan));
+  if (flags.plan.has_auto()) plans.emplace_back(std::nullopt);
   const std::vector<Transport> links = parse_links(flags.links);
   WorkerOptions worker = flags.worker.options();
   // Impossible requests are refused before minutes of loading.
   const ModelConfig wanted = config_of(flags.model);
-  for (const Plan& plan : plans) {
-    (void)predict_traffic(wanted, plan, flags.measure.tokens, flags.measure.generated);
+  for (const auto& plan : plans) {
+    (void)predict_traffic(wanted, plan.value_or(Plan{}), flags.measure.tokens,
+                          flags.measure.generated);
   }
   const auto dir = checkpoint_dir(flags.model);
   const OpenModel open = open_model(dir, false);
@@ -66,13 +90,24 @@ void bench(BenchFlags flags) {
 
   std::vector<Measurement> measurements;
   for (const Transport link : links) {
+    worker = flags.worker.options();
     worker.transport = link;
-    for (const Plan& plan : plans) {
-      Progress progress(fmt::format("{} over {}", plan.name, transport_name(link)));
+    for (const auto& plan : plans) {
+      Progress progress(
+          fmt::format("{} over {}", plan ? plan->name : "auto", transport_name(link)));
       flags.measure.progress = progress.callback();
-      measurements.push_back(measure(*open.model, open.fingerprint, plan, worker, flags.measure,
+      flags.measure.choose.reset();
+      if (!plan) {
+        flags.measure.choose = LiveRequest{flags.measure.tokens, flags.measure.generated,
+                                           must_not_see, flags.plan.knobs(), worker.lanes};
+        worker.client.compress = flags.worker.options_for_auto().client.compress;
+      }
+      measurements.push_back(measure(*open.model, open.fingerprint, plan.value_or(Plan{}), worker,
+                                     flags.measure,
                                      reference ? reference->backend.get() : nullptr));
       progress.finish();
+      for (const std::string& line : measurements.back().why)
+        fmt::print(stderr, "auto: {}\n", line);
       if (!flags.ledger_dir.empty()) save_ledger(flags.ledger_dir, measurements.back());
     }
   }
@@ -104,10 +139,14 @@ void add_bench_command(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--reference", flags->reference,
                     "also time the same plan in this process, and the ratio");
+  command->add_flag("--probe", flags->probe,
+                    "show what links and both sides do, as --plan auto measures it, and no plans");
   command->add_option("--ledger-dir", flags->ledger_dir,
                       "write each plan's last ledger into this folder");
   command->add_option("--format", flags->format, "table, md, json, csv")->capture_default_str();
-  flags->plan.add_to(*command, "baseline", "plans to measure: presets with commas, or all");
+  flags->plan.add_to(*command, "baseline",
+                     "plans to measure: presets with commas, all, or auto: the fastest here");
+  flags->plan.add_choice_to(*command);
   flags->worker.add_to(*command, false);
   command->callback([flags] { bench(*flags); });
 }

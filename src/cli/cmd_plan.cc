@@ -24,7 +24,6 @@ struct PlanOptions {
   std::string rtt;
   std::string worker_rate;
   std::string runner_rate;
-  std::string must_not_see;
   std::string format = "table";
 };
 
@@ -39,8 +38,7 @@ PlanRow choose(const ModelConfig& config, const PlanOptions& options, const Link
   request.generated = options.generated;
   request.link = link;
   request.rates = rates;
-  if (!options.must_not_see.empty())
-    request.must_not_see = parse_must_not_see(options.must_not_see);
+  request.must_not_see = options.plan.must_not_see();
   request.fixed = options.plan.knobs();
   PlanChoice choice = choose_plan(config, request);
   for (const std::string& line : choice.why) note(line);
@@ -57,8 +55,7 @@ void run_plan(const PlanOptions& options) {
   if (!options.worker_rate.empty()) rates.worker = parse_compute_rate(options.worker_rate);
   if (!options.runner_rate.empty()) rates.runner = parse_compute_rate(options.runner_rate);
   const bool compute = rates.worker > 0 || rates.runner > 0;
-  require(options.must_not_see.empty() || options.plan.is_auto(), ErrorCode::kInvalidArgument,
-          "--must-not-see chooses among plans: use it with --plan auto");
+  (void)options.plan.must_not_see();  // refused without --plan auto
   const ModelConfig config = config_of(options.model);
 
   std::vector<PlanRow> rows;
@@ -100,8 +97,7 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--worker-rate", options->worker_rate,
                       "Arithmetic of the worker, e.g. 400GFLOP/s");
   command->add_option("--runner-rate", options->runner_rate, "Arithmetic of the runner");
-  command->add_option("--must-not-see", options->must_not_see,
-                      "With --plan auto: of prompt, hidden, qkv, scores, mlp, logits");
+  options->plan.add_choice_to(*command);
   command->add_option("--format", options->format, "table, md, json or csv")->capture_default_str();
   command->callback([options] { run_plan(*options); });
 }

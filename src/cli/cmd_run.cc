@@ -11,6 +11,7 @@
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/text.h"
 #include "airlock/runner/generate.h"
+#include "airlock/runner/live_plan.h"
 #include "airlock/runner/session.h"
 #include "cli/commands.h"
 #include "cli/model_source.h"
@@ -73,7 +74,11 @@ void print_text(const std::string& text) {
   std::fflush(stdout);
 }
 
+/// The plan of a run; a choice among plans waits for the session.
 Plan only_plan(const PlanFlags& flags) {
+  (void)flags.must_not_see();
+  if (flags.is_auto()) return {};
+
   const std::vector<Plan> plans = flags.plans();
   require(plans.size() == 1, ErrorCode::kInvalidArgument,
           "--plan and --wire-dtype name {} plans, a run has one", plans.size());
@@ -81,9 +86,10 @@ Plan only_plan(const PlanFlags& flags) {
 }
 
 void run(const RunFlags& flags) {
-  const Plan plan = only_plan(flags.plan);
-  WorkerOptions worker = flags.worker.options();
-  worker.client.lanes = lanes_for(worker.lanes, plan);
+  Plan plan = only_plan(flags.plan);
+  const bool chosen = flags.plan.is_auto();
+  WorkerOptions worker = chosen ? flags.worker.options_for_auto() : flags.worker.options();
+  worker.client.lanes = chosen ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, plan);
   (void)Sampler(flags.generate.sampling);  // bad flags first, before minutes of loading
   const auto dir = checkpoint_dir(flags.model);
   const auto tokenizer = Tokenizer::load(dir);
@@ -98,6 +104,14 @@ void run(const RunFlags& flags) {
                    flags.quiet);
   WorkerSession session(*open.model, open.fingerprint, worker, &ledger);
   loading.finish();
+  if (chosen) {
+    const PlanChoice choice =
+        choose_live_plan(*open.model, session,
+                         {prompt, flags.generate.max_tokens, flags.plan.must_not_see(),
+                          flags.plan.knobs(), worker.lanes});
+    plan = choice.plan;
+    if (!flags.quiet) fmt::print(stderr, "{}\n", fmt::join(choice.why, "\n"));
+  }
   if (!flags.quiet) {
     print_worker(worker, session.client().worker());
     fmt::print(stderr, "plan {}: {} prompt tokens\n", plan.name, prompt);
@@ -166,7 +180,9 @@ void add_run_command(CLI::App& app) {
   command->add_flag("--ignore-eos", flags->generate.ignore_eos, "go on past the end token");
   command->add_option("--ledger", flags->ledger, "write every call to this file as JSON lines");
   command->add_flag("-q,--quiet", flags->quiet, "only the text, and errors");
-  flags->plan.add_to(*command, "baseline", "the plan to run: a preset's name");
+  flags->plan.add_to(*command, "baseline",
+                     "the plan to run: a preset's name, or auto: the fastest here");
+  flags->plan.add_choice_to(*command);
   flags->worker.add_to(*command, true);
   command->callback([flags, prompt, file] {
     require(*prompt || *file, ErrorCode::kInvalidArgument,

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "airlock/core/error.h"
+#include "airlock/plan/auto_plan.h"
 
 namespace airlock {
 namespace {
@@ -75,11 +76,39 @@ Knobs PlanFlags::knobs_of_any_wire() const {
   return knobs;
 }
 
+void PlanFlags::add_choice_to(CLI::App& command) {
+  command
+      .add_option("--must-not-see", must_not_see_,
+                  "With --plan auto: of prompt, hidden, qkv, scores, mlp, logits")
+      ->group(kGroup);
+}
+
+std::vector<std::string> PlanFlags::must_not_see() const {
+  if (must_not_see_.empty()) return {};
+  require(has_auto(), ErrorCode::kInvalidArgument,
+          "--must-not-see chooses among plans: use it with --plan auto");
+  return parse_must_not_see(must_not_see_);
+}
+
+bool PlanFlags::has_auto() const {
+  return fmt::format(",{},", names_).find(",auto,") != std::string::npos;
+}
+
 std::vector<Plan> PlanFlags::plans() const {
-  require(
-      !is_auto(), ErrorCode::kInvalidArgument,
-      "--plan auto chooses by figures that only `airlock plan` has; ask that for a plan's name");
+  require(!has_auto(), ErrorCode::kInvalidArgument,
+          "--plan auto is for plan, run and bench: this command takes plans by name");
   return apply(parse_plans(names_));
+}
+
+std::vector<Plan> PlanFlags::plans_beside_auto() const {
+  if (!has_auto()) return plans();
+  std::string others = fmt::format(",{},", names_);
+  for (std::size_t at = others.find(",auto,"); at != std::string::npos;
+       at = others.find(",auto,")) {
+    others.erase(at, 5);
+  }
+  if (others == ",") return {};
+  return apply(parse_plans(std::string_view(others).substr(1, others.size() - 2)));
 }
 
 std::vector<Plan> PlanFlags::apply(const std::vector<Plan>& plans) const {

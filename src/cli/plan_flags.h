@@ -24,13 +24,22 @@ class PlanFlags {
   /// The knobs that were set, one wire dtype at most. Throws Error(kInvalidArgument) that names the
   /// flag and suggests.
   [[nodiscard]] Knobs knobs() const;
-  /// True if --plan is "auto".
+  /// Adds --must-not-see, for commands that can choose a plan.
+  void add_choice_to(CLI::App& command);
+
+  /// True if --plan is "auto", or has it among other names.
   [[nodiscard]] bool is_auto() const { return names_ == "auto"; }
+  [[nodiscard]] bool has_auto() const;
+  /// The words of --must-not-see. Throws Error(kInvalidArgument) for unknown ones, and for any
+  /// unless has_auto().
+  [[nodiscard]] std::vector<std::string> must_not_see() const;
   /// The plans of --plan with the knobs set, once with each wire dtype if --wire-dtype names
   /// several (with commas, or all); see with_knobs for their names. Plans that have become equal
   /// appear once. Throws Error(kInvalidArgument), also for "auto": callers that can choose a plan
-  /// ask is_auto() first.
+  /// ask has_auto() first.
   [[nodiscard]] std::vector<Plan> plans() const;
+  /// The same without "auto"; none if that is all there is.
+  [[nodiscard]] std::vector<Plan> plans_beside_auto() const;
   /// `plans` with the knobs set, as plans() does.
   [[nodiscard]] std::vector<Plan> apply(const std::vector<Plan>& plans) const;
 
@@ -44,6 +53,7 @@ class PlanFlags {
   std::string embedding_;
   std::string lm_head_;
   std::optional<std::int64_t> chunk_;
+  std::string must_not_see_;
 };
 
 }  // namespace airlock

@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -10,6 +12,28 @@
 #include "airlock/core/threads.h"
 
 namespace airlock {
+namespace {
+
+std::int64_t parse_size(const std::string& text) {
+  std::string bytes = text;
+  const std::string error = CLI::AsSizeValue(/*kb_is_1000=*/true)(bytes);
+  require(error.empty() && !bytes.empty() && bytes.size() < 19, ErrorCode::kInvalidArgument,
+          "--shm-threshold: `{}` is not a number of bytes such as 4096, 4KiB or 10MB", text);
+  return std::stoll(bytes);
+}
+
+/// "4KiB" or "4KiB,10MiB": the least and the most, which may be left out.
+std::pair<std::int64_t, std::int64_t> parse_size_range(const std::string& text) {
+  const std::size_t comma = text.find(',');
+  const std::int64_t least = parse_size(text.substr(0, comma));
+  if (comma == std::string::npos) return {least, std::numeric_limits<std::int64_t>::max()};
+  const std::int64_t most = parse_size(text.substr(comma + 1));
+  require(least <= most, ErrorCode::kInvalidArgument,
+          "--shm-threshold: from {} to {} bytes, expected the smaller one first", least, most);
+  return {least, most};
+}
+
+}  // namespace
 
 void WorkerFlags::add_to(CLI::App& app, bool one_link) {
   const std::string group = "Worker";
@@ -37,6 +61,14 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber)
       ->group(group);
+  app.add_option("--shm-threshold", shared_sizes_,
+                 "MIN or MIN,MAX: bytes of tensors that travel through shared memory, e.g. "
+                 "4KiB,10MiB; without it MIN is measured and there is no MAX")
+      ->group(group);
+  app.add_option("--compress", compress_,
+                 "tensors behind messages: none, lz4, zstd, or auto: where it pays (with --plan "
+                 "auto: auto)")
+      ->group(group);
   app.add_option("--timeout", timeout_s_, "seconds a worker may stay silent; 0: without limit")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber)
@@ -52,12 +84,24 @@ WorkerOptions WorkerFlags::options() const {
   options.threads = threads_;
   options.lanes = lanes_;
   options.client.shared_bytes = static_cast<std::int64_t>(shared_gib_ * 0x1p30);
+  if (!shared_sizes_.empty()) {
+    const auto [from, up_to] = parse_size_range(shared_sizes_);
+    options.client.shared_from = from;
+    options.client.shared_up_to = up_to;
+  }
+  if (!compress_.empty()) options.client.compress = parse_compress_mode(compress_);
   options.client.call_timeout =
       std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s_ * 1000));
   if (options.client.call_timeout.count() > 0) {
     options.client.hello_timeout =
         std::min(options.client.hello_timeout, options.client.call_timeout);
   }
+  return options;
+}
+
+WorkerOptions WorkerFlags::options_for_auto() const {
+  WorkerOptions options = this->options();
+  if (compress_.empty()) options.client.compress = CompressMode::kAuto;
   return options;
 }
 

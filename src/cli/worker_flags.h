@@ -13,11 +13,14 @@ namespace airlock {
 
 class WorkerFlags {
  public:
-  /// Adds --compute-dtype, --threads, --lanes, --shm-budget and --timeout, and with `one_link` also
-  /// --worker and --link.
+  /// Adds --compute-dtype, --threads, --lanes, --shm-budget, --shm-threshold, --compress and
+  /// --timeout, and with `one_link` also --worker and --link.
   void add_to(CLI::App& app, bool one_link);
   /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
   [[nodiscard]] WorkerOptions options() const;
+  /// The same for a plan that is chosen: compression where it pays, unless --compress says
+  /// otherwise.
+  [[nodiscard]] WorkerOptions options_for_auto() const;
 
  private:
   std::string uri_;
@@ -27,6 +30,8 @@ class WorkerFlags {
   double timeout_s_ = 120;
   int lanes_ = 0;
   double shared_gib_ = 4;
+  std::string shared_sizes_;
+  std::string compress_;
 };
 
 /// f32 or bf16, the dtypes of products. Throws Error(kInvalidArgument) for others.

@@ -140,5 +140,61 @@ TEST(ParseMustNotSee, KnowsTheWordsAndSuggests) {
   }
 }
 
+AutoRequest live_request(double bytes_per_second) {
+  AutoRequest r = request();
+  HostRates rates;
+  rates.worker = {{1, 1e10}, {64, 9e10}, {256, 1e11}};
+  rates.runner_attention = 5e10;
+  rates.runner_bytes = 1e10;
+  rates.send_rate = rates.receive_rate = bytes_per_second;
+  rates.rtt_ms = 0.1;
+  r.live = rates;
+  r.most_lanes = 16;
+  return r;
+}
+
+TEST(ChoosePlanLive, NoScheduleOfTheSameSpaceIsFasterByMoreThanItsMargin) {
+  for (const double rate : {20e6, 162e6, 2e9}) {
+    const AutoRequest r = live_request(rate);
+    const PlanChoice choice = choose_plan(llama_1b(), r);
+    EXPECT_GT(choice.wall_ms, 0);
+    for (const Plan& preset : preset_plans()) {
+      for (const std::int64_t chunk : {0, 64, 128, 256, 512}) {
+        Plan plan = preset;
+        plan.chunk = chunk;
+        const PlanStages stages = plan_stages(llama_1b(), plan, 1024, 0, *r.live);
+        for (const int lanes : {1, 2, 4, 8, 16}) {
+          EXPECT_LE(choice.wall_ms, wall_ms(stages, lanes, false) * 1.05)
+              << choice.plan.name << " against " << plan.name << " at " << rate;
+        }
+      }
+    }
+  }
+}
+
+TEST(ChoosePlanLive, HidesASlowLinkBehindChunksAndLeavesAFastOneWhole) {
+  const PlanChoice slow = choose_plan(llama_1b(), live_request(20e6));
+  EXPECT_GT(slow.plan.chunk, 0);
+  EXPECT_GT(slow.lanes, 1);
+  EXPECT_THAT(slow.why[0], HasSubstr("under way"));
+  AutoRequest fast = live_request(1e12);
+  fast.live->rtt_ms = 0.001;
+  fast.live->same_cores = true;
+  EXPECT_EQ(choose_plan(llama_1b(), fast).plan.chunk, 0);
+  EXPECT_EQ(choose_plan(llama_1b(), fast).lanes, 1);
+}
+
+TEST(ChoosePlanLive, KeepsToWhatIsFixedAndForbidden) {
+  AutoRequest r = live_request(20e6);
+  r.must_not_see = {"scores", "prompt"};
+  r.fixed.chunk = 128;
+  r.most_lanes = 2;
+  const PlanChoice choice = choose_plan(llama_1b(), r);
+  EXPECT_EQ(choice.plan.attention, Attention::kRunner);
+  EXPECT_EQ(choice.plan.embedding, Side::kRunner);
+  EXPECT_EQ(choice.plan.chunk, 128);
+  EXPECT_LE(choice.lanes, 2);
+}
+
 }  // namespace
 }  // namespace airlock

@@ -55,6 +55,8 @@ LedgerEntry entry() {
   e.total_ms = 25.46875;
   e.link = "unix";
   e.wire_dtype = DType::kBF16;
+  e.sent_wire_bytes = 16000000;
+  e.received_wire_bytes = 134217728;
   return e;
 }
 
@@ -74,6 +76,8 @@ void expect_equal(const LedgerEntry& a, const LedgerEntry& b) {
   EXPECT_EQ(a.total_ms, b.total_ms);
   EXPECT_EQ(a.link, b.link);
   EXPECT_EQ(a.wire_dtype, b.wire_dtype);
+  EXPECT_EQ(a.sent_wire_bytes, b.sent_wire_bytes);
+  EXPECT_EQ(a.received_wire_bytes, b.received_wire_bytes);
 }
 
 /// entry() as JSON with `from` replaced, to make one thing wrong at a time.
@@ -84,13 +88,13 @@ std::string with(std::string_view from, std::string_view to) {
   return line.replace(at, from.size(), to);
 }
 
-TEST(LedgerJson, HasTheKeysOfTheContractInItsOrderAndThenTheStart) {
+TEST(LedgerJson, HasTheKeysOfTheContractInItsOrderAndThenStartAndWireBytes) {
   EXPECT_EQ(to_json(entry()),
             R"({"call":7,"op":"Matmul","layer":3,"sent_bytes":16777216,)"
             R"("received_bytes":134217728,"overhead_bytes":208,"encode_ms":0.500000,)"
             R"("send_ms":1.125000,"worker_ms":20.750000,"receive_ms":3.062500,)"
             R"("decode_ms":0.031250,"total_ms":25.468750,"link":"unix","wire_dtype":"bf16",)"
-            R"("start_ms":12.250000})");
+            R"("start_ms":12.250000,"sent_wire_bytes":16000000,"received_wire_bytes":134217728})");
 }
 
 TEST(LedgerJson, CallsWithoutALayerSayMinusOne) {
@@ -128,6 +132,13 @@ TEST(LedgerJson, AnyLinkNameIsValidJsonAndComesBack) {
 
 TEST(LedgerJson, KeysFromLaterVersionsAreSkipped) {
   expect_equal(parse_ledger_line(with("{", R"({"codec":"zstd",)"), "l"), entry());
+}
+
+TEST(LedgerJson, WhereWireBytesAreMissingTheyAreTheRawOnes) {
+  const std::string line =
+      with(R"(,"sent_wire_bytes":16000000,"received_wire_bytes":134217728)", "");
+  EXPECT_EQ(parse_ledger_line(line, "l").sent_wire_bytes, entry().sent_bytes);
+  EXPECT_EQ(parse_ledger_line(line, "l").received_wire_bytes, entry().received_bytes);
 }
 
 TEST(LedgerJson, WhatIsWrongIsNamedWithItsPlace) {

@@ -54,6 +54,8 @@ inline void append_run(std::vector<LedgerEntry>& ledger, const ModelConfig& conf
       e.layer = call.layer;
       e.sent_bytes = total_bytes(call.inputs);
       e.received_bytes = total_bytes(infer_outputs(config, call));
+      e.sent_wire_bytes = e.sent_bytes;
+      e.received_wire_bytes = e.received_bytes;
       e.overhead_bytes = 200;
       if (!ledger.empty()) e.start_ms = ledger.back().start_ms + ledger.back().total_ms + 0.5;
       e.total_ms = 1 + static_cast<double>(e.sent_bytes + e.received_bytes) / 1e6;

@@ -28,6 +28,15 @@ TEST(RenderReport, TextSaysTheTotalsToTheByte) {
   }
 }
 
+TEST(RenderReport, CompressedBytesAreSaidBesideTheRawOnes) {
+  auto ledger = fake_ledger(odd_model(), find_plan("fused"), 9);
+  const auto text = [&] { return render(make_report("a.jsonl", ledger), TableFormat::kText); };
+  EXPECT_THAT(text(), Not(HasSubstr("compressed")));
+  for (LedgerEntry& entry : ledger) entry.sent_wire_bytes = entry.received_wire_bytes = 0;
+  ledger.front().sent_wire_bytes = 1 << 14;
+  EXPECT_THAT(text(), HasSubstr("compressed to 0.016 MiB on the link"));
+}
+
 TEST(RenderReport, AKnownModelPutsThePredictionBesideTheMeasurement) {
   const ModelConfig known = odd_model();
   const Report report =

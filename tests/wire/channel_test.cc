@@ -197,12 +197,12 @@ TEST(Overhead, IsAtMost256BytesEachWayForEveryOperatorAndShape) {
   MessageBuilder builder;
   std::int64_t worst = 0;
   const auto measure = [&](FrameType type, std::span<const std::byte> message,
-                           const TensorSpecs& specs) {
+                           const TensorSpecs& specs, Layout layout = Layout::kAligned) {
     std::vector<Bytes> tensors;
     for (const TensorSpec& spec : specs)
       tensors.emplace_back(static_cast<std::size_t>(spec.bytes()));
-    const FrameBytes sent =
-        sender.send(type, std::numeric_limits<std::uint64_t>::max(), message, views_of(tensors));
+    const FrameBytes sent = sender.send(type, std::numeric_limits<std::uint64_t>::max(), message,
+                                        views_of(tensors), layout);
     EXPECT_TRUE(receiver.receive(10s));
     receiver.discard_payload();
     worst = std::max(worst, sent.overhead);
@@ -234,6 +234,15 @@ TEST(Overhead, IsAtMost256BytesEachWayForEveryOperatorAndShape) {
   call.inputs = odd;
   measure(FrameType::kCall, builder.build(call), odd);
   measure(FrameType::kReply, builder.build(ReplyMessage{1, odd}), odd);
+  // The same compressed, as large as lengths get.
+  Transfer transfer;
+  transfer.input_encodings.fill({Compression::kZstd, std::numeric_limits<std::int64_t>::max()});
+  transfer.reply_compression = Compression::kZstd;
+  call.weights = {Weight::kQ, Weight::kK, Weight::kV};
+  call.transpose_b = true;
+  measure(FrameType::kCall, builder.build(call, transfer), odd, Layout::kPacked);
+  measure(FrameType::kReply, builder.build(ReplyMessage{1, odd, transfer.input_encodings}), odd,
+          Layout::kPacked);
   RecordProperty("worst_overhead_bytes", static_cast<int>(worst));
 }
 

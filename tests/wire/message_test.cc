@@ -126,6 +126,36 @@ struct Kind {
   std::function<void(std::span<const std::byte>)> parse;
 };
 
+Transfer compressed_transfer() {
+  Transfer transfer;
+  transfer.input_encodings[0] = {Compression::kZstd, 77};
+  transfer.input_encodings[1] = {Compression::kLz4, 1LL << 40};
+  transfer.reply_compression = Compression::kZstd;
+  return transfer;
+}
+
+Bytes compressed_call() {
+  MessageBuilder builder;
+  const auto calls = testing::legal_calls(testing::small_config(), 3, DType::kF16);
+  const auto bytes = builder.build(calls[7].call, compressed_transfer());
+  return {bytes.begin(), bytes.end()};
+}
+
+TEST(Message, CompressedTensorsAndProbesComeBack) {
+  const Transfer transfer = parse_call_message(compressed_call()).transfer;
+  EXPECT_EQ(transfer.input_encodings, compressed_transfer().input_encodings);
+  EXPECT_EQ(transfer.reply_compression, Compression::kZstd);
+  const Encodings encodings = {Encoding{Compression::kNone, 0}, Encoding{Compression::kLz4, 9}};
+  const auto outputs = testing::legal_calls(testing::small_config(), 3, DType::kF16)[1].outputs;
+  EXPECT_EQ(parse_reply(message_bytes(ReplyMessage{5, outputs, encodings})).encodings, encodings);
+  const ProbeMessage probe =
+      parse_probe(message_bytes(ProbeMessage{4096, 8192, {3, 64}, {4, 128}}));
+  EXPECT_EQ(probe.bytes, 4096);
+  EXPECT_EQ(probe.reply_bytes, 8192);
+  EXPECT_EQ(probe.place, (Place{3, 64}));
+  EXPECT_EQ(probe.reply_place, (Place{4, 128}));
+}
+
 std::vector<Kind> kinds() {
   const auto calls = testing::legal_calls(testing::small_config(), 3, DType::kF16);
   return {
@@ -138,6 +168,11 @@ std::vector<Kind> kinds() {
       {"Reply", message_bytes(ReplyMessage{123456789, calls[1].outputs}), parse_reply},
       {"Failure", message_bytes(FailureMessage{ErrorCode::kTimeout, "too slow"}), parse_failure},
       {"Stats", message_bytes(WorkerStats{1, 2, 3, 4, 5}), parse_stats},
+      {"Probe", message_bytes(ProbeMessage{4096, 8192, {3, 64}, {4, 128}}), parse_probe},
+      {"Call", compressed_call(), parse_call},
+      {"Reply",
+       message_bytes(ReplyMessage{1, calls[1].outputs, {Encoding{Compression::kLz4, 1234}}}),
+       parse_reply},
   };
 }
 

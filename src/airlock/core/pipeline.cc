@@ -6,8 +6,8 @@
 
 namespace airlock {
 
-Pipeline::Pipeline(std::vector<Work> stages, std::function<void()> close)
-    : stages_(std::move(stages)), close_(std::move(close)), done_(stages_.size() + 1) {
+Pipeline::Pipeline(std::vector<Work> stages, std::function<void()> close, std::uint64_t first)
+    : stages_(std::move(stages)), close_(std::move(close)), done_(stages_.size() + 1, first) {
   try {
     for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
       threads_.emplace_back([this, stage] { run(stage); });

@@ -12,7 +12,7 @@
 namespace airlock {
 
 /// Runs each stage on a thread of its own: stage s works on item n once stage s - 1 has done so and
-/// stage s has done n - 1. Items are numbers, from 0; what they stand for is the caller's. The
+/// stage s has done n - 1. Items are numbers; what they stand for is the caller's. The
 /// first error of a stage ends all: wait() throws it from then on. submit(), wait() and the
 /// destructor are for one thread. Nothing is allocated after construction.
 class Pipeline {
@@ -20,8 +20,9 @@ class Pipeline {
   using Work = std::function<void(std::uint64_t item)>;
 
   /// `close` makes work under way fail soon; it is called when a stage fails and at the end, from
-  /// any thread, any number of times. Throws std::system_error if there is no thread to be had.
-  Pipeline(std::vector<Work> stages, std::function<void()> close);
+  /// any thread, any number of times. `first` is the number of the first item. Throws
+  /// std::system_error if there is no thread to be had.
+  Pipeline(std::vector<Work> stages, std::function<void()> close, std::uint64_t first = 0);
   /// Calls `close` and joins; items under way may stay undone.
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;

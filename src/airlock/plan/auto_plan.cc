@@ -12,6 +12,12 @@ namespace {
 constexpr Attention kAttentions[] = {Attention::kBlock, Attention::kFlash, Attention::kRunner,
                                      Attention::kFused, Attention::kMatmul};
 
+/// Chunk sizes and lanes that are tried: chunks below 64 rows waste the worker's products.
+constexpr std::int64_t kChunks[] = {0, 512, 256, 128, 64};
+constexpr int kLanes[] = {1, 2, 3, 4, 6, 8, 12, 16};
+/// A schedule with more lanes or smaller chunks has to gain more than a model can be trusted with.
+constexpr double kWorthIt = 0.02;
+
 bool contains(const std::vector<std::string>& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
@@ -65,10 +71,37 @@ std::string knobs_line(const Plan& plan, const AutoRequest& request) {
       fmt::join(worker_sees(plan), ", "));
 }
 
+double ms_of(const PlanChoice& choice) {
+  return choice.wall_ms > 0 ? choice.wall_ms : choice.time.total_ms();
+}
+
 std::string figures(const PlanChoice& choice, bool timed) {
   std::string text =
       fmt::format("{} bytes in {} calls", choice.traffic.total_bytes(), choice.traffic.calls());
-  return timed ? fmt::format("{:.1f} ms, {}", choice.time.total_ms(), text) : text;
+  if (choice.lanes > 1) text += fmt::format(", {} under way", choice.lanes);
+  return timed ? fmt::format("{:.1f} ms, {}", ms_of(choice), text) : text;
+}
+
+/// The best schedule of `plan`: chunks and lanes.
+PlanChoice schedule(const ModelConfig& config, const AutoRequest& request, const Plan& plan) {
+  const HostRates& live = *request.live;
+  PlanChoice best;
+  for (const std::int64_t chunk : kChunks) {
+    Plan tried = plan;
+    if (!request.fixed.chunk) tried.chunk = chunk;
+    if (tried.chunk >= request.prompt) tried.chunk = request.fixed.chunk.value_or(0);
+    const PlanStages stages = plan_stages(config, tried, request.prompt, request.generated, live);
+    for (const int lanes : kLanes) {
+      if (lanes > request.most_lanes || lanes > stages.passes) break;
+      const double ms = wall_ms(stages, lanes, live.same_cores);
+      if (best.wall_ms > 0 && ms > best.wall_ms * (1 - kWorthIt)) continue;
+      best.plan = tried;
+      best.wall_ms = ms;
+      best.lanes = lanes;
+    }
+  }
+  best.traffic = predict_traffic(config, best.plan, request.prompt, request.generated);
+  return best;
 }
 
 /// Says why nothing qualified: no plan can hide it, or the fixed knobs show it.
@@ -120,18 +153,23 @@ PlanChoice choose_plan(const ModelConfig& config, const AutoRequest& request) {
       if (least_seen.empty() || seen.size() < least_seen.size()) least_seen = std::move(seen);
       continue;
     }
-    PlanChoice choice{
-        plan, predict_traffic(config, plan, request.prompt, request.generated), {}, {}};
-    choice.plan.name = plan_name(plan);
-    choice.time =
-        estimate(choice.traffic, request.link,
-                 predict_work(config, plan, request.prompt, request.generated), request.rates);
+    PlanChoice choice;
+    if (request.live) {
+      choice = schedule(config, request, plan);
+    } else {
+      choice.plan = plan;
+      choice.traffic = predict_traffic(config, plan, request.prompt, request.generated);
+      choice.time =
+          estimate(choice.traffic, request.link,
+                   predict_work(config, plan, request.prompt, request.generated), request.rates);
+    }
+    choice.plan.name = plan_name(choice.plan);
     choices.push_back(std::move(choice));
   }
   if (choices.empty()) refuse(least_seen);
-  const bool timed = request.link.bytes_per_second > 0;
+  const bool timed = request.live || request.link.bytes_per_second > 0;
   const auto rank = [timed](const PlanChoice& c) {
-    return std::tuple(timed ? c.time.total_ms() : 0.0, c.traffic.total_bytes(), c.traffic.calls());
+    return std::tuple(timed ? ms_of(c) : 0.0, c.traffic.total_bytes(), c.traffic.calls());
   };
   std::stable_sort(choices.begin(), choices.end(),
                    [&](const PlanChoice& a, const PlanChoice& b) { return rank(a) < rank(b); });

@@ -68,6 +68,18 @@ double head_flops(const ModelConfig& config, const Pass& pass) {
          static_cast<double>(pass.logit_rows);
 }
 
+void count(const std::vector<Step>& steps, const ModelConfig& config, const Pass& pass,
+           double times, Work& work) {
+  for (const Step& step : steps) {
+    if (step.kind == StepKind::kRemote) {
+      work.worker_flops += times * remote_flops(step, config, pass);
+    } else {
+      work.runner_flops += times * local_flops(step, config, pass);
+    }
+  }
+}
+}  // namespace
+
 double remote_flops(const Step& step, const ModelConfig& config, const Pass& pass) {
   using enum Weight;
   switch (step.op) {
@@ -93,25 +105,16 @@ double remote_flops(const Step& step, const ModelConfig& config, const Pass& pas
   fail(ErrorCode::kInternal, "unknown operator {}", static_cast<int>(step.op));
 }
 
-void count(const std::vector<Step>& steps, const ModelConfig& config, const Pass& pass,
-           double times, Work& work) {
-  for (const Step& step : steps) {
-    switch (step.kind) {
-      case StepKind::kRemote:
-        work.worker_flops += times * remote_flops(step, config, pass);
-        break;
-      case StepKind::kRunnerAttention:
-        work.runner_flops += times * attention_flops(config, pass);
-        break;
-      case StepKind::kProject:
-        work.runner_flops += times * head_flops(config, pass);
-        break;
-      default:
-        break;
-    }
+double local_flops(const Step& step, const ModelConfig& config, const Pass& pass) {
+  switch (step.kind) {
+    case StepKind::kRunnerAttention:
+      return attention_flops(config, pass);
+    case StepKind::kProject:
+      return head_flops(config, pass);
+    default:
+      return 0;
   }
 }
-}  // namespace
 
 double parse_bandwidth(std::string_view text) {
   const double value = parse_quantity("bandwidth", text, kBandwidthUnits, "162MB/s or 10Gbit/s");

@@ -9,6 +9,7 @@
 #include "airlock/model/config.h"
 #include "airlock/plan/plan.h"
 #include "airlock/plan/predict.h"
+#include "airlock/plan/program.h"
 
 namespace airlock {
 
@@ -45,6 +46,11 @@ double parse_bandwidth(std::string_view text);
 double parse_duration_ms(std::string_view text);
 /// "400GFLOP/s", "1.2TFLOP/s": operations a second. Throws Error(kInvalidArgument).
 double parse_compute_rate(std::string_view text);
+
+/// Multiplications and additions of a remote step, and of one in the runner (0 for those that Work
+/// leaves out), in one pass of one layer.
+double remote_flops(const Step& step, const ModelConfig& config, const Pass& pass);
+double local_flops(const Step& step, const ModelConfig& config, const Pass& pass);
 
 /// The arithmetic of prefilling and generating as predict_traffic counts them, by side. Causal
 /// attention counts the products it needs, whoever computes it; the LM head one row a pass.

@@ -40,14 +40,40 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
     memory_.arena = std::make_shared<SharedArena>(shared);
     memory_.shared = BufferPool(memory_.arena);
   }
-  memory_.inline_below = options_.inline_below;
   const int lanes = std::clamp(welcome_.lanes, 1, options_.lanes);
   for (int i = 0; i < lanes; ++i) flights_.push_back(std::make_unique<Flight>());
-  if (lanes == 1) return;
+  within_session("Init", [&] { settle_transfer(); });
+  lanes_ = lanes;
+}
+
+void RemoteClient::use_lanes(int lanes) {
+  require(submitted_ == collected_ && lanes >= 1 && lanes <= most_lanes(), ErrorCode::kInternal,
+          "{} lanes of {} with {} calls under way", lanes, most_lanes(), submitted_ - collected_);
+  lanes_ = lanes;
+}
+
+void RemoteClient::start_threads() {
   threads_ = std::make_unique<Pipeline>(
       std::vector<Pipeline::Work>{[this](std::uint64_t number) { send(flight(number)); },
                                   [this](std::uint64_t number) { receive(flight(number)); }},
-      [this] { channel_.link().close(); });
+      [this] { channel_.link().close(); }, submitted_);
+}
+
+void RemoteClient::settle_transfer() {
+  profile_ = options_.profile;
+  if (!profile_ && options_.probe) {
+    profile_ = probe_link(
+        channel_, memory_, builder_, [this] { return next_request_++; },
+        [this](std::uint64_t id) {
+          return await(FrameType::kProbed, id, limit(options_.call_timeout));
+        });
+  }
+  memory_.shared_from =
+      options_.shared_from.value_or(profile_ ? profile_->shared_from : ClientOptions::kSharedFrom);
+  memory_.shared_up_to = options_.shared_up_to;
+  memory_.compress =
+      profile_ ? CompressionPolicy(options_.compress, profile_->send_rate, profile_->receive_rate)
+               : CompressionPolicy(options_.compress, 0, 0);
 }
 
 RemoteClient::~RemoteClient() = default;
@@ -76,8 +102,9 @@ void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs
 
 void RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
                           std::span<const Tensor> outputs) {
-  require(submitted_ - collected_ < flights_.size(), ErrorCode::kInternal,
-          "{}: {} calls are under way already", call, flights_.size());
+  require(submitted_ - collected_ < static_cast<std::uint64_t>(lanes_), ErrorCode::kInternal,
+          "{}: {} calls are under way already", call, lanes_);
+  if (lanes_ > 1 && !threads_) start_threads();
   Flight& next = flight(submitted_);
   next.begin(config_, call, inputs, outputs, memory_, next_request_);
   ++next_request_;
@@ -107,12 +134,12 @@ void RemoteClient::collect() {
         receive(oldest);
       }
       if (oldest.failure) std::rethrow_exception(oldest.failure);
+      oldest.finish(memory_);
     });
   } catch (...) {
     oldest.drop();
     throw;
   }
-  oldest.finish();
   ++calls_;
   if (ledger_ == nullptr) return;
   entry_.call = calls_ - 1;
@@ -206,7 +233,8 @@ IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
   require(frame->type == expected, ErrorCode::kProtocol,
           "the worker sent a frame of type {}, expected {}", static_cast<int>(frame->type),
           static_cast<int>(expected));
-  require(expected == FrameType::kReply || frame->payload_bytes == 0, ErrorCode::kProtocol,
+  const bool carries = expected == FrameType::kReply || expected == FrameType::kProbed;
+  require(carries || frame->payload_bytes == 0, ErrorCode::kProtocol,
           "the worker sent {} bytes of tensors where none belong", frame->payload_bytes);
   return *frame;
 }

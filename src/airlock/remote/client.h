@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "airlock/core/pipeline.h"
@@ -14,6 +16,7 @@
 #include "airlock/model/config.h"
 #include "airlock/remote/flight.h"
 #include "airlock/remote/ledger.h"
+#include "airlock/remote/link_probe.h"
 #include "airlock/remote/operators.h"
 #include "airlock/wire/channel.h"
 #include "airlock/wire/message.h"
@@ -32,8 +35,18 @@ struct ClientOptions {
   int lanes = 1;
   /// Bytes of memory shared with the worker over a shm: link; the worker may agree to less.
   std::int64_t shared_bytes = std::int64_t{4} << 30;
-  /// Bytes below which a tensor travels behind its message even if memory is shared.
-  std::int64_t inline_below = 4096;
+  /// Measure the link when the session opens (some ms); `profile` says what is known already.
+  bool probe = false;
+  std::optional<LinkProfile> profile = {};
+  /// Bytes of the smallest and of the largest tensor that travels through shared memory. What is
+  /// larger goes through the socket in pieces. No `shared_from`: as the profile says, else
+  /// kSharedFrom.
+  std::optional<std::int64_t> shared_from = {};
+  std::int64_t shared_up_to = std::numeric_limits<std::int64_t>::max();
+  static constexpr std::int64_t kSharedFrom = 4096;  ///< a page: where there is no measurement
+  /// Of tensors that travel behind their messages. Auto needs a profile, and never compresses
+  /// without one.
+  CompressMode compress = CompressMode::kNone;
 };
 
 /// What a worker answered instead of a reply: its code, and its text after the name of the call.
@@ -59,7 +72,11 @@ class RemoteClient final : public Operators {
 
   void execute(const Call& call, std::span<const ConstTensor> inputs,
                std::span<const Tensor> outputs) override;
-  [[nodiscard]] int lanes() const noexcept override { return static_cast<int>(flights_.size()); }
+  [[nodiscard]] int lanes() const noexcept override { return lanes_; }
+  /// Lanes that the worker agreed to, and how many of them to use from now on (at first all). No
+  /// call may be under way.
+  [[nodiscard]] int most_lanes() const noexcept { return static_cast<int>(flights_.size()); }
+  void use_lanes(int lanes);
   void submit(const Call& call, std::span<const ConstTensor> inputs,
               std::span<const Tensor> outputs) override;
   void collect() override;
@@ -70,6 +87,13 @@ class RemoteClient final : public Operators {
   [[nodiscard]] const WelcomeMessage& worker() const noexcept { return welcome_; }
   /// Asks the worker for its memory. Not counted in the ledger. No call may be under way.
   WorkerStats stats();
+  [[nodiscard]] Transport transport() const noexcept { return channel_.link().transport(); }
+  /// What the link was found to do when the session opened, or was said to do; else nothing.
+  [[nodiscard]] const std::optional<LinkProfile>& profile() const noexcept { return profile_; }
+  /// Where calls are recorded from now on; null: nowhere. Gives the one before.
+  LedgerSink* exchange_ledger(LedgerSink* ledger) noexcept {
+    return std::exchange(ledger_, ledger);
+  }
 
  private:
   /// Runs `body`; puts `subject` (the call, or "Init") in front of what it throws, and ends the
@@ -78,7 +102,10 @@ class RemoteClient final : public Operators {
   void within_session(const Subject& subject, const Body& body);
 
   void open(const FingerprintBytes& fingerprint);
+  /// Measures the link unless its profile is known, and settles how tensors travel.
+  void settle_transfer();
   [[nodiscard]] Flight& flight(std::uint64_t number) { return *flights_[number % flights_.size()]; }
+  void start_threads();
   void send(Flight& flight);
   void receive(Flight& flight);
   /// A worker that ends a session while we still send may have said why: throws that, if so.
@@ -94,14 +121,16 @@ class RemoteClient final : public Operators {
   MessageBuilder builder_;
   FlightMemory memory_;
   WelcomeMessage welcome_;
+  std::optional<LinkProfile> profile_;
   std::uint64_t next_request_ = 1;
   std::int64_t calls_ = 0;
   std::chrono::steady_clock::time_point began_;
   LedgerEntry entry_;                             ///< reused, so that its strings do not allocate
   std::vector<std::unique_ptr<Flight>> flights_;  ///< a ring: call number n is in n % lanes
+  int lanes_ = 1;                                 ///< of them in use
   std::uint64_t submitted_ = 0;
   std::uint64_t collected_ = 0;
-  std::unique_ptr<Pipeline> threads_;  ///< with several lanes
+  std::unique_ptr<Pipeline> threads_;  ///< once several lanes were used
 };
 
 }  // namespace airlock

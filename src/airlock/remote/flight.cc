@@ -32,7 +32,7 @@ std::size_t size_of(const TensorSpecs& specs) {
 }  // namespace
 
 void Flight::begin(const ModelConfig& config, const Call& call, std::span<const ConstTensor> inputs,
-                   std::span<const Tensor> outputs, const FlightMemory& memory, std::uint64_t id) {
+                   std::span<const Tensor> outputs, FlightMemory& memory, std::uint64_t id) {
   begin_ = Clock::now();
   call_ = call;
   id_ = id;
@@ -47,7 +47,12 @@ void Flight::begin(const ModelConfig& config, const Call& call, std::span<const 
   }
   transfer_ = {};
   for (std::size_t i = 0; i < inputs.size(); ++i) carry_input(i, inputs[i], memory);
-  for (std::size_t i = 0; i < outputs.size(); ++i) carry_output(i, memory);
+  std::int64_t behind_reply = 0;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    carry_output(i, memory);
+    if (!outputs_[i].place.shared()) behind_reply += outputs_[i].tensor.bytes();
+  }
+  transfer_.reply_compression = memory.compress.for_reply(call_, behind_reply);
   message_ = builder_.build(call_, transfer_);
   encoded_ = Clock::now();
 }
@@ -55,9 +60,11 @@ void Flight::begin(const ModelConfig& config, const Call& call, std::span<const 
 void Flight::place(Carried& carried, const TensorSpec& wire, std::byte* own, bool same_dtype,
                    const FlightMemory& memory) {
   carried.place = {};
+  carried.encoding = {};
   carried.tensor = {wire, own};
   // Ids index the embedding: the worker has to check them where the runner cannot change them.
-  if (memory.arena == nullptr || wire.dtype == DType::kI64 || wire.bytes() < memory.inline_below) {
+  if (memory.arena == nullptr || wire.dtype == DType::kI64 || wire.bytes() < memory.shared_from ||
+      wire.bytes() > memory.shared_up_to) {
     return;
   }
   if (same_dtype) {
@@ -74,7 +81,7 @@ void Flight::place(Carried& carried, const TensorSpec& wire, std::byte* own, boo
   carried.buffer = std::move(buffer);
 }
 
-void Flight::carry_input(std::size_t at, const ConstTensor& own, const FlightMemory& memory) {
+void Flight::carry_input(std::size_t at, const ConstTensor& own, FlightMemory& memory) {
   const TensorSpec& wire = call_.inputs[static_cast<int>(at)];
   check_memory(call_, wire, own.spec, "an input");
   const bool same = wire.dtype == own.spec.dtype;
@@ -91,6 +98,21 @@ void Flight::carry_input(std::size_t at, const ConstTensor& own, const FlightMem
   } else if (carried.tensor.data != own.data) {
     copy(own, carried.tensor);
   }
+  if (!carried.place.shared() && wire.dtype != DType::kI64) compress_input(at, memory);
+}
+
+void Flight::compress_input(std::size_t at, FlightMemory& memory) {
+  Carried& carried = inputs_[at];
+  const Compression compression =
+      memory.compress.for_input(call_, at, carried.tensor, memory.codec, memory.own);
+  if (compression == Compression::kNone) return;
+  carried.encoded = memory.own.acquire(encoded_bound(carried.tensor.spec));
+  const auto bytes = static_cast<std::int64_t>(
+      memory.codec.encode(compression, carried.tensor, carried.encoded.span()));
+  if (bytes >= carried.tensor.bytes()) return carried.encoded.release();
+  carried.encoding = {compression, bytes};
+  transfer_.input_encodings[at] = carried.encoding;
+  carried.buffer.release();
 }
 
 void Flight::carry_output(std::size_t at, const FlightMemory& memory) {
@@ -106,7 +128,8 @@ void announce(Channel& channel, SharedArena& arena, std::uint16_t segment,
   const auto news = arena.news_of(segment);
   if (!news) return;
   // Part of setting up, as Init is: not the call's overhead.
-  channel.send(FrameType::kShare, 0, builder.build(news->message), {}, news->file);
+  channel.send(FrameType::kShare, 0, builder.build(news->message), {}, Layout::kAligned,
+               news->file);
   arena.told(segment);
 }
 
@@ -119,19 +142,25 @@ void Flight::send(Channel& channel, const FlightMemory& memory) {
   std::array<std::span<const std::byte>, kMaxTensors> parts;
   std::size_t count = 0;
   std::int64_t through_memory = 0;
+  std::int64_t saved = 0;
   for (std::size_t i = 0; i < size_of(call_.inputs); ++i) {
-    const auto bytes = static_cast<std::size_t>(inputs_[i].tensor.bytes());
-    if (inputs_[i].place.shared()) {
-      through_memory += static_cast<std::int64_t>(bytes);
-    } else {
-      parts[count++] = {inputs_[i].tensor.data, bytes};
+    const Carried& carried = inputs_[i];
+    if (carried.place.shared()) {
+      through_memory += carried.tensor.bytes();
+      continue;
     }
+    parts[count++] = carried.behind();
+    if (carried.encoding.compressed()) saved += carried.tensor.bytes() - carried.encoding.bytes;
   }
-  out_ = channel.send(FrameType::kCall, id_, message_, std::span(parts).first(count));
-  out_.payload += through_memory;
+  const FrameBytes sent =
+      channel.send(FrameType::kCall, id_, message_, std::span(parts).first(count),
+                   layout_of(transfer_.input_encodings));
+  out_.wire = sent.payload + through_memory;
+  out_.raw = out_.wire + saved;
+  out_.overhead = sent.overhead;
   written_ = Clock::now();
   for (Carried& carried : inputs_) {
-    if (!carried.place.shared()) carried.buffer.release();
+    if (!carried.place.shared()) carried.release();
   }
 }
 
@@ -143,28 +172,51 @@ void Flight::receive(Channel& channel, const IncomingFrame& frame, const FlightM
   std::array<std::span<std::byte>, kMaxTensors> parts;
   std::size_t count = 0;
   std::int64_t through_memory = 0;
+  std::int64_t saved = 0;
   for (std::size_t i = 0; i < size_of(reply_); ++i) {
     Carried& carried = outputs_[i];
-    const auto bytes = static_cast<std::size_t>(carried.tensor.bytes());
+    carried.encoding = answer.encodings[i];
     if (carried.place.shared()) {
-      through_memory += static_cast<std::int64_t>(bytes);
+      require(!carried.encoding.compressed(), ErrorCode::kProtocol,
+              "the worker says that an output in shared memory is compressed");
+      through_memory += carried.tensor.bytes();
       continue;
     }
+    if (carried.encoding.compressed()) {
+      const auto most = static_cast<std::int64_t>(encoded_bound(carried.tensor.spec));
+      require(carried.encoding.compression == transfer_.reply_compression &&
+                  carried.encoding.bytes <= most,
+              ErrorCode::kProtocol,
+              "the worker compressed an output into {} bytes of {}, at most {} of {} are expected",
+              carried.encoding.bytes, compression_name(carried.encoding.compression), most,
+              compression_name(transfer_.reply_compression));
+      carried.encoded = memory.own.acquire(static_cast<std::size_t>(carried.encoding.bytes));
+      saved += carried.tensor.bytes() - carried.encoding.bytes;
+    }
     if (carried.tensor.spec.dtype != wanted_[i].spec.dtype) {
-      carried.buffer = memory.own.acquire(bytes);
+      carried.buffer = memory.own.acquire(static_cast<std::size_t>(carried.tensor.bytes()));
       carried.tensor.data = carried.buffer.data();
     }
-    parts[count++] = {carried.tensor.data, bytes};
+    parts[count++] = carried.behind();
   }
-  channel.receive_tensors(std::span(parts).first(count));
-  in_ = channel.received_bytes();
-  in_.payload += through_memory;
+  channel.receive_tensors(std::span(parts).first(count), layout_of(answer.encodings));
+  const FrameBytes received = channel.received_bytes();
+  in_.wire = received.payload + through_memory;
+  in_.raw = in_.wire + saved;
+  in_.overhead = received.overhead;
 }
 
-void Flight::finish() {
+void Flight::finish(FlightMemory& memory) {
   collected_ = Clock::now();
   for (std::size_t i = 0; i < size_of(reply_); ++i) {
-    const Tensor& arrived = outputs_[i].tensor;
+    Carried& carried = outputs_[i];
+    const Tensor& arrived = carried.tensor;
+    if (carried.encoding.compressed()) {
+      memory.codec.decode(carried.encoding.compression, carried.behind(), arrived);
+    }
+    if (!carried.place.shared()) {
+      memory.compress.saw_output(call_, i, arrived, memory.codec, memory.own);
+    }
     if (arrived.spec.dtype != wanted_[i].spec.dtype) {
       convert(arrived, wanted_[i]);
     } else if (arrived.data != wanted_[i].data) {
@@ -176,15 +228,17 @@ void Flight::finish() {
 }
 
 void Flight::drop() noexcept {
-  for (Carried& carried : inputs_) carried.buffer.release();
-  for (Carried& carried : outputs_) carried.buffer.release();
+  for (Carried& carried : inputs_) carried.release();
+  for (Carried& carried : outputs_) carried.release();
 }
 
 void Flight::describe_to(LedgerEntry& entry, Clock::time_point zero) const {
   entry.op = call_.op;
   entry.layer = call_.layer;
-  entry.sent_bytes = out_.payload;
-  entry.received_bytes = in_.payload;
+  entry.sent_bytes = out_.raw;
+  entry.received_bytes = in_.raw;
+  entry.sent_wire_bytes = out_.wire;
+  entry.received_wire_bytes = in_.wire;
   entry.overhead_bytes = out_.overhead + in_.overhead;
   entry.start_ms = milliseconds(begin_ - zero);
   entry.encode_ms = milliseconds(encoded_ - begin_);

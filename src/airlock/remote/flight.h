@@ -5,11 +5,13 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <span>
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/model/config.h"
+#include "airlock/remote/compression_policy.h"
 #include "airlock/remote/ledger.h"
 #include "airlock/remote/shared_arena.h"
 #include "airlock/wire/channel.h"
@@ -17,12 +19,15 @@
 
 namespace airlock {
 
-/// Where the copies that travel are made.
+/// Where the copies that travel are made, and how.
 struct FlightMemory {
   BufferPool own;                      ///< private memory
   std::shared_ptr<SharedArena> arena;  ///< null: every tensor travels behind its message
   BufferPool shared;                   ///< of the arena
-  std::int64_t inline_below = 0;       ///< bytes below which a tensor does not use the arena
+  std::int64_t shared_from = 0;        ///< bytes of the smallest tensor that uses the arena
+  std::int64_t shared_up_to = std::numeric_limits<std::int64_t>::max();  ///< and of the largest
+  TensorCodec codec;           ///< of the thread that begins and finishes flights
+  CompressionPolicy compress;  ///< of what travels behind messages
 };
 
 /// Tells the worker of a segment it has not been told of. Throws as Link::send does.
@@ -40,7 +45,7 @@ class Flight {
   /// another dtype, decides what goes through shared memory and builds the message.
   /// Throws Error(kProtocol) for a call against the rules, Error(kInternal) for wrong memory.
   void begin(const ModelConfig& config, const Call& call, std::span<const ConstTensor> inputs,
-             std::span<const Tensor> outputs, const FlightMemory& memory, std::uint64_t id);
+             std::span<const Tensor> outputs, FlightMemory& memory, std::uint64_t id);
 
   /// Throws as Link::send does.
   void send(Channel& channel, const FlightMemory& memory);
@@ -49,8 +54,9 @@ class Flight {
   /// call has, and as Link::receive does.
   void receive(Channel& channel, const IncomingFrame& frame, const FlightMemory& memory);
 
-  /// Converts the outputs and gives all copies back. The flight can begin anew.
-  void finish();
+  /// Decompresses and converts the outputs and gives all copies back. The flight can begin anew.
+  /// Throws Error(kProtocol) for an output that is not soundly compressed.
+  void finish(FlightMemory& memory);
   /// Gives all copies back without using what arrived.
   void drop() noexcept;
 
@@ -73,9 +79,29 @@ class Flight {
     Buffer buffer;
     Tensor tensor;
     Place place;
+    Buffer encoded;  ///< compressed, if it travels so
+    Encoding encoding;
+
+    /// What goes behind the message.
+    [[nodiscard]] std::span<std::byte> behind() const {
+      const std::int64_t bytes = encoding.compressed() ? encoding.bytes : tensor.bytes();
+      return {encoding.compressed() ? encoded.data() : tensor.data,
+              static_cast<std::size_t>(bytes)};
+    }
+    void release() noexcept {
+      buffer.release();
+      encoded.release();
+    }
+  };
+  /// Tensor bytes of one direction: as the call has them, and as they travelled.
+  struct Moved {
+    std::int64_t raw = 0;
+    std::int64_t wire = 0;
+    std::int64_t overhead = 0;
   };
 
-  void carry_input(std::size_t at, const ConstTensor& own, const FlightMemory& memory);
+  void carry_input(std::size_t at, const ConstTensor& own, FlightMemory& memory);
+  void compress_input(std::size_t at, FlightMemory& memory);
   void carry_output(std::size_t at, const FlightMemory& memory);
   /// Finds shared memory for a tensor that may travel through it; else it stays `own`.
   static void place(Carried& carried, const TensorSpec& wire, std::byte* own, bool same_dtype,
@@ -91,8 +117,8 @@ class Flight {
   MessageBuilder builder_;
   MessageBuilder share_builder_;
   std::span<const std::byte> message_;
-  FrameBytes out_;
-  FrameBytes in_;
+  Moved out_;
+  Moved in_;
   std::uint64_t worker_ns_ = 0;
   Clock::time_point begin_, encoded_, written_, collected_, end_;
 };

@@ -44,8 +44,10 @@ void append_json(fmt::memory_buffer& out, const LedgerEntry& e) {
                  e.call, op_name(e.op), e.layer, e.sent_bytes, e.received_bytes, e.overhead_bytes,
                  e.encode_ms, e.send_ms, e.worker_ms, e.receive_ms, e.decode_ms, e.total_ms);
   append_string(out, e.link);
-  fmt::format_to(std::back_inserter(out), R"(","wire_dtype":"{}","start_ms":{:.6f}}})",
-                 dtype_name(e.wire_dtype), e.start_ms);
+  fmt::format_to(
+      std::back_inserter(out),
+      R"(","wire_dtype":"{}","start_ms":{:.6f},"sent_wire_bytes":{},"received_wire_bytes":{}}})",
+      dtype_name(e.wire_dtype), e.start_ms, e.sent_wire_bytes, e.received_wire_bytes);
 }
 
 /// One line's object, with checks that name the line and the key.
@@ -142,6 +144,11 @@ ParsedLine parse_line(std::string_view line, std::string_view where, std::string
   e.wire_dtype = reader.dtype("wire_dtype");
   parsed.has_start = object.contains("start_ms");
   if (parsed.has_start) e.start_ms = reader.ms("start_ms");
+  const auto wire_count = [&](const char* key, std::int64_t raw) {
+    return object.contains(key) ? reader.count(key, 0, kMaxCallBytes) : raw;
+  };
+  e.sent_wire_bytes = wire_count("sent_wire_bytes", e.sent_bytes);
+  e.received_wire_bytes = wire_count("received_wire_bytes", e.received_bytes);
   return parsed;
 }
 }  // namespace

@@ -31,7 +31,9 @@ struct LedgerEntry {
   double receive_ms = 0;            ///< waiting for and reading the reply, less worker_ms
   double decode_ms = 0;             ///< back to f32
   double total_ms = 0;
-  std::string link;  ///< "unix", "tcp", …
+  std::string link;                      ///< "unix", "tcp", …
+  std::int64_t sent_wire_bytes = 0;      ///< sent_bytes as they travelled: less where compressed
+  std::int64_t received_wire_bytes = 0;  ///< the same of received_bytes
   DType wire_dtype = DType::kF32;
 };
 
@@ -75,11 +77,12 @@ class FileLedger final : public LedgerSink {
 };
 
 /// The JSON object of one entry, without a newline, keys as the CLI contract lists them and then
-/// "start_ms". Times have six digits (nanoseconds); "layer" is -1 where there is none.
+/// "start_ms", "sent_wire_bytes" and "received_wire_bytes". Times have six digits (nanoseconds);
+/// "layer" is -1 where there is none.
 std::string to_json(const LedgerEntry& entry);
 /// The entry of one such line. `where` (file and line) names it in Error(kCorruptFile): not an
-/// object, a key missing (but "start_ms": 0 then), an unknown operator or dtype, a number that is
-/// negative, not finite or absurd. Unknown keys are skipped.
+/// object, a key missing (but "start_ms": 0 then, and wire bytes: the raw ones), an unknown
+/// operator or dtype, a number that is negative, not finite or absurd. Unknown keys are skipped.
 LedgerEntry parse_ledger_line(std::string_view line, std::string_view where);
 /// Reads a ledger file. Calls without "start_ms" are taken to follow one another without a pause.
 /// Throws Error(kNotFound), Error(kIo), or Error(kCorruptFile) naming the line; a file without

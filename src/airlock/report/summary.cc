@@ -37,6 +37,7 @@ void Totals::add(const LedgerEntry& entry) noexcept {
   calls += 1;
   sent_bytes += entry.sent_bytes;
   received_bytes += entry.received_bytes;
+  wire_bytes += entry.sent_wire_bytes + entry.received_wire_bytes;
   overhead_bytes += entry.overhead_bytes;
   encode_ms += entry.encode_ms;
   send_ms += entry.send_ms;

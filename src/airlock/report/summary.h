@@ -18,6 +18,7 @@ struct Totals {
   std::int64_t calls = 0;
   std::int64_t sent_bytes = 0;
   std::int64_t received_bytes = 0;
+  std::int64_t wire_bytes = 0;  ///< payload of both directions as it travelled
   std::int64_t overhead_bytes = 0;
   double encode_ms = 0;
   double send_ms = 0;

@@ -50,6 +50,14 @@ std::string totals_lines(const Summary& summary, TableFormat format) {
       fmt::format("{} calls: {} bytes sent, {} received, {}; {} bytes of framing", all.calls,
                   all.sent_bytes, all.received_bytes, mib_text(all.bytes()), all.overhead_bytes),
       format);
+  if (all.wire_bytes < all.bytes()) {
+    out +=
+        paragraph(fmt::format("compressed to {} on the link, {:.2f} times fewer bytes",
+                              mib_text(all.wire_bytes),
+                              static_cast<double>(all.bytes()) /
+                                  static_cast<double>(std::max<std::int64_t>(all.wire_bytes, 1))),
+                  format);
+  }
   out += paragraph(
       fmt::format("{} in calls of {}: {:.1f} MB/s (payload of both directions over time in calls)",
                   ms_text(all.total_ms), ms_text(summary.wall_ms), all.megabytes_per_second()),

@@ -1,5 +1,6 @@
 #include "airlock/runner/executor.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -96,7 +97,10 @@ std::span<const float> Executor::run(std::span<const Pass> passes,
   require(!passes.empty() && left.empty(), ErrorCode::kInvalidArgument,
           "{} passes with {} ids too many", passes.size(), left.size());
   const std::size_t wanted = std::min(passes.size(), static_cast<std::size_t>(operators_.lanes()));
-  if (lanes_.size() < wanted) lanes_.resize(wanted);
+  if (lanes_.size() < wanted) {
+    lanes_.resize(wanted);
+    under_way_.resize(wanted);
+  }
   layers_done_ = 0;
   layers_all_ = model_.config().layers * static_cast<std::int64_t>(passes.size());
   std::size_t started = 0;
@@ -110,26 +114,40 @@ std::span<const float> Executor::run(std::span<const Pass> passes,
     left = left.subspan(lane.ids.size());
     advance(lane);
   };
+  // With a lane for every call of a layer the lanes are spread over the layer: while one asks for
+  // scores another has its MLP on the way, so that both directions and both sides are busy all the
+  // time. In step they would all send at once, then all receive at once.
+  const auto calls = static_cast<std::size_t>(
+      std::count_if(program_.layer.begin(), program_.layer.end(),
+                    [](const Step& step) { return step.kind == StepKind::kRemote; }));
+  const bool spread = wanted >= calls;
+  std::size_t opened = 0;
+  std::size_t first_lane_calls = 0;
+  const auto open_lanes = [&] {
+    while (opened < wanted && started < passes.size() &&
+           (!spread || opened * calls <= first_lane_calls * wanted)) {
+      start(lanes_[opened]);
+      under_way_.push(opened++);
+    }
+  };
   Lane* last = nullptr;
   try {
-    for (std::size_t i = 0; i < wanted; ++i) start(lanes_[i]);
-    // Each lane has one call under way and calls end in order, so lanes take turns.
-    std::size_t busy = wanted;
-    for (std::size_t i = 0; busy > 0; i = (i + 1) % wanted) {
-      Lane& lane = lanes_[i];
-      if (lane.stage < 0) continue;
+    // Each lane has one call under way and calls end in the order they were made.
+    for (open_lanes(); !under_way_.empty(); open_lanes()) {
+      const std::size_t oldest = under_way_.pop();
+      Lane& lane = lanes_[oldest];
       operators_.collect();
-      if (advance(lane)) continue;
-      last = &lane;
-      if (started < passes.size()) {
+      if (oldest == 0) ++first_lane_calls;
+      if (!advance(lane)) {
+        last = &lane;
+        if (started == passes.size()) continue;
         start(lane);
-      } else {
-        lane.stage = -1;
-        --busy;
       }
+      under_way_.push(oldest);
     }
   } catch (...) {
     operators_.abandon();
+    under_way_.clear();
     throw;
   }
   if (last->pass.logit_rows == 0) return {};

@@ -57,9 +57,29 @@ class Executor {
   struct Lane {
     Pass pass;
     std::span<const std::int64_t> ids;
-    int stage = 0;  ///< 0: the beginning; 1 … layers: a layer; layers + 1: the end; -1: idle
+    int stage = 0;  ///< 0: the beginning; 1 … layers: a layer; layers + 1: the end
     std::size_t step = 0;
     std::array<Buffer, kSlotCount> slots;
+  };
+
+  /// Lanes whose calls are under way, oldest first: a ring that never allocates while it runs.
+  class LaneQueue {
+   public:
+    void resize(std::size_t lanes) { ring_.resize(lanes); }
+    [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+    void push(std::size_t lane) { ring_[(first_ + count_++) % ring_.size()] = lane; }
+    std::size_t pop() {
+      const std::size_t lane = ring_[first_];
+      first_ = (first_ + 1) % ring_.size();
+      --count_;
+      return lane;
+    }
+    void clear() noexcept { first_ = count_ = 0; }
+
+   private:
+    std::vector<std::size_t> ring_;
+    std::size_t first_ = 0;
+    std::size_t count_ = 0;
   };
 
   void check(const Pass& pass, std::span<const std::int64_t> ids) const;
@@ -88,6 +108,7 @@ class Executor {
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<RunnerLmHead> lm_head_;
   std::vector<Lane> lanes_;
+  LaneQueue under_way_;
   Buffer narrow_queries_;  ///< q in bf16, for runner attention
   double local_ms_ = 0;
   std::int64_t layers_done_ = 0;  ///< of this run

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "airlock/core/error.h"
+#include "airlock/core/process_memory.h"
 #include "airlock/runner/executor.h"
 #include "airlock/runner/local_operators.h"
 
@@ -51,24 +52,38 @@ Spread spread_of(std::vector<double> values) {
   return {values.front(), median, values.back()};
 }
 
-Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& plan,
+Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& asked,
                     const WorkerOptions& worker, const MeasureOptions& options,
                     Backend* reference) {
   const ModelConfig& config = model.config();
-  Measurement result;
-  result.plan = plan;
-  result.repetitions = options.repetitions;
-  result.predicted = predict_traffic(config, plan, options.tokens, options.generated);
   require(options.repetitions >= 1, ErrorCode::kInvalidArgument,
           "{} repetitions, expected at least 1", options.repetitions);
+  check_tokens(config, options.tokens, options.generated);
   const std::int64_t fed = options.tokens + std::max<std::int64_t>(options.generated, 1) - 1;
   const auto ids = fixed_ids(fed, config.vocab);
 
+  Measurement result;
+  result.plan = asked;
+  result.repetitions = options.repetitions;
   MemoryLedger ledger;
-  ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
   WorkerOptions wanted = worker;
-  wanted.client.lanes = lanes_for(worker.lanes, plan);
+  wanted.client.lanes = options.choose ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, asked);
   WorkerSession session(model, fingerprint, wanted, &ledger);
+  if (options.choose) {
+    LiveRequest request = *options.choose;
+    request.prompt = options.tokens;
+    request.generated = options.generated;
+    PlanChoice choice = choose_live_plan(model, session, request);
+    result.plan = std::move(choice.plan);
+    result.why = std::move(choice.why);
+  }
+  const Plan& plan = result.plan;
+  result.lanes = session.client().lanes();
+  result.predicted = predict_traffic(config, plan, options.tokens, options.generated);
+  ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
+  reset_peak_memory();
+  const std::int64_t runner_before = process_memory().resident_bytes;
+  const std::int64_t worker_before = session.client().stats().resident_bytes;
   Executor split(model, plan, session.operators());
   std::optional<LocalOperators> local;
   std::optional<Executor> whole;
@@ -108,6 +123,7 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.link = result.ledger.empty() ? "" : result.ledger.front().link;
   for (const LedgerEntry& entry : result.ledger) {
     result.overhead_bytes += entry.overhead_bytes;
+    result.wire_bytes += entry.sent_wire_bytes + entry.received_wire_bytes;
   }
   result.wall_ms = spread_of(wall);
   result.tokens_per_second = static_cast<double>(fed) / result.wall_ms.median * 1e3;
@@ -117,6 +133,8 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.reference_ms = spread_of(referenced);
   if (whole) result.slowdown = result.wall_ms.median / result.reference_ms.median;
   result.worker_peak_bytes = session.client().stats().peak_resident_bytes;
+  result.worker_extra_bytes = result.worker_peak_bytes - worker_before;
+  result.runner_extra_bytes = process_memory().peak_bytes - runner_before;
   return result;
 }
 

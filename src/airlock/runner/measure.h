@@ -3,11 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "airlock/plan/plan.h"
 #include "airlock/plan/predict.h"
+#include "airlock/runner/live_plan.h"
 #include "airlock/runner/session.h"
 #include "airlock/worker/backend.h"
 
@@ -27,11 +30,16 @@ struct MeasureOptions {
   std::int64_t generated = 0;  ///< as predict_traffic takes it; greedy ids are not fed back
   int repetitions = 3;         ///< after one run that is not counted
   std::function<void(int done, int all)> progress;  ///< runs done, warm-up included; may throw
+  /// Chooses the plan (`--plan auto`) once the session is open, instead of the one given; prompt
+  /// and generated tokens are these options'.
+  std::optional<LiveRequest> choose = {};
 };
 
 /// What a plan took. Times are ms; bytes those of one repetition (each is checked to be the same).
 struct Measurement {
   Plan plan;
+  std::vector<std::string> why;  ///< two lines on the choice, if it was chosen
+  int lanes = 1;                 ///< calls under way at most
   std::string link;
   Traffic traffic;  ///< from the ledger
   Traffic predicted;
@@ -42,15 +50,20 @@ struct Measurement {
   double runner_ms = 0;          ///< medians: local steps, encode and decode
   double worker_ms = 0;
   double link_ms = 0;                  ///< send and receive
+  std::int64_t wire_bytes = 0;         ///< of tensors as they travelled: less where compressed
   std::int64_t worker_peak_bytes = 0;  ///< resident, since the session began
-  std::vector<LedgerEntry> ledger;     ///< of the last repetition
-  Spread reference_ms;                 ///< zeros without a reference
-  double slowdown = 0;                 ///< wall median / reference median
+  /// Peak resident memory beyond what each side held before the first run: buffers, caches and
+  /// shared memory (which both sides count).
+  std::int64_t worker_extra_bytes = 0;
+  std::int64_t runner_extra_bytes = 0;
+  std::vector<LedgerEntry> ledger;  ///< of the last repetition
+  Spread reference_ms;              ///< zeros without a reference
+  double slowdown = 0;              ///< wall median / reference median
 };
 
-/// Runs `plan` on a fresh session, and in turn with each repetition, if `reference` is not null,
-/// the same plan on that backend in this process. Throws Error(kInternal) if repetitions differ in
-/// bytes, and what a session throws.
+/// Runs `plan` (or the one that options.choose leads to) on a fresh session, and in turn with each
+/// repetition, if `reference` is not null, the same plan on that backend in this process. Throws
+/// Error(kInternal) if repetitions differ in bytes, and what a session throws.
 Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& plan,
                     const WorkerOptions& worker, const MeasureOptions& options, Backend* reference);
 

@@ -1,5 +1,7 @@
 #include "airlock/runner/session.h"
 
+#include <map>
+#include <mutex>
 #include <thread>
 
 #include "airlock/core/error.h"
@@ -106,9 +108,44 @@ class WorkerSession::Explaining final : public Operators {
   WorkerProcess* process_;
 };
 
+namespace {
+
+/// Profiles of links measured in this process: another session over the same kind of link need not
+/// measure again. Thread-safe.
+class KnownProfiles {
+ public:
+  std::optional<LinkProfile> find(const std::string& kind) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = profiles_.find(kind);
+    return found == profiles_.end() ? std::nullopt : std::optional(found->second);
+  }
+  void keep(const std::string& kind, const LinkProfile& profile) {
+    const std::lock_guard lock(mutex_);
+    profiles_.insert_or_assign(kind, profile);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, LinkProfile> profiles_;
+};
+
+KnownProfiles& known_profiles() {
+  static KnownProfiles known;
+  return known;
+}
+
+std::string kind_of(const WorkerOptions& options) {
+  return options.uri.empty() ? std::string(transport_name(options.transport)) : options.uri;
+}
+
+}  // namespace
+
 WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
-                             const WorkerOptions& options, LedgerSink* ledger) {
+                             const WorkerOptions& options, LedgerSink* ledger)
+    : kind_(kind_of(options)) {
   ClientOptions client = options.client;
+  if (!client.profile) client.profile = known_profiles().find(kind_);
+  client.probe = !client.profile;
   std::unique_ptr<Link> link;
   if (!options.uri.empty()) {
     link = connect(parse_uri(options.uri), options.connect_timeout);
@@ -125,6 +162,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
     client_ = std::make_unique<RemoteClient>(std::move(link), model.config(), fingerprint, client,
                                              ledger);
   });
+  known_profiles().keep(kind_, *client_->profile());
   operators_ = std::make_unique<Explaining>(*client_, process_.get());
 }
 
@@ -136,6 +174,10 @@ WorkerSession::~WorkerSession() {
 
 Operators& WorkerSession::operators() noexcept {
   return *operators_;
+}
+
+bool WorkerSession::shares_cores() const noexcept {
+  return client_->transport() != Transport::kTcp || process_ != nullptr;
 }
 
 pid_t WorkerSession::worker_pid() const noexcept {

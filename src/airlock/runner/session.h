@@ -45,6 +45,10 @@ class WorkerSession {
   /// The worker's operators. An error that comes because our worker process ended says so.
   [[nodiscard]] Operators& operators() noexcept;
   [[nodiscard]] RemoteClient& client() noexcept { return *client_; }
+  /// The link's kind: what figures measured once in a process hold for.
+  [[nodiscard]] const std::string& link_kind() const noexcept { return kind_; }
+  /// True if the worker runs on this machine's processors, as far as one can tell.
+  [[nodiscard]] bool shares_cores() const noexcept;
   /// Process id of a worker started here, or 0.
   [[nodiscard]] pid_t worker_pid() const noexcept;
 
@@ -52,6 +56,7 @@ class WorkerSession {
   class InprocWorker;
   class Explaining;
 
+  std::string kind_;
   std::unique_ptr<WorkerProcess> process_;
   std::unique_ptr<InprocWorker> inproc_;
   std::unique_ptr<RemoteClient> client_;

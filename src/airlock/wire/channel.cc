@@ -24,7 +24,8 @@ Channel::Channel(std::unique_ptr<Link> link, std::uint64_t max_payload_bytes)
 
 FrameBytes Channel::send(FrameType type, std::uint64_t request_id,
                          std::span<const std::byte> message,
-                         std::span<const std::span<const std::byte>> tensors, int descriptor) {
+                         std::span<const std::span<const std::byte>> tensors, Layout layout,
+                         int descriptor) {
   require(message.size() <= FrameHeader::kMaxMessageBytes && 2 * tensors.size() < kMaxParts,
           ErrorCode::kInternal, "a frame with a message of {} bytes and {} tensors", message.size(),
           tensors.size());
@@ -33,7 +34,7 @@ FrameBytes Channel::send(FrameType type, std::uint64_t request_id,
   std::uint64_t payload = 0;
   FrameBytes bytes;
   for (const auto& tensor : tensors) {
-    const std::uint64_t padding = padding_after(payload);
+    const std::uint64_t padding = gap_after(payload, layout);
     if (padding > 0) parts[count++] = std::span(kZeros).first(padding);
     parts[count++] = tensor;
     payload += padding + tensor.size();
@@ -79,7 +80,7 @@ std::optional<IncomingFrame> Channel::receive(std::optional<std::chrono::millise
   return IncomingFrame{header.type, header.request_id, header.payload_bytes, message};
 }
 
-void Channel::receive_tensors(std::span<const std::span<std::byte>> tensors) {
+void Channel::receive_tensors(std::span<const std::span<std::byte>> tensors, Layout layout) {
   require(2 * tensors.size() < kMaxParts, ErrorCode::kInternal, "{} tensors in one frame",
           tensors.size());
   std::array<std::span<std::byte>, kMaxParts> parts;
@@ -87,7 +88,7 @@ void Channel::receive_tensors(std::span<const std::span<std::byte>> tensors) {
   std::size_t count = 0;
   std::uint64_t payload = 0;
   for (const auto& tensor : tensors) {
-    const std::uint64_t padding = padding_after(payload);
+    const std::uint64_t padding = gap_after(payload, layout);
     if (padding > 0) parts[count++] = std::span(skipped).first(padding);
     parts[count++] = tensor;
     payload += padding + tensor.size();

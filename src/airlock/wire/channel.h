@@ -37,7 +37,8 @@ class Channel {
 
   /// Sends one frame, with `descriptor` unless it is -1. Throws as Link::send does.
   FrameBytes send(FrameType type, std::uint64_t request_id, std::span<const std::byte> message,
-                  std::span<const std::span<const std::byte>> tensors = {}, int descriptor = -1);
+                  std::span<const std::span<const std::byte>> tensors = {},
+                  Layout layout = Layout::kAligned, int descriptor = -1);
 
   /// Waits for a frame (without limit unless `timeout` is given) and reads it up to its payload.
   /// Nothing if the peer ended the conversation between frames. Throws Error(kProtocol) for a frame
@@ -46,7 +47,8 @@ class Channel {
 
   /// Reads the payload of the frame just received into these tensors. Throws Error(kProtocol) if
   /// they do not fill it exactly.
-  void receive_tensors(std::span<const std::span<std::byte>> tensors);
+  void receive_tensors(std::span<const std::span<std::byte>> tensors,
+                       Layout layout = Layout::kAligned);
 
   /// Reads and forgets the payload of the frame just received.
   void discard_payload();

@@ -26,11 +26,11 @@ T get(const std::byte* at) noexcept {
 
 }  // namespace
 
-std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes) {
+std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes, Layout layout) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
   std::uint64_t total = 0;
   for (const std::int64_t bytes : tensor_bytes) {
-    total += padding_after(total);
+    total += gap_after(total, layout);
     const auto more = static_cast<std::uint64_t>(bytes);
     require(bytes >= 0 && total <= kMost && more <= kMost - total, ErrorCode::kProtocol,
             "tensors of more than 2^63 bytes in one message");
@@ -63,7 +63,7 @@ FrameHeader decode_header(std::span<const std::byte, FrameHeader::kBytes> bytes,
           FrameHeader::kVersion);
   const auto type = get<std::uint16_t>(&bytes[6]);
   require(type >= static_cast<std::uint16_t>(FrameType::kHello) &&
-              type <= static_cast<std::uint16_t>(FrameType::kShare),
+              type <= static_cast<std::uint16_t>(FrameType::kProbed),
           ErrorCode::kProtocol, "a frame has the unknown type {}", type);
   FrameHeader header;
   header.type = static_cast<FrameType>(type);

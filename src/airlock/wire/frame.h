@@ -19,6 +19,8 @@ enum class FrameType : std::uint16_t {
   kStatsRequest = 6,  ///< runner: no message
   kStats = 7,         ///< worker
   kShare = 8,         ///< runner: a descriptor of shared memory comes along; no answer
+  kProbe = 9,         ///< runner: bytes that mean nothing, to measure the link
+  kProbed = 10,       ///< worker: no message, the bytes that were asked for
 };
 
 /// 32 bytes, little-endian, in this order without padding: magic, version, type, request id, header
@@ -44,9 +46,21 @@ constexpr std::uint64_t padding_after(std::uint64_t offset) noexcept {
   return (kTensorAlignment - offset % kTensorAlignment) % kTensorAlignment;
 }
 
+/// How tensors lie behind one another in a payload.
+enum class Layout : std::uint8_t {
+  kAligned,  ///< each at a multiple of kTensorAlignment
+  kPacked,   ///< without padding: where any of them is compressed
+};
+
+/// Zeros between `offset` and the next tensor.
+constexpr std::uint64_t gap_after(std::uint64_t offset, Layout layout) noexcept {
+  return layout == Layout::kAligned ? padding_after(offset) : 0;
+}
+
 /// payload_bytes of tensors of these sizes laid out one behind the other. Throws Error(kProtocol)
 /// for a negative size and past 2^63 - 1.
-std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes);
+std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes,
+                               Layout layout = Layout::kAligned);
 
 /// The header as it travels.
 std::array<std::byte, FrameHeader::kBytes> encode_header(const FrameHeader& header) noexcept;

@@ -117,6 +117,45 @@ std::array<Place, kMaxTensors> parse_places(const PlaceVector* built, std::size_
   return places;
 }
 
+std::int64_t parse_bytes(std::uint64_t value, std::string_view name) {
+  require(value <= std::uint64_t{std::numeric_limits<std::int64_t>::max()}, ErrorCode::kProtocol,
+          "a {} message claims {} bytes", name, value);
+  return static_cast<std::int64_t>(value);
+}
+
+using EncodingVector = flatbuffers::Vector<const fb::Encoding*>;
+
+flatbuffers::Offset<EncodingVector> build_encodings(flatbuffers::FlatBufferBuilder& builder,
+                                                    const Encodings& encodings) {
+  std::array<fb::Encoding, kMaxTensors> built;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < encodings.size(); ++i) {
+    built[i] = {static_cast<std::uint64_t>(encodings[i].bytes),
+                static_cast<std::uint8_t>(encodings[i].compression)};
+    if (encodings[i].compressed()) count = i + 1;
+  }
+  return count == 0 ? 0 : builder.CreateVectorOfStructs(built.data(), count);
+}
+
+Compression parse_compression_code(std::uint8_t code, std::string_view name) {
+  require(is_compression(code), ErrorCode::kProtocol, "a {} message names compression {}", name,
+          code);
+  return static_cast<Compression>(code);
+}
+
+Encodings parse_encodings(const EncodingVector* built, std::size_t most, std::string_view name) {
+  Encodings encodings;
+  if (built == nullptr) return encodings;
+  require(built->size() <= most, ErrorCode::kProtocol,
+          "a {} message has {} compressed tensors of at most {}", name, built->size(), most);
+  std::size_t at = 0;
+  for (const fb::Encoding* encoding : *built) {
+    encodings[at++] = {parse_compression_code(encoding->compression(), name),
+                       parse_bytes(encoding->bytes(), name)};
+  }
+  return encodings;
+}
+
 FingerprintBytes parse_fingerprint(const flatbuffers::Vector<std::uint8_t>* bytes,
                                    std::string_view name) {
   FingerprintBytes fingerprint;
@@ -124,12 +163,6 @@ FingerprintBytes parse_fingerprint(const flatbuffers::Vector<std::uint8_t>* byte
           "a {} message has no fingerprint of {} bytes", name, fingerprint.size());
   std::copy(bytes->begin(), bytes->end(), fingerprint.begin());
   return fingerprint;
-}
-
-std::int64_t parse_bytes(std::uint64_t value, std::string_view name) {
-  require(value <= std::uint64_t{std::numeric_limits<std::int64_t>::max()}, ErrorCode::kProtocol,
-          "a {} message claims {} bytes", name, value);
-  return static_cast<std::int64_t>(value);
 }
 
 }  // namespace
@@ -178,20 +211,22 @@ std::span<const std::byte> MessageBuilder::build(const Call& message, const Tran
   const auto inputs = build_specs(b, message.inputs);
   const auto input_places = build_places(b, transfer.inputs);
   const auto output_places = build_places(b, transfer.outputs);
+  const auto encodings = build_encodings(b, transfer.input_encodings);
   require(message.position >= 0 && message.position <= std::numeric_limits<std::uint32_t>::max(),
           ErrorCode::kInvalidArgument, "position {} does not fit the wire", message.position);
-  return impl_->finish(fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
-                                      static_cast<std::uint32_t>(message.position),
-                                      message.transpose_b,
-                                      static_cast<std::uint8_t>(message.reply_dtype), weights,
-                                      inputs, input_places, output_places));
+  return impl_->finish(fb::CreateCall(
+      b, static_cast<std::uint8_t>(message.op), message.layer,
+      static_cast<std::uint32_t>(message.position), message.transpose_b,
+      static_cast<std::uint8_t>(message.reply_dtype), weights, inputs, input_places, output_places,
+      encodings, static_cast<std::uint8_t>(transfer.reply_compression)));
 }
 
 std::span<const std::byte> MessageBuilder::build(const ReplyMessage& message) {
   auto& b = impl_->builder;
   b.Clear();
   const auto outputs = build_specs(b, message.outputs);
-  return impl_->finish(fb::CreateReply(b, message.worker_ns, outputs));
+  const auto encodings = build_encodings(b, message.encodings);
+  return impl_->finish(fb::CreateReply(b, message.worker_ns, outputs, encodings));
 }
 
 std::span<const std::byte> MessageBuilder::build(const FailureMessage& message) {
@@ -215,6 +250,16 @@ std::span<const std::byte> MessageBuilder::build(const ShareMessage& message) {
   b.Clear();
   return impl_->finish(
       fb::CreateShare(b, message.segment, static_cast<std::uint64_t>(message.bytes)));
+}
+
+std::span<const std::byte> MessageBuilder::build(const ProbeMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  const fb::Place place = to_place(message.place);
+  const fb::Place reply_place = to_place(message.reply_place);
+  return impl_->finish(fb::CreateProbe(b, static_cast<std::uint64_t>(message.bytes),
+                                       static_cast<std::uint64_t>(message.reply_bytes), &place,
+                                       &reply_place));
 }
 
 HelloMessage parse_hello(std::span<const std::byte> bytes) {
@@ -255,14 +300,20 @@ CallMessage parse_call_message(std::span<const std::byte> bytes) {
     }
   }
   call.inputs = parse_specs(table.inputs(), "Call");
-  return {call,
-          {parse_places(table.input_places(), static_cast<std::size_t>(call.inputs.size())),
-           parse_places(table.output_places(), kMaxTensors)}};
+  const auto count = static_cast<std::size_t>(call.inputs.size());
+  return {
+      call,
+      {parse_places(table.input_places(), count), parse_places(table.output_places(), kMaxTensors),
+       parse_encodings(table.input_encodings(), count, "Call"),
+       parse_compression_code(table.reply_compression(), "Call")}};
 }
 
 ReplyMessage parse_reply(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Reply>(bytes, "Reply");
-  return {table.worker_ns(), parse_specs(table.outputs(), "Reply")};
+  const TensorSpecs outputs = parse_specs(table.outputs(), "Reply");
+  return {
+      table.worker_ns(), outputs,
+      parse_encodings(table.output_encodings(), static_cast<std::size_t>(outputs.size()), "Reply")};
 }
 
 FailureMessage parse_failure(std::span<const std::byte> bytes) {
@@ -282,6 +333,20 @@ WorkerStats parse_stats(std::span<const std::byte> bytes) {
 ShareMessage parse_share(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Share>(bytes, "Share");
   return {table.segment(), parse_bytes(table.bytes(), "Share")};
+}
+
+ProbeMessage parse_probe(std::span<const std::byte> bytes) {
+  const auto& table = verified<fb::Probe>(bytes, "Probe");
+  for (const std::uint64_t size : {table.bytes(), table.reply_bytes()}) {
+    require(size % 4 == 0 && size <= std::uint64_t{ProbeMessage::kMaxBytes}, ErrorCode::kProtocol,
+            "a Probe message of {} bytes, expected a multiple of 4 up to {}", size,
+            ProbeMessage::kMaxBytes);
+  }
+  ProbeMessage probe{
+      parse_bytes(table.bytes(), "Probe"), parse_bytes(table.reply_bytes(), "Probe"), {}, {}};
+  if (table.place() != nullptr) probe.place = from_place(*table.place());
+  if (table.reply_place() != nullptr) probe.reply_place = from_place(*table.reply_place());
+  return probe;
 }
 
 }  // namespace airlock

@@ -1,6 +1,7 @@
 // The messages that frames carry: built and parsed as FlatBuffers, verified before they are read.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,8 @@
 
 #include "airlock/core/error.h"
 #include "airlock/wire/call.h"
+#include "airlock/wire/compression.h"
+#include "airlock/wire/frame.h"
 
 namespace airlock {
 
@@ -44,10 +47,30 @@ struct Place {
   friend bool operator==(const Place&, const Place&) = default;
 };
 
+/// How a tensor behind its message is compressed.
+struct Encoding {
+  Compression compression = Compression::kNone;
+  std::int64_t bytes = 0;  ///< as they travel; 0 for kNone
+
+  [[nodiscard]] bool compressed() const noexcept { return compression != Compression::kNone; }
+  friend bool operator==(const Encoding&, const Encoding&) = default;
+};
+using Encodings = std::array<Encoding, kMaxTensors>;
+
+/// How tensors with these encodings lie behind their message.
+[[nodiscard]] inline Layout layout_of(const Encodings& encodings) noexcept {
+  return std::any_of(encodings.begin(), encodings.end(),
+                     [](const Encoding& encoding) { return encoding.compressed(); })
+             ? Layout::kPacked
+             : Layout::kAligned;
+}
+
 /// How the tensors of one call travel: what a Call message says beside the call itself.
 struct Transfer {
   std::array<Place, kMaxTensors> inputs;
   std::array<Place, kMaxTensors> outputs;
+  Encodings input_encodings;
+  Compression reply_compression = Compression::kNone;  ///< what outputs may be compressed with
 };
 
 /// Runner to worker: a call and how it travels.
@@ -65,9 +88,21 @@ struct ShareMessage {
   std::int64_t bytes = 0;
 };
 
+/// Runner to worker: bytes of a tensor that means nothing, and how many are wanted back.
+struct ProbeMessage {
+  /// Enough to see a link's rate, too little to hold a worker up.
+  static constexpr std::int64_t kMaxBytes = std::int64_t{16} << 20;
+
+  std::int64_t bytes = 0;  ///< both multiples of 4, at most kMaxBytes
+  std::int64_t reply_bytes = 0;
+  Place place;
+  Place reply_place;
+};
+
 struct ReplyMessage {
   std::uint64_t worker_ns = 0;
   TensorSpecs outputs;
+  Encodings encodings = {};  ///< of the outputs
 };
 
 struct FailureMessage {
@@ -100,6 +135,7 @@ class MessageBuilder {
   std::span<const std::byte> build(const FailureMessage& message);
   std::span<const std::byte> build(const WorkerStats& message);
   std::span<const std::byte> build(const ShareMessage& message);
+  std::span<const std::byte> build(const ProbeMessage& message);
 
  private:
   struct Impl;
@@ -120,5 +156,7 @@ ReplyMessage parse_reply(std::span<const std::byte> bytes);
 FailureMessage parse_failure(std::span<const std::byte> bytes);
 WorkerStats parse_stats(std::span<const std::byte> bytes);
 ShareMessage parse_share(std::span<const std::byte> bytes);
+/// Checks the limits on bytes, too; places are not checked against segments here.
+ProbeMessage parse_probe(std::span<const std::byte> bytes);
 
 }  // namespace airlock

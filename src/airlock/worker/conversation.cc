@@ -70,18 +70,25 @@ void Conversation::take_in(const IncomingFrame& frame) {
     case FrameType::kStatsRequest:
       next.read_stats(frame);
       break;
+    case FrameType::kProbe:
+      next.read_probe(channel_, frame, context);
+      break;
     default:
       fail(ErrorCode::kProtocol, "a runner sent a frame of type {}", static_cast<int>(frame.type));
   }
   ++taken_;
   if (threads_) return threads_->submit();
-  next.compute(context_.sessions, session_);
+  compute(next);
   answer(next);
   answered_ = taken_;
 }
 
+void Conversation::compute(Request& request) {
+  request.compute(context_.sessions, session_, decoder_);
+}
+
 void Conversation::answer(Request& request) {
-  request.answer(channel_, [this] { return context_.stats(); });
+  request.answer(channel_, encoder_, context_.pool, [this] { return context_.stats(); });
 }
 
 void Conversation::answer_hello(const IncomingFrame& frame) {
@@ -123,9 +130,8 @@ void Conversation::widen(int lanes) {
     requests_.push_back(std::make_unique<Request>());
   }
   threads_ = std::make_unique<Pipeline>(
-      std::vector<Pipeline::Work>{
-          [this](std::uint64_t number) { request(number).compute(context_.sessions, session_); },
-          [this](std::uint64_t number) { answer(request(number)); }},
+      std::vector<Pipeline::Work>{[this](std::uint64_t number) { compute(request(number)); },
+                                  [this](std::uint64_t number) { answer(request(number)); }},
       [this] { channel_.link().close(); });
 }
 

@@ -46,6 +46,7 @@ class Conversation {
   void answer_hello(const IncomingFrame& frame);
   void share(const IncomingFrame& frame);
   void take_in(const IncomingFrame& frame);
+  void compute(Request& request);
   void answer(Request& request);
   /// Starts the threads for `lanes` requests under way.
   void widen(int lanes);
@@ -60,6 +61,8 @@ class Conversation {
   ServerContext& context_;
   Channel channel_;
   MessageBuilder builder_;
+  TensorCodec decoder_;  ///< of the thread that computes
+  TensorCodec encoder_;  ///< of the one that answers
   SessionTable::Handle session_;
   SharedSegments segments_;
   std::vector<std::unique_ptr<Request>> requests_;  ///< a ring

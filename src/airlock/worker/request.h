@@ -8,36 +8,12 @@
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/wire/channel.h"
+#include "airlock/wire/codec.h"
 #include "airlock/wire/message.h"
+#include "airlock/worker/host_tensors.h"
 #include "airlock/worker/session_table.h"
-#include "airlock/worker/shared_segments.h"
 
 namespace airlock {
-
-/// The tensors of one direction of a call: pooled memory, or the runner's in shared memory.
-class HostTensors {
- public:
-  /// Finds or makes memory for each. Throws what SharedSegments::find and BufferPool throw.
-  void place(const TensorSpecs& specs, const std::array<Place, kMaxTensors>& places,
-             const SharedSegments& segments, const BufferPool& pool);
-  /// Gives the memory back.
-  void release() noexcept;
-
-  [[nodiscard]] std::span<const Tensor> tensors() const noexcept {
-    return {tensors_.data(), count_};
-  }
-  /// Those that travel behind their message, in order.
-  [[nodiscard]] std::span<const std::span<std::byte>> inline_parts() const noexcept {
-    return {parts_.data(), part_count_};
-  }
-
- private:
-  std::array<Buffer, kMaxTensors> buffers_;
-  std::array<Tensor, kMaxTensors> tensors_;
-  std::array<std::span<std::byte>, kMaxTensors> parts_;
-  std::size_t count_ = 0;
-  std::size_t part_count_ = 0;
-};
 
 /// Reused for request after request without allocating. Its stages may run on different threads,
 /// one after the other.
@@ -60,18 +36,20 @@ class Request {
   /// a malformed message.
   void read_call(Channel& channel, const IncomingFrame& frame, const Context& context);
   void read_stats(const IncomingFrame& frame);
+  void read_probe(Channel& channel, const IncomingFrame& frame, const Context& context);
 
-  /// Runs the call, if it is one; what goes wrong becomes a failure to answer.
-  void compute(SessionTable& sessions, SessionTable::Handle& session) noexcept;
+  /// Decompresses what came so and runs the call, if it is one; what goes wrong becomes a failure
+  /// to answer.
+  void compute(SessionTable& sessions, SessionTable::Handle& session, TensorCodec& codec) noexcept;
 
-  /// Sends the answer and gives all memory back. `stats` is asked if they are wanted. Throws as
-  /// Link::send does.
+  /// Sends the answer, compressed if the runner wants that, and gives all memory back. `stats` is
+  /// asked if they are wanted. Throws as Link::send does.
   template <typename Stats>
-  void answer(Channel& channel, const Stats& stats) {
+  void answer(Channel& channel, TensorCodec& codec, const BufferPool& pool, const Stats& stats) {
     if (kind_ == Kind::kStats) {
       channel.send(FrameType::kStats, id_, builder_.build(stats()));
     } else {
-      answer_tensors(channel);
+      answer_tensors(channel, codec, pool);
     }
   }
 
@@ -79,11 +57,18 @@ class Request {
   [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
 
  private:
-  enum class Kind : std::uint8_t { kCall, kStats };
+  enum class Kind : std::uint8_t { kCall, kStats, kProbe };
 
   void start(Kind kind, const IncomingFrame& frame) noexcept;
   void refuse(ErrorCode code, std::string_view text) { failure_ = {code, std::string(text)}; }
-  void answer_tensors(Channel& channel);
+  /// Finds memory for the tensors of a frame whose message was sound, and reads them. What cannot
+  /// be had becomes a failure to answer: the stream is still in step and the session can go on.
+  /// `subject` names the request.
+  template <typename Subject>
+  void take_in(Channel& channel, const IncomingFrame& frame, const Subject& subject,
+               const TensorSpecs& inputs, const Transfer& transfer, const Context& context);
+  void run(SessionTable& sessions, SessionTable::Handle& session);
+  void answer_tensors(Channel& channel, TensorCodec& codec, const BufferPool& pool);
 
   Kind kind_ = Kind::kCall;
   std::uint64_t id_ = 0;
@@ -91,6 +76,7 @@ class Request {
   TensorSpecs replies_;
   HostTensors inputs_;
   HostTensors outputs_;
+  Compression reply_compression_ = Compression::kNone;
   std::int64_t bytes_ = 0;
   std::uint64_t worker_ns_ = 0;
   std::optional<FailureMessage> failure_;

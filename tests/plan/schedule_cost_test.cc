@@ -1,0 +1,101 @@
+#include "airlock/plan/schedule_cost.h"
+
+#include <gtest/gtest.h>
+
+#include "airlock/plan/predict.h"
+
+namespace airlock {
+namespace {
+
+ModelConfig llama_1b() {
+  ModelConfig config;
+  config.layers = 16;
+  config.hidden = 2048;
+  config.heads = 32;
+  config.kv_heads = 8;
+  config.head_dim = 64;
+  config.ffn = 8192;
+  config.vocab = 128256;
+  config.max_position = 131072;
+  return config;
+}
+
+HostRates rates() {
+  HostRates rates;
+  rates.worker = {{1, 1e10}, {64, 5e10}, {256, 1e11}};
+  rates.runner_attention = 5e10;
+  rates.runner_bytes = 1e10;
+  rates.send_rate = 162e6;
+  rates.receive_rate = 81e6;
+  rates.rtt_ms = 0.1;
+  return rates;
+}
+
+TEST(PlanStages, TakeTheBytesAndCallsThatThePredictorCounts) {
+  for (const Plan& preset : preset_plans()) {
+    for (const std::int64_t chunk : {0, 256}) {
+      Plan plan = preset;
+      plan.chunk = chunk;
+      const PlanStages stages = plan_stages(llama_1b(), plan, 1024, 9, rates());
+      const Traffic all = predict_traffic(llama_1b(), plan, 1024, 9);
+      const Traffic prefill = predict_traffic(llama_1b(), plan, 1024, 1);
+      EXPECT_EQ(stages.passes, chunk == 0 ? 1 : 4) << plan.name;
+      const auto near = [&](double ms, double expected) {
+        EXPECT_NEAR(ms, expected, 1e-6 * expected) << plan.name << " in chunks of " << chunk;
+      };
+      near(stages.prefill.send_ms, static_cast<double>(prefill.sent_bytes()) / 162e3);
+      near(stages.prefill.receive_ms, static_cast<double>(prefill.received_bytes()) / 81e3);
+      near(stages.prefill.round_trips_ms, 0.1 * static_cast<double>(prefill.calls()));
+      near(stages.decode.send_ms,
+           static_cast<double>(all.sent_bytes() - prefill.sent_bytes()) / 162e3);
+      near(stages.decode.round_trips_ms, 0.1 * static_cast<double>(all.calls() - prefill.calls()));
+    }
+  }
+}
+
+TEST(PlanStages, TakeTheWorkersRateAtTheRowsOfACall) {
+  Plan plan = find_plan("blocks");
+  HostRates flat = rates();
+  flat.worker = {{1, 1e10}};
+  const double slow = plan_stages(llama_1b(), plan, 1024, 0, flat).prefill.worker_ms;
+  const double fast = plan_stages(llama_1b(), plan, 1024, 0, rates()).prefill.worker_ms;
+  EXPECT_NEAR(slow / fast, 10, 0.7) << "ten times the rate from 256 rows on";
+  plan.chunk = 64;
+  const double chunked = plan_stages(llama_1b(), plan, 1024, 0, rates()).prefill.worker_ms;
+  EXPECT_NEAR(chunked / fast, 2, 0.2) << "half of it at 64";
+  plan.chunk = 128;  // log2: half way between 64 and 256
+  const double between = plan_stages(llama_1b(), plan, 1024, 0, rates()).prefill.worker_ms;
+  EXPECT_NEAR(chunked / between, 1.5, 0.15);
+}
+
+TEST(PlanStages, PlansThatKeepMoreInTheRunnerKeepItBusier) {
+  const auto runner_ms = [](const char* name) {
+    return plan_stages(llama_1b(), find_plan(name), 1024, 0, rates()).prefill.runner_ms;
+  };
+  EXPECT_GT(runner_ms("baseline"), runner_ms("flash"));
+  EXPECT_GT(runner_ms("runner-attention"), runner_ms("combined"));
+  EXPECT_GT(runner_ms("combined"), runner_ms("blocks"));
+}
+
+TEST(WallMs, IsTheSumWithOneLaneAndNearsTheLongestPartWithMany) {
+  PlanStages stages;
+  stages.prefill = {100, 300, 500, 400, 50};
+  stages.decode = {1, 2, 3, 4, 5};
+  stages.passes = 16;
+  EXPECT_DOUBLE_EQ(wall_ms(stages, 1, false), 1350 + 15);
+  EXPECT_DOUBLE_EQ(wall_ms(stages, 2, false), 500 + 850.0 / 2 + 15);
+  EXPECT_DOUBLE_EQ(wall_ms(stages, 16, false), 500 + 850.0 / 16 + 15);
+  EXPECT_DOUBLE_EQ(wall_ms(stages, 64, false), wall_ms(stages, 16, false)) << "there are 16 passes";
+}
+
+TEST(WallMs, AddsUpTheWorkOfSidesThatShareCores) {
+  PlanStages stages;
+  stages.prefill = {300, 300, 500, 0, 0};
+  stages.passes = 100;
+  EXPECT_DOUBLE_EQ(stages.prefill.longest(false), 500);
+  EXPECT_DOUBLE_EQ(stages.prefill.longest(true), 600);
+  EXPECT_GT(wall_ms(stages, 100, true), wall_ms(stages, 100, false));
+}
+
+}  // namespace
+}  // namespace airlock
