@@ -302,6 +302,8 @@ TEST_P(LinkTest, LeavesNoDescriptorOpen) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, LinkTest, ::testing::ValuesIn(link_kinds()),
                          [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Shaped, LinkTest, ::testing::ValuesIn(shaped_link_kinds()),
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace airlock
