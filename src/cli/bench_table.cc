@@ -14,6 +14,11 @@ std::string spread_json(const Spread& spread) {
                      spread.max);
 }
 
+Cell shape_text(const std::optional<LinkShape>& shape) {
+  if (!shape) return {};
+  return fmt::format("{:g} MB/s, {:g} ms", shape->bytes_per_second / 1e6, shape->rtt_ms);
+}
+
 Cell milliseconds(double value) {
   return Cell::fixed(value, 1);
 }
@@ -24,12 +29,14 @@ Table bench_table(const std::string& model, std::int64_t tokens,
                   const std::vector<Measurement>& measurements) {
   using Align = Table::Align;
   const bool referenced = !measurements.empty() && measurements.front().slowdown > 0;
+  const bool shaped = !measurements.empty() && measurements.front().shape.has_value();
   const bool compressed =
       std::any_of(measurements.begin(), measurements.end(),
                   [](const Measurement& m) { return m.wire_bytes < m.traffic.total_bytes(); });
   std::vector<Table::Column> columns = {
       {"plan", "plan", Align::kLeft},
       {"link", "link", Align::kLeft},
+      {shaped ? "shape" : "", "shape", Align::kLeft},
       {"wire", "wire_dtype", Align::kLeft},
       {"calls", "calls"},
       {"sent", "sent_bytes"},
@@ -44,8 +51,8 @@ Table bench_table(const std::string& model, std::int64_t tokens,
       {"worker", "worker_ms"},
       {"link", "link_ms"},
       {"peak MiB", "worker_peak_bytes"},
-      {"extra MiB worker", "worker_extra_bytes"},
-      {"extra MiB runner", "runner_extra_bytes"},
+      {"+MiB worker", "worker_extra_bytes"},
+      {"+MiB runner", "runner_extra_bytes"},
       {"lanes", "lanes"},
       {compressed ? "wire MiB" : "", "wire_bytes"},
       {"worker sees", "worker_sees", Align::kLeft},
@@ -56,7 +63,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
       {"", "ops", Align::kLeft, true},
   };
   if (referenced) {
-    const auto at = columns.begin() + 12;
+    const auto at = columns.begin() + 13;
     columns.insert(at, {{"in-process", "reference_ms"}, {"slowdown", "slowdown"}});
   }
   Table table(std::move(columns));
@@ -64,6 +71,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
     std::vector<Cell> cells = {
         m.plan.name,
         m.link,
+        shape_text(m.shape),
         dtype_name(m.plan.wire_dtype),
         m.traffic.calls(),
         m.traffic.sent_bytes(),
@@ -90,7 +98,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
         Cell::json(ops_json(m.traffic)),
     };
     if (referenced) {
-      cells.insert(cells.begin() + 12,
+      cells.insert(cells.begin() + 13,
                    {milliseconds(m.reference_ms.median), Cell::fixed(m.slowdown, 3)});
     }
     table.add(std::move(cells));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/quantity.h"
 #include "airlock/model/config.h"
 #include "airlock/plan/auto_plan.h"
 #include "airlock/plan/cost.h"

@@ -46,6 +46,10 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
         ->excludes(uri)
         ->group(group);
   }
+  app.add_option("--shape", shape_,
+                 "make the link as slow as another: BANDWIDTH[,RTT], such as 162MB/s,0.1ms; "
+                 "memory is not shared then")
+      ->group(group);
   app.add_option("--compute-dtype", compute_dtype_, "products of a worker started here: f32, bf16")
       ->capture_default_str()
       ->group(group);
@@ -79,6 +83,7 @@ WorkerOptions WorkerFlags::options() const {
   WorkerOptions options;
   options.uri = uri_;
   options.transport = parse_link(link_);
+  if (shape_) options.shape = parse_link_shape(*shape_);
   options.compute_dtype = parse_compute_dtype(compute_dtype_);
   set_threads(threads_);
   options.threads = threads_;

@@ -1,6 +1,7 @@
 // Flags of commands that talk to a worker: which one, how, and for how long to wait.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "airlock/runner/session.h"
@@ -13,8 +14,8 @@ namespace airlock {
 
 class WorkerFlags {
  public:
-  /// Adds --compute-dtype, --threads, --lanes, --shm-budget, --shm-threshold, --compress and
-  /// --timeout, and with `one_link` also --worker and --link.
+  /// Adds --shape, --compute-dtype, --threads, --lanes, --shm-budget, --shm-threshold, --compress
+  /// and --timeout, and with `one_link` also --worker and --link.
   void add_to(CLI::App& app, bool one_link);
   /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
   [[nodiscard]] WorkerOptions options() const;
@@ -25,6 +26,7 @@ class WorkerFlags {
  private:
   std::string uri_;
   std::string link_ = "shm";
+  std::optional<std::string> shape_;
   std::string compute_dtype_ = "bf16";
   int threads_ = 0;
   double timeout_s_ = 120;

@@ -45,6 +45,21 @@ TEST_F(Cli, TheSameSeedGivesTheSameText) {
   EXPECT_EQ(first->err(), "");
 }
 
+TEST_F(Cli, ARunOverAShapedLinkIsTheSameRun) {
+  std::vector<std::string> texts;
+  for (const std::string link : {"inproc", "shm", "tcp"}) {
+    auto run = start({"run", "-m", model(), "-p", "Hello", "-n", "5", "--ignore-eos", "--plan",
+                      "combined", "--chunk", "2", "--link", link, "--shape", "200MB/s,0.2ms"});
+    EXPECT_EQ(run->wait(), 0) << run->err();
+    EXPECT_NE(run->err().find("prediction: equal"), std::string::npos) << run->err();
+    texts.push_back(run->out());
+  }
+  auto unshaped = start({"run", "-m", model(), "-p", "Hello", "-n", "5", "--ignore-eos", "--plan",
+                         "combined", "--chunk", "2"});
+  EXPECT_EQ(unshaped->wait(), 0) << unshaped->err();
+  for (const std::string& text : texts) EXPECT_EQ(text, unshaped->out());
+}
+
 TEST_F(Cli, ALedgerHasOneLineACallAndCanBeReported) {
   const std::string ledger = (dir() / "run.jsonl").string();
   auto run = start({"run", "-m", model(), "-p", "Hello", "-n", "1", "--ledger", ledger});
@@ -124,6 +139,11 @@ INSTANTIATE_TEST_SUITE_P(
                 {"bench", "-m", "MODEL", "--link", "unx"},
                 2,
                 "did you mean `unix`"},
+        Refusal{"ShapeThatIsNone",
+                {"bench", "-m", "MODEL", "--shape", "fast"},
+                2,
+                "link shape `fast`: bandwidth is `fast`, expected"},
+        Refusal{"ShapeOfNothing", {"run", "-m", "MODEL", "-p", "x", "--shape", ""}, 2, "shape ``"},
         Refusal{"SynthOfAnUnknownPreset", {"synth", "llama-9", "MISSING"}, 2, "llama-9"},
         Refusal{"InspectOfAMissingFolder", {"inspect", "MISSING"}, 1, "missing"},
         Refusal{"UnknownCommand", {"serve"}, 2, ""}),

@@ -115,6 +115,43 @@ TEST_P(LinkTest, StreamsManySmallMessagesThroughALimitedBuffer) {
   EXPECT_TRUE(message == got);
 }
 
+TEST_P(LinkTest, TakesWhatIsThereInWhateverPortions) {
+  const Bytes message = pattern(3 << 20, 8);
+  Background sender([&] {
+    b_->send(std::span<const std::byte>(message).first(100));
+    b_->send(std::span<const std::byte>(message).subspan(100));
+    b_->close();
+  });
+  Bytes got(message.size());
+  EXPECT_EQ(a_->receive_some(std::span(got).first(1)), 1u);
+  a_->receive(std::span(got).subspan(1, 1000));
+  std::size_t count = 1001;
+  while (count < got.size()) {
+    const std::size_t taken = a_->receive_some(std::span(got).subspan(count));
+    ASSERT_GT(taken, 0u);
+    count += taken;
+  }
+  Bytes more(1);
+  EXPECT_EQ(a_->receive_some(more), 0u);
+  EXPECT_EQ(a_->receive_some(more), 0u);
+  EXPECT_EQ(a_->bytes_received(), message.size());
+  EXPECT_TRUE(message == got);
+}
+
+TEST_P(LinkTest, FailsToTakeWhatIsThereAsItFailsToReceive) {
+  Bytes got(10);
+  a_->set_stall_timeout(kShort);
+  expect_error(ErrorCode::kTimeout, "no byte moved for 50 ms",
+               [&] { (void)a_->receive_some(got); });
+  a_->set_stall_timeout(std::chrono::milliseconds(0));
+  Background closer([&] {
+    std::this_thread::sleep_for(kShort);
+    a_->close();
+  });
+  expect_error(ErrorCode::kConnectionLost, "closed on this side",
+               [&] { (void)a_->receive_some(got); });
+}
+
 TEST_P(LinkTest, TellsTheEndOfTheConversationFromPendingBytes) {
   const Bytes one(1);
   b_->send(one);
@@ -234,6 +271,7 @@ TEST_P(LinkTest, AnInterruptEndsAReceive) {
   raise_interrupt();
   Bytes got(1);
   expect_error(ErrorCode::kInterrupted, "", [&] { a_->receive(got); });
+  expect_error(ErrorCode::kInterrupted, "", [&] { (void)a_->receive_some(got); });
 }
 
 TEST_P(LinkTest, CarriesRequestsAndRepliesOneAfterTheOther) {
@@ -263,6 +301,8 @@ TEST_P(LinkTest, LeavesNoDescriptorOpen) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, LinkTest, ::testing::ValuesIn(link_kinds()),
+                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Shaped, LinkTest, ::testing::ValuesIn(shaped_link_kinds()),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

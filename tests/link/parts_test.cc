@@ -56,5 +56,25 @@ TEST(PartCursor, FillsVectorsFromWhereItStands) {
   EXPECT_EQ(cursor.fill(std::span<iovec>(out)), 0u);
 }
 
+TEST(PartCursor, FillsSpansUpToALimitOfBytes) {
+  const std::array<std::byte, 30> bytes{};
+  const std::span<const std::byte> all(bytes);
+  const Spans parts = {all.first(10), {}, all.subspan(10, 10), all.subspan(20)};
+  PartCursor<const std::byte> cursor(parts);
+  cursor.advance(4);
+  std::array<std::span<const std::byte>, 8> out;
+  ASSERT_EQ(cursor.fill(out, 9), 2u);
+  EXPECT_EQ(out[0].data(), bytes.data() + 4);
+  EXPECT_EQ(out[0].size(), 6u);
+  EXPECT_EQ(out[1].data(), bytes.data() + 10);
+  EXPECT_EQ(out[1].size(), 3u);
+  EXPECT_EQ(cursor.fill(out, 6), 1u);
+  EXPECT_EQ(cursor.fill(out, 1000), 3u);
+  EXPECT_EQ(cursor.fill(std::span(out).first(2), 1000), 2u);
+  EXPECT_EQ(cursor.left(), 26u);
+  cursor.advance(26);
+  EXPECT_EQ(cursor.fill(out, 1000), 0u);
+}
+
 }  // namespace
 }  // namespace airlock

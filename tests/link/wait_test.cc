@@ -30,6 +30,29 @@ TEST(Event, StaysSetUntilCleared) {
   EXPECT_FALSE(event.wait(std::chrono::milliseconds(0)));
 }
 
+TEST(Alarm, GoesOffWhenSetOrNotBeforeItsTime) {
+  Alarm alarm;
+  EXPECT_FALSE(alarm.is_set());
+  EXPECT_FALSE(alarm.wait(Alarm::Time()));
+  const Alarm::Time soon = std::chrono::steady_clock::now() + std::chrono::microseconds(300);
+  EXPECT_FALSE(alarm.wait(soon));
+  EXPECT_GE(std::chrono::steady_clock::now(), soon);
+  alarm.set();
+  EXPECT_TRUE(alarm.is_set());
+  EXPECT_TRUE(alarm.wait(std::nullopt));
+  EXPECT_TRUE(alarm.wait(std::chrono::steady_clock::now() + kLong));
+  alarm.clear();
+  EXPECT_FALSE(alarm.wait(soon));
+}
+
+TEST(Alarm, IsOverriddenByAnInterrupt) {
+  const Alarm alarm;
+  raise_interrupt();
+  expect_error(ErrorCode::kInterrupted, "",
+               [&] { (void)alarm.wait(std::chrono::steady_clock::now() + kLong); });
+  clear_interrupt();
+}
+
 TEST(WaitFor, TellsWhichDescriptorWokeIt) {
   Event first;
   Event second;

@@ -192,6 +192,17 @@ class InprocLink final : public LinkBase {
     }
   }
 
+  [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override {
+    const std::span<std::byte> parts[] = {into};
+    PartCursor<std::byte> cursor(parts);
+    const Moved state = in_->read(cursor, stall_limit());
+    if (state == Moved::kClosedThere) return 0;
+    check(state, "receive", into.size());
+    const std::size_t taken = into.size() - cursor.left();
+    count_received(taken);
+    return taken;
+  }
+
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override {
     const Moved state = in_->wait_readable(timeout);
     if (state == Moved::kNothing) fail_silent(timeout);

@@ -21,9 +21,10 @@ namespace airlock {
 /// set_stall_timeout() may be used from any thread. The destructor closes; no other call may be
 /// under way then.
 ///
-/// Errors of send, receive and wait_readable: kTimeout, kConnectionLost (the peer closed or died,
-/// or close() was called here) and kInterrupted (see core/interrupt.h). After one of them in send
-/// or receive an unknown part of the message has travelled: close the link, it cannot be used on.
+/// Errors of send, receive, receive_some and wait_readable: kTimeout, kConnectionLost (the peer
+/// closed or died, or close() was called here) and kInterrupted (see core/interrupt.h). After one
+/// of them in send or receive an unknown part of the message has travelled: close the link, it
+/// cannot be used on.
 ///
 /// A decorator (shaping, encryption, recording) derives from Link and forwards to another.
 class Link {
@@ -43,6 +44,10 @@ class Link {
   /// timeout and kConnectionLost if the peer closes before the last byte.
   virtual void receive(std::span<const std::span<std::byte>> parts) = 0;
   void receive(std::span<std::byte> into) { receive({&into, 1}); }
+
+  /// Takes what has arrived, as far as it fits into `into` (not empty), and waits for the first
+  /// byte as receive does. Returns how many bytes: 0 only if the peer closed cleanly.
+  [[nodiscard]] virtual std::size_t receive_some(std::span<std::byte> into) = 0;
 
   /// Waits until at least one byte can be received. False if the conversation has ended: the peer
   /// closed cleanly with no byte pending, or close() was called here. No `timeout` means no limit

@@ -1,6 +1,7 @@
 // A place inside a list of memory parts: what scatter-gather loops advance.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
@@ -29,6 +30,21 @@ class PartCursor {
     left_ -= count;
     offset_ += count;
     skip_empty();
+  }
+  /// Fills `out` with what comes next, as far as it fits and no more than `most` bytes; returns how
+  /// many entries. Does not advance.
+  std::size_t fill(std::span<std::span<Byte>> out, std::size_t most) const noexcept {
+    std::size_t count = 0;
+    std::size_t offset = offset_;
+    for (auto part = parts_.begin(); part != parts_.end() && count < out.size() && most > 0;
+         ++part) {
+      if (part->size() > offset) {
+        out[count] = part->subspan(offset, std::min(part->size() - offset, most));
+        most -= out[count++].size();
+      }
+      offset = 0;
+    }
+    return count;
   }
   /// Fills `out` (iovec or alike) with what comes next, as far as it fits; returns how many
   /// entries.

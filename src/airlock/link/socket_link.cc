@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "airlock/link/parts.h"
 #include "airlock/link/socket_address.h"
 
 namespace airlock {
@@ -164,8 +163,20 @@ Fd SocketLink::take_descriptor() {
 
 void SocketLink::receive(std::span<const std::span<std::byte>> parts) {
   PartCursor<std::byte> cursor(parts);
-  DescriptorSpace space;
   while (!cursor.done()) {
+    if (take(cursor) == 0) fail_lost("receive", cursor.left(), kClosedThere);
+  }
+}
+
+std::size_t SocketLink::receive_some(std::span<std::byte> into) {
+  const std::span<std::byte> parts[] = {into};
+  PartCursor<std::byte> cursor(parts);
+  return take(cursor);
+}
+
+std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
+  DescriptorSpace space;
+  while (true) {
     if (closed_) fail_lost("receive", cursor.left(), kClosedHere);
     iovec vectors[kPartsPerCall];
     msghdr message{};
@@ -177,9 +188,13 @@ void SocketLink::receive(std::span<const std::span<std::byte>> parts) {
     if (moved > 0) {
       count_received(static_cast<std::size_t>(moved));
       cursor.advance(static_cast<std::size_t>(moved));
-    } else if (moved == 0) {
-      fail_lost("receive", cursor.left(), closed_ ? kClosedHere : kClosedThere);
-    } else if (would_block(errno)) {
+      return static_cast<std::size_t>(moved);
+    }
+    if (moved == 0) {
+      if (closed_) fail_lost("receive", cursor.left(), kClosedHere);
+      return 0;
+    }
+    if (would_block(errno)) {
       wait_to("receive", POLLIN, cursor.left());
     } else if (errno != EINTR) {
       fail_lost("receive", cursor.left(), closed_ ? kClosedHere : reason_of(errno));

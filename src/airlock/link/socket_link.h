@@ -7,6 +7,7 @@
 
 #include "airlock/link/fd.h"
 #include "airlock/link/link_base.h"
+#include "airlock/link/parts.h"
 
 struct msghdr;
 
@@ -25,6 +26,7 @@ class SocketLink final : public LinkBase {
   using Link::send;
   void send(std::span<const std::span<const std::byte>> parts) override;
   void receive(std::span<const std::span<std::byte>> parts) override;
+  [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override;
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
   void close() noexcept override;
   [[nodiscard]] bool passes_descriptors() const noexcept override {
@@ -40,6 +42,9 @@ class SocketLink final : public LinkBase {
 
   void drain() noexcept;
   void send_parts(std::span<const std::span<const std::byte>> parts, int descriptor);
+  /// Waits for bytes and takes those that are there into where the cursor stands; 0: the peer
+  /// closed.
+  std::size_t take(PartCursor<std::byte>& cursor);
   void keep_descriptors(msghdr& message);
   void wait_to(const char* verb, short events, std::size_t left) const;
 

@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "airlock/core/error.h"
@@ -19,6 +20,13 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 // Longer limits than a year are none; it also keeps now + limit from overflowing.
 constexpr milliseconds kForever = std::chrono::hours(24 * 365);
+
+Fd opened(int fd) {
+  if (fd < 0) {
+    fail(ErrorCode::kResourceExhausted, "cannot open a descriptor: {}", std::strerror(errno));
+  }
+  return Fd(fd);
+}
 }  // namespace
 
 Deadline::Deadline(Limit limit) {
@@ -48,11 +56,7 @@ std::optional<short> wait_for(int fd, short events, Limit limit, int also) {
   }
 }
 
-Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!fd_) {
-    fail(ErrorCode::kResourceExhausted, "cannot open a descriptor: {}", std::strerror(errno));
-  }
-}
+Event::Event() : fd_(opened(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {}
 
 void Event::set() noexcept {
   const std::uint64_t one = 1;
@@ -66,6 +70,27 @@ void Event::clear() noexcept {
 
 bool Event::wait(Limit limit) const {
   return wait_for(fd_.get(), POLLIN, limit).has_value();
+}
+
+Alarm::Alarm() : timer_(opened(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK))) {}
+
+bool Alarm::is_set() const {
+  pollfd event{event_.fd(), POLLIN, 0};
+  return ::poll(&event, 1, 0) > 0;
+}
+
+bool Alarm::wait(std::optional<Time> until) const {
+  if (!until) return event_.wait(std::nullopt);
+  // steady_clock is CLOCK_MONOTONIC. All zero would disarm the timer; 1 ns is as long ago.
+  const auto since_boot = std::max(until->time_since_epoch(), Time::duration(1));
+  const auto whole = std::chrono::floor<std::chrono::seconds>(since_boot);
+  itimerspec when{};
+  when.it_value.tv_sec = whole.count();
+  when.it_value.tv_nsec = (since_boot - whole).count();
+  if (::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) {
+    fail(ErrorCode::kInternal, "cannot set a timer: {}", std::strerror(errno));
+  }
+  return wait_for(event_.fd(), POLLIN, std::nullopt, timer_.get()) != 0;
 }
 
 }  // namespace airlock

@@ -47,4 +47,24 @@ class Event {
   Fd fd_;
 };
 
+/// An Event that also goes off by itself at a point in time, with the precision of a timer of the
+/// kernel: poll counts whole milliseconds, and other waits are late by the thread's timer slack.
+/// One thread waits; set() may be called from any.
+class Alarm {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// Throws Error(kResourceExhausted) without descriptors.
+  Alarm();
+  void set() noexcept { event_.set(); }
+  void clear() noexcept { event_.clear(); }
+  [[nodiscard]] bool is_set() const;
+  /// Waits until set. False when `until` (nullopt: never) came first. Throws Error(kInterrupted).
+  [[nodiscard]] bool wait(std::optional<Time> until) const;
+
+ private:
+  Event event_;
+  Fd timer_;
+};
+
 }  // namespace airlock

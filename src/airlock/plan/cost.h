@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <string_view>
 
 #include "airlock/model/config.h"
 #include "airlock/plan/plan.h"
@@ -38,14 +36,6 @@ struct Estimate {
   double compute_ms = 0;  ///< work over rates
   [[nodiscard]] double total_ms() const noexcept { return link_ms + compute_ms; }
 };
-
-/// "162MB/s", "10Gbit/s", "1.2GB/s", "900MiB/s": bytes a second. M is 10^6 and Mi 2^20; B bytes,
-/// bit bits; "Gbps" is "Gbit/s". Throws Error(kInvalidArgument) for anything else or not above 0.
-double parse_bandwidth(std::string_view text);
-/// "0.1ms", "20us", "1s", "0": milliseconds. Throws Error(kInvalidArgument).
-double parse_duration_ms(std::string_view text);
-/// "400GFLOP/s", "1.2TFLOP/s": operations a second. Throws Error(kInvalidArgument).
-double parse_compute_rate(std::string_view text);
 
 /// Multiplications and additions of a remote step, and of one in the runner (0 for those that Work
 /// leaves out), in one pass of one layer.

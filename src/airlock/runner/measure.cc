@@ -65,6 +65,7 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   Measurement result;
   result.plan = asked;
   result.repetitions = options.repetitions;
+  result.shape = worker.shape;
   MemoryLedger ledger;
   WorkerOptions wanted = worker;
   wanted.client.lanes = options.choose ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, asked);

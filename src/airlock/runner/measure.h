@@ -41,6 +41,7 @@ struct Measurement {
   std::vector<std::string> why;  ///< two lines on the choice, if it was chosen
   int lanes = 1;                 ///< calls under way at most
   std::string link;
+  std::optional<LinkShape> shape;  ///< that the link was given
   Traffic traffic;  ///< from the ledger
   Traffic predicted;
   std::int64_t overhead_bytes = 0;

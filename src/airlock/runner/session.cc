@@ -7,6 +7,7 @@
 #include "airlock/core/error.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
+#include "airlock/link/shaped_link.h"
 #include "airlock/worker/checkpoint_source.h"
 #include "airlock/worker/cpu/cpu_backend.h"
 #include "airlock/worker/server.h"
@@ -135,7 +136,13 @@ KnownProfiles& known_profiles() {
 }
 
 std::string kind_of(const WorkerOptions& options) {
-  return options.uri.empty() ? std::string(transport_name(options.transport)) : options.uri;
+  std::string kind =
+      options.uri.empty() ? std::string(transport_name(options.transport)) : options.uri;
+  if (options.shape) {
+    kind +=
+        fmt::format(", {} bytes/s, {} ms", options.shape->bytes_per_second, options.shape->rtt_ms);
+  }
+  return kind;
 }
 
 }  // namespace
@@ -158,6 +165,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
     // It loads its weights before it answers; should it fail, the connection closes.
     client.hello_timeout = std::chrono::milliseconds(0);
   }
+  if (options.shape) link = shape_link(std::move(link), *options.shape);
   explained(process_.get(), [&] {
     client_ = std::make_unique<RemoteClient>(std::move(link), model.config(), fingerprint, client,
                                              ledger);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "airlock/link/link_shape.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/plan/plan.h"
 #include "airlock/remote/client.h"
@@ -23,6 +24,7 @@ struct WorkerOptions {
   DType compute_dtype = DType::kBF16;     ///< of a worker started here
   int threads = 0;                        ///< of a worker started here; 0: all
   std::string program;                    ///< the airlock program to start; empty: this one
+  std::optional<LinkShape> shape;         ///< of the link: see link/shaped_link.h
   int lanes = 0;                          ///< calls under way; 0: 2 for a plan in chunks, else 1
   ClientOptions client;
   std::chrono::milliseconds connect_timeout{10'000};

@@ -1,0 +1,255 @@
+#include "airlock/link/shaped_link.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "airlock/core/error.h"
+
+namespace airlock {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Bytes are let through in pieces of half a millisecond: long against what a sleep costs, short
+// against anything one measures.
+constexpr double kPieceSeconds = 0.5e-3;
+constexpr std::size_t kLeastPiece = 4 << 10;
+constexpr std::size_t kMostPiece = 256 << 10;
+// Parts of a message in one piece; more parts take more pieces.
+constexpr std::size_t kPartsPerPiece = 16;
+
+// What may be on its way to us beyond bandwidth times round trip: what arrives while a thread of
+// ours waits its turn on a busy machine, and what a socket would buffer.
+constexpr double kSlackSeconds = 5e-3;
+constexpr std::size_t kSlackBytes = 512 << 10;
+constexpr std::size_t kMostCapacity = 64 << 20;
+
+// A sleep that ended late is made up for, as far as a busy machine may delay one. A machine that
+// was suspended owes its link nothing.
+constexpr milliseconds kMostLate{5};
+
+constexpr milliseconds kForever = std::chrono::hours(24 * 365);
+
+constexpr const char* kClosedHere = "it was closed on this side";
+constexpr const char* kClosedThere = "the peer closed it";
+
+std::size_t piece_bytes(const LinkShape& shape) {
+  return std::clamp(static_cast<std::size_t>(shape.bytes_per_second * kPieceSeconds), kLeastPiece,
+                    kMostPiece);
+}
+
+std::size_t capacity(const LinkShape& shape) {
+  const double under_way = shape.bytes_per_second * (shape.rtt_ms / 1e3 + kSlackSeconds);
+  const auto bounded = std::min(under_way, static_cast<double>(kMostCapacity - kSlackBytes));
+  return static_cast<std::size_t>(bounded) + kSlackBytes;
+}
+
+ShaperClock::Duration round_trip(const LinkShape& shape) {
+  return std::chrono::ceil<ShaperClock::Duration>(
+      std::chrono::duration<double, std::milli>(shape.rtt_ms));
+}
+
+}  // namespace
+
+ShapedLink::ShapedLink(std::unique_ptr<Link> inner, const LinkShape& shape, ShaperClock& clock)
+    : LinkBase(inner->transport(), inner->peer()),
+      inner_(std::move(inner)),
+      clock_(clock),
+      piece_bytes_(piece_bytes(shape)),
+      out_(shape.bytes_per_second),
+      in_(shape.bytes_per_second, round_trip(shape), capacity(shape)),
+      thread_([this] { pump(); }) {}
+
+ShapedLink::~ShapedLink() {
+  close();
+  thread_.join();
+}
+
+void ShapedLink::set_stall_timeout(milliseconds timeout) {
+  LinkBase::set_stall_timeout(timeout);
+  inner_->set_stall_timeout(timeout);
+}
+
+void ShapedLink::close() noexcept {
+  if (closed_.exchange(true)) return;
+  inner_->close();
+  stop_sending_.set();
+  receiver_.alarm.set();
+  pumper_.alarm.set();
+}
+
+std::optional<ShapedLink::Time> ShapedLink::end_of(Limit limit) const {
+  if (!limit || *limit >= kForever) return std::nullopt;
+  return clock_.now() + *limit;
+}
+
+// Sleeps without the lock. close() sets closed_ before the alarm, so that clearing it here loses
+// nothing.
+void ShapedLink::sleep(std::unique_lock<std::mutex>& lock, Sleeper& sleeper,
+                       std::optional<Time> until) {
+  lock.unlock();
+  clock_.wait(sleeper.alarm, until);
+  lock.lock();
+  sleeper.waits = false;
+  sleeper.alarm.clear();
+}
+
+void ShapedLink::wake(Sleeper& sleeper) noexcept {
+  if (std::exchange(sleeper.waits, false)) sleeper.alarm.set();
+}
+
+void ShapedLink::send(std::span<const std::span<const std::byte>> parts) {
+  PartCursor<const std::byte> cursor(parts);
+  while (!cursor.done()) {
+    std::array<std::span<const std::byte>, kPartsPerPiece> spans;
+    const auto piece = std::span(spans).first(cursor.fill(spans, piece_bytes_));
+    std::size_t bytes = 0;
+    for (const auto& span : piece) bytes += span.size();
+
+    const Time due = out_.carry(clock_.now() - late_, bytes);
+    wait_to_send(due, cursor.left());
+    const Time begin = clock_.now();
+    inner_->send(piece);
+    count_sent(bytes);
+    cursor.advance(bytes);
+    // While this piece is handed over the next one is on the link already. A peer that holds us up
+    // for longer leaves the link idle.
+    const Duration handing = std::min(clock_.now() - begin, out_.time_of(bytes));
+    late_ = std::clamp<Duration>(begin - due, Duration::zero(), kMostLate) + handing;
+  }
+}
+
+void ShapedLink::wait_to_send(Time due, std::size_t left) {
+  while (true) {
+    if (closed_) fail_lost("send", left, kClosedHere);
+    if (clock_.now() >= due) return;
+    clock_.wait(stop_sending_, due);
+  }
+}
+
+std::size_t ShapedLink::wait_for_bytes(std::size_t most, std::size_t left) {
+  std::unique_lock lock(mutex_);
+  const std::optional<Time> stalled = end_of(stall_limit());
+  while (true) {
+    if (closed_) fail_lost("receive", left, kClosedHere);
+    if (!in_.empty()) {
+      const std::size_t bytes = std::min(most, in_.run());
+      const Time due = in_.due(bytes);
+      if (clock_.now() >= due) return bytes;
+      sleep(lock, receiver_, due);
+    } else if (ended_) {
+      if (failure_) std::rethrow_exception(failure_);
+      return 0;
+    } else if (stalled && clock_.now() >= *stalled) {
+      fail_stalled("receive", left);
+    } else {
+      receiver_.waits = true;
+      sleep(lock, receiver_, stalled);
+    }
+  }
+}
+
+void ShapedLink::take(PartCursor<std::byte>& cursor, std::size_t bytes) {
+  count_received(bytes);
+  while (bytes > 0) {
+    // Only this thread moves the front, and the other writes behind it: no lock for the copy.
+    const auto from = in_.front(std::min(bytes, cursor.front().size()));
+    std::memcpy(cursor.front().data(), from.data(), from.size());
+    cursor.advance(from.size());
+    bytes -= from.size();
+    const std::lock_guard lock(mutex_);
+    in_.drop(from.size());
+    if (in_.roomy()) wake(pumper_);
+  }
+}
+
+void ShapedLink::receive(std::span<const std::span<std::byte>> parts) {
+  PartCursor<std::byte> cursor(parts);
+  while (!cursor.done()) {
+    const std::size_t left = cursor.left();
+    const std::size_t bytes = wait_for_bytes(std::min(left, piece_bytes_), left);
+    if (bytes == 0) fail_lost("receive", left, kClosedThere);
+    take(cursor, bytes);
+  }
+}
+
+std::size_t ShapedLink::receive_some(std::span<std::byte> into) {
+  if (wait_for_bytes(1, into.size()) == 0) return 0;
+  std::size_t bytes = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    bytes = std::min(into.size(), in_.arrived(clock_.now()));
+  }
+  const std::span<std::byte> parts[] = {into};
+  PartCursor<std::byte> cursor(parts);
+  take(cursor, bytes);
+  return bytes;
+}
+
+bool ShapedLink::wait_readable(std::optional<milliseconds> timeout) {
+  std::unique_lock lock(mutex_);
+  const std::optional<Time> end = end_of(timeout);
+  while (!closed_) {
+    const Time now = clock_.now();
+    std::optional<Time> until = end;
+    if (!in_.empty()) {
+      const Time due = in_.due(1);
+      if (now >= due) return true;
+      until = std::min(due, end.value_or(due));
+    } else if (ended_) {
+      if (failure_) std::rethrow_exception(failure_);
+      return false;
+    }
+    if (end && now >= *end) fail_silent(timeout);
+    receiver_.waits = in_.empty();
+    sleep(lock, receiver_, until);
+  }
+  return false;
+}
+
+void ShapedLink::pump() noexcept {
+  std::exception_ptr failure;
+  try {
+    pump_until_end();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+  failure_ = failure;
+  wake(receiver_);
+}
+
+void ShapedLink::pump_until_end() {
+  while (true) {
+    const std::span<std::byte> space = wait_for_space();
+    // Whether silence is a stall is for who receives to say: only this wait has no limit.
+    if (space.empty() || !inner_->wait_readable(std::nullopt)) return;
+    const std::size_t bytes = inner_->receive_some(space);
+    if (bytes == 0) return;
+    const std::lock_guard lock(mutex_);
+    in_.add(bytes, clock_.now());
+    wake(receiver_);
+  }
+}
+
+std::span<std::byte> ShapedLink::wait_for_space() {
+  std::unique_lock lock(mutex_);
+  while (!closed_) {
+    const std::span<std::byte> space = in_.space();
+    if (!space.empty()) return space.first(std::min(space.size(), kMostPiece));
+    pumper_.waits = true;
+    sleep(lock, pumper_, std::nullopt);
+  }
+  return {};
+}
+
+std::unique_ptr<Link> shape_link(std::unique_ptr<Link> inner, const LinkShape& shape,
+                                 ShaperClock& clock) {
+  check_link_shape(shape);
+  return std::make_unique<ShapedLink>(std::move(inner), shape, clock);
+}
+
+}  // namespace airlock
