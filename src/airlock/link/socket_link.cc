@@ -85,7 +85,9 @@ class DescriptorSpace {
 }  // namespace
 
 SocketLink::SocketLink(Fd socket, Transport transport, std::string peer)
-    : LinkBase(transport, std::move(peer)), socket_(std::move(socket)) {
+    : LinkBase(transport, std::move(peer)),
+      socket_(std::move(socket)),
+      spin_(worth_spinning(usable_cores())) {
   set_options(socket_.get(), transport);
 }
 
@@ -96,6 +98,10 @@ SocketLink::~SocketLink() {
 
 void SocketLink::wait_to(const char* verb, short events, std::size_t left) const {
   if (!wait_for(socket_.get(), events, stall_limit())) fail_stalled(verb, left);
+}
+
+bool SocketLink::spin(short events) const noexcept {
+  return spin_.load(std::memory_order_relaxed) && spin_for(socket_.get(), events);
 }
 
 void SocketLink::send(std::span<const std::span<const std::byte>> parts) {
@@ -179,7 +185,7 @@ void SocketLink::receive(std::span<const std::span<std::byte>> parts) {
     } else if (moved == 0) {
       fail_lost("receive", cursor.left(), closed_ ? kClosedHere : kClosedThere);
     } else if (would_block(errno)) {
-      wait_to("receive", POLLIN, cursor.left());
+      if (!spin(POLLIN)) wait_to("receive", POLLIN, cursor.left());
     } else if (errno != EINTR) {
       fail_lost("receive", cursor.left(), closed_ ? kClosedHere : reason_of(errno));
     }
@@ -188,6 +194,8 @@ void SocketLink::receive(std::span<const std::span<std::byte>> parts) {
 
 bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout) {
   const Deadline deadline(timeout);
+  // The answer matters not: the wait below returns at once with what came.
+  (void)spin(POLLIN | POLLRDHUP);
   while (!closed_) {
     const auto events = wait_for(socket_.get(), POLLIN | POLLRDHUP, deadline.left());
     if (!events) fail_silent(timeout);

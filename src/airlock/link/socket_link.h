@@ -39,6 +39,7 @@ class SocketLink final : public LinkBase {
   void receive(std::span<const std::span<std::byte>> parts) override;
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
   void close() noexcept override;
+  void set_spin(bool on) override { spin_.store(on, std::memory_order_relaxed); }
   [[nodiscard]] bool passes_descriptors() const noexcept override {
     return transport() == Transport::kShm;
   }
@@ -54,9 +55,12 @@ class SocketLink final : public LinkBase {
   void send_parts(std::span<const std::span<const std::byte>> parts, int descriptor);
   void keep_descriptors(msghdr& message);
   void wait_to(const char* verb, short events, std::size_t left) const;
+  /// True if one of `events` came within the little time we may spin.
+  [[nodiscard]] bool spin(short events) const noexcept;
 
   const Fd socket_;
   std::atomic<bool> closed_{false};
+  std::atomic<bool> spin_;
   std::array<Fd, kMaxDescriptors> arrived_;  ///< descriptors not taken yet, oldest first
   std::size_t arrived_count_ = 0;
 };
