@@ -1,42 +1,34 @@
 // Request and reply over every link, against memcpy: `link_bench --benchmark_filter=unix`.
 // Bytes per second count both directions. "threads" has the peer in a thread, "processes" in a
-// forked process, as runner and worker are.
+// forked process, as runner and worker are. link_ratio_bench compares; this gives single figures.
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <benchmark/benchmark.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "airlock/link/pair.h"
+
+#include "bench/link_exchange.h"
 
 namespace airlock {
 namespace {
 
 using Bytes = std::vector<std::byte>;
 
-// Answers every message of `size` bytes with as many, until the other end closes.
-void echo(Link& link, std::size_t size) {
-  Bytes buffer(size, std::byte{1});
-  while (link.wait_readable(std::nullopt)) {
-    link.receive(buffer);
-    link.send(buffer);
-  }
+void count_bytes(benchmark::State& state) {
+  state.SetBytesProcessed(state.iterations() * 2 * state.range(0));
 }
 
-void exchange(benchmark::State& state, Link& link) {
+void processes(benchmark::State& state, const Contestant& contestant) {
   const auto size = static_cast<std::size_t>(state.range(0));
   const Bytes request(size, std::byte{2});
-  Bytes reply(size);
-  for (auto _ : state) {
-    link.send(request);
-    link.receive(reply);
-  }
-  state.SetBytesProcessed(state.iterations() * 2 * static_cast<std::int64_t>(size));
+  Bytes reply(size, std::byte{3});
+  const auto exchange = contestant.make(size);
+  for (auto _ : state) exchange->run(request, reply);
+  count_bytes(state);
 }
 
 using Ends = std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>>;
@@ -47,26 +39,27 @@ Ends ends_of(Transport transport) {
   return {std::move(pair.ours), adopt_fd(pair.peer_fd.release())};
 }
 
-void threads(benchmark::State& state, Transport transport) {
-  const Ends ends = ends_of(transport);
-  std::jthread peer([&] { echo(*ends.second, static_cast<std::size_t>(state.range(0))); });
-  exchange(state, *ends.first);
-  ends.first->close();
+// Answers every message of `size` bytes with as many, until the other end closes.
+void echo(Link& link, std::size_t size) {
+  Bytes buffer(size, std::byte{1});
+  while (link.wait_readable(std::nullopt)) {
+    link.receive(buffer);
+    link.send(buffer);
+  }
 }
 
-void processes(benchmark::State& state, Transport transport) {
-  LinkPair pair = make_pair(transport);
-  const pid_t child = ::fork();
-  if (child < 0) return state.SkipWithError("fork failed");
-  if (child == 0) {
-    // `ours` is left alone: destroying it would shut down the connection that the parent shares.
-    echo(*adopt_fd(pair.peer_fd.release()), static_cast<std::size_t>(state.range(0)));
-    ::_exit(0);
+void threads(benchmark::State& state, Transport transport) {
+  const auto size = static_cast<std::size_t>(state.range(0));
+  const Bytes request(size, std::byte{2});
+  Bytes reply(size, std::byte{3});
+  const Ends ends = ends_of(transport);
+  std::jthread peer([&] { echo(*ends.second, size); });
+  for (auto _ : state) {
+    ends.first->send(request);
+    ends.first->receive(reply);
   }
-  pair.peer_fd.reset();
-  exchange(state, *pair.ours);
-  pair.ours->close();
-  ::waitpid(child, nullptr, 0);
+  count_bytes(state);
+  ends.first->close();
 }
 
 // What the same number of bytes cost to copy once: the limit of any link that copies.
@@ -78,7 +71,7 @@ void copy(benchmark::State& state) {
     std::memcpy(to.data(), from.data(), size);
     benchmark::ClobberMemory();
   }
-  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(size));
+  state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 
 void sizes(benchmark::internal::Benchmark* bench) {
@@ -89,8 +82,15 @@ BENCHMARK(copy)->Name("memcpy")->Apply(sizes);
 BENCHMARK_CAPTURE(threads, inproc, Transport::kInproc)->Apply(sizes);
 BENCHMARK_CAPTURE(threads, unix, Transport::kUnix)->Apply(sizes);
 BENCHMARK_CAPTURE(threads, tcp, Transport::kTcp)->Apply(sizes);
-BENCHMARK_CAPTURE(processes, unix, Transport::kUnix)->Apply(sizes);
-BENCHMARK_CAPTURE(processes, tcp, Transport::kTcp)->Apply(sizes);
+
+// Families are in the name, as "processes/tcp/plain".
+[[maybe_unused]] const bool registered = [] {
+  for (const Contestant& one : contestants()) {
+    const std::string name = std::string("processes/") + one.family + "/" + one.name;
+    benchmark::RegisterBenchmark(name.c_str(), processes, one)->Apply(sizes);
+  }
+  return true;
+}();
 
 }  // namespace
 }  // namespace airlock

@@ -130,6 +130,13 @@ struct LinkKind {
   std::function<LinkEnds()> make;
 };
 
+/// Ends that spin whatever the machine's cores.
+inline LinkEnds spinning(LinkEnds ends) {
+  ends.first->set_spin(true);
+  ends.second->set_spin(true);
+  return ends;
+}
+
 inline std::vector<LinkKind> link_kinds() {
   return {
       {"InprocPair", [] { return make_inproc_pair(); }},
@@ -142,6 +149,8 @@ inline std::vector<LinkKind> link_kinds() {
        }},
       {"ShmPair", [] { return inherited(Transport::kShm); }},
       {"TcpPair", [] { return inherited(Transport::kTcp); }},
+      {"UnixPairSpinning", [] { return spinning(inherited(Transport::kUnix)); }},
+      {"TcpPairSpinning", [] { return spinning(inherited(Transport::kTcp)); }},
       {"TcpPort", [] { return connected_at(parse_uri("tcp://127.0.0.1:0")); }},
   };
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 
 #include "tests/link/link_support.h"
 
@@ -61,6 +62,35 @@ TEST(WaitFor, TellsWhichDescriptorWokeIt) {
   first.set();
   EXPECT_EQ(wait_for(first.fd(), POLLIN, kLong, second.fd()), POLLIN);
   EXPECT_EQ(wait_for(-1, 0, std::chrono::milliseconds(1)), std::nullopt);
+}
+
+TEST(SpinFor, SeesWhatIsThereAndGivesUpOnWhatIsNot) {
+  Event event;
+  EXPECT_FALSE(spin_for(event.fd(), POLLIN));
+  event.set();
+  EXPECT_TRUE(spin_for(event.fd(), POLLIN));
+}
+
+TEST(SpinFor, IsWorthItOnlyWhereBothSidesHaveCores) {
+  EXPECT_FALSE(worth_spinning(1));
+  EXPECT_FALSE(worth_spinning(7));
+  EXPECT_TRUE(worth_spinning(8));
+  EXPECT_TRUE(worth_spinning(CPU_SETSIZE));
+}
+
+TEST(UsableCores, FollowTheAffinityOfTheThread) {
+  cpu_set_t before;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+  EXPECT_EQ(usable_cores(), CPU_COUNT(&before));
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  for (int core = 0; CPU_COUNT(&one) == 0; ++core) {
+    if (CPU_ISSET(core, &before)) CPU_SET(core, &one);
+  }
+  ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  const int alone = usable_cores();
+  ASSERT_EQ(::sched_setaffinity(0, sizeof before, &before), 0);
+  EXPECT_EQ(alone, 1);
 }
 
 TEST(WaitFor, PrefersAnInterruptToWhatIsReady) {

@@ -17,8 +17,8 @@ namespace airlock {
 
 /// One end of a connection. Bytes arrive in the order they were sent, without message boundaries.
 ///
-/// Thread-safety: one thread may send while another receives; close(), the counters and
-/// set_stall_timeout() may be used from any thread. The destructor closes; no other call may be
+/// Thread-safety: one thread may send while another receives; close(), the counters, set_spin()
+/// and set_stall_timeout() may be used from any thread. The destructor closes; no other call may be
 /// under way then.
 ///
 /// Errors of send, receive, receive_some and wait_readable: kTimeout, kConnectionLost (the peer
@@ -56,6 +56,12 @@ class Link {
 
   /// How long send and receive wait for the next byte to move; 0 (at start): without limit.
   virtual void set_stall_timeout(std::chrono::milliseconds timeout) = 0;
+
+  /// Whether receive and wait_readable, before they sleep, ask for up to 20 us whether something
+  /// arrived: a sleep and a wake-up can take longer than the peer's answer. At start: if this
+  /// process may run on 8 cores or more; on fewer, who spins takes a core from who answers. Speed
+  /// only; a transport that has no use for it ignores it. From any thread.
+  virtual void set_spin(bool /*on*/) {}
 
   /// True if descriptors can travel along: both ends are processes of one machine that agreed to
   /// share memory (shm:).

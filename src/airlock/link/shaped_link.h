@@ -42,6 +42,7 @@ class ShapedLink final : public LinkBase {
   void receive(std::span<const std::span<std::byte>> parts) override;
   [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override;
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
+  void set_spin(bool on) override { inner_->set_spin(on); }
   void set_stall_timeout(std::chrono::milliseconds timeout) override;
   void close() noexcept override;
 

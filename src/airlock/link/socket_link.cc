@@ -20,13 +20,6 @@ namespace {
 // are half a kilobyte of stack. More parts take more calls.
 constexpr std::size_t kPartsPerCall = 32;
 
-// What may lie in the kernel between two processes of one machine (it doubles the figure). It
-// should stay in the L2 cache between the copy in and the copy out: bench/link_bench, two
-// processes, 8 and 128 MiB each way, best of 5 on two cores with 2 MiB of L2: TCP 5.0 and 3.6 GB/s
-// with 64 to 256 KiB, 2.4 and 1.9 with 512 KiB, 1.8 and 1.8 self-tuned; unix 4.5-6 and 3.1-3.7
-// anywhere up to 512 KiB, less above.
-constexpr int kLocalSendBuffer = 256 << 10;
-
 // A peer whose machine vanished is noticed after 60 + 6 * 10 s of silence, without any traffic of
 // ours: a worker then frees what it held for it.
 constexpr int kKeepAliveIdleSeconds = 60;
@@ -43,11 +36,14 @@ void set_option(int fd, int level, int name, int value) noexcept {
 // What the system refuses is left as it is: options affect speed only.
 void set_options(int fd, Transport transport) noexcept {
   const bool tcp = transport == Transport::kTcp;
-  // Across a network the kernel fits the buffers to bandwidth times delay; 256 KiB would cap that.
-  if (!tcp || local_address(fd).same_machine(peer_address(fd))) {
-    set_option(fd, SOL_SOCKET, SO_SNDBUF, kLocalSendBuffer);
+  if (!tcp) {
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, SocketLink::kUnixSendBuffer);
+    return;
   }
-  if (!tcp) return;
+  // Across a network the kernel fits the buffers to bandwidth times delay; ours would cap that.
+  if (local_address(fd).same_machine(peer_address(fd))) {
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, SocketLink::kLoopbackSendBuffer);
+  }
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
@@ -88,7 +84,9 @@ class DescriptorSpace {
 }  // namespace
 
 SocketLink::SocketLink(Fd socket, Transport transport, std::string peer)
-    : LinkBase(transport, std::move(peer)), socket_(std::move(socket)) {
+    : LinkBase(transport, std::move(peer)),
+      socket_(std::move(socket)),
+      spin_(worth_spinning(usable_cores())) {
   set_options(socket_.get(), transport);
 }
 
@@ -101,6 +99,10 @@ void SocketLink::wait_to(const char* verb, short events, std::size_t left) const
   if (!wait_for(socket_.get(), events, stall_limit())) fail_stalled(verb, left);
 }
 
+bool SocketLink::spin(short events) const noexcept {
+  return spin_.load(std::memory_order_relaxed) && spin_for(socket_.get(), events);
+}
+
 void SocketLink::send(std::span<const std::span<const std::byte>> parts) {
   send_parts(parts, -1);
 }
@@ -111,6 +113,9 @@ void SocketLink::send_with_descriptor(std::span<const std::span<const std::byte>
   send_parts(parts, descriptor);
 }
 
+// Calls that do not block, and a poll where they would, so that close() and interrupts are seen at
+// once. Blocking calls with a time limit, MSG_WAITALL, and a poll straight after a short transfer
+// cost the same over unix sockets, within the noise, and blocking ones more over TCP.
 void SocketLink::send_parts(std::span<const std::span<const std::byte>> parts, int descriptor) {
   PartCursor<const std::byte> cursor(parts);
   DescriptorSpace space;
@@ -195,7 +200,7 @@ std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
       return 0;
     }
     if (would_block(errno)) {
-      wait_to("receive", POLLIN, cursor.left());
+      if (!spin(POLLIN)) wait_to("receive", POLLIN, cursor.left());
     } else if (errno != EINTR) {
       fail_lost("receive", cursor.left(), closed_ ? kClosedHere : reason_of(errno));
     }
@@ -204,6 +209,8 @@ std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
 
 bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout) {
   const Deadline deadline(timeout);
+  // The answer matters not: the wait below returns at once with what came.
+  (void)spin(POLLIN | POLLRDHUP);
   while (!closed_) {
     const auto events = wait_for(socket_.get(), POLLIN | POLLRDHUP, deadline.left());
     if (!events) fail_silent(timeout);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 // Longer limits than a year are none; it also keeps now + limit from overflowing.
 constexpr milliseconds kForever = std::chrono::hours(24 * 365);
+constexpr std::chrono::microseconds kSpin{20};
 
 Fd opened(int fd) {
   if (fd < 0) {
@@ -54,6 +56,22 @@ std::optional<short> wait_for(int fd, short events, Limit limit, int also) {
     if (ready > 0 && (fds[0].revents != 0 || fds[2].revents != 0)) return fds[0].revents;
     if (ready == 0 && left && deadline.left()->count() == 0) return std::nullopt;
   }
+}
+
+bool spin_for(int fd, short events) noexcept {
+  const auto end = steady_clock::now() + kSpin;
+  do {
+    pollfd asked{fd, events, 0};
+    if (::poll(&asked, 1, 0) > 0) return true;
+  } while (steady_clock::now() < end);
+  return false;
+}
+
+int usable_cores() noexcept {
+  cpu_set_t cores;
+  // It fails only where there are more cores than the set has room for.
+  if (::sched_getaffinity(0, sizeof cores, &cores) != 0) return CPU_SETSIZE;
+  return std::max(CPU_COUNT(&cores), 1);
 }
 
 Event::Event() : fd_(opened(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {}

@@ -32,6 +32,17 @@ class Deadline {
 /// Throws Error(kInterrupted); Error(kInternal) if the system refuses to poll.
 [[nodiscard]] std::optional<short> wait_for(int fd, short events, Limit limit, int also = -1);
 
+/// Asks, for about as long as a sleep and a wake-up take (20 us), whether `fd` has one of `events`.
+/// False if it had none: then it is time to wait_for(). Does not look for interrupts.
+[[nodiscard]] bool spin_for(int fd, short events) noexcept;
+/// True if spinning pays in a process that may run on `cores`: a peer on the same machine needs
+/// its own, and both need some for their arithmetic.
+[[nodiscard]] constexpr bool worth_spinning(int cores) noexcept {
+  return cores >= 8;
+}
+/// The cores this process may run on, at least 1.
+[[nodiscard]] int usable_cores() noexcept;
+
 /// A flag that a thread can wait for together with interrupts. Thread-safe.
 class Event {
  public:
