@@ -144,16 +144,22 @@ WorkerStats RemoteClient::stats() {
 }
 
 void RemoteClient::send(Flight& flight) {
+  if (hung_up_) return;
   try {
     flight.send(channel_, memory_);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kConnectionLost || threads_) throw;
-    throw_parting_words();
-    throw;
+    if (error.code() != ErrorCode::kConnectionLost) throw;
+    // The worker may have said why before it hung up: who receives finds that, in its order.
+    hung_up_ = true;
+    flight.unsent = std::current_exception();
   }
 }
 
 void RemoteClient::receive(Flight& flight) {
+  if (flight.unsent) {
+    throw_parting_words();
+    std::rethrow_exception(flight.unsent);
+  }
   try {
     flight.receive(channel_, await(FrameType::kReply, flight.id(), limit(options_.call_timeout)),
                    memory_);

@@ -101,6 +101,7 @@ class RemoteClient final : public Operators {
   std::vector<std::unique_ptr<Flight>> flights_;  ///< a ring: call number n is in n % lanes
   std::uint64_t submitted_ = 0;
   std::uint64_t collected_ = 0;
+  bool hung_up_ = false;  ///< sending found the connection lost; belongs to the thread that sends
   std::unique_ptr<Pipeline> threads_;  ///< with several lanes
 };
 
