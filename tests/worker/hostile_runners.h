@@ -48,9 +48,9 @@ class HostileRunners : public ::testing::Test {
   void expect_service() {
     ServerOptions patient = options;
     patient.stall_timeout = std::chrono::seconds(30);
-    ServerContext context{backend, small_fingerprint(), patient, {backend, {}}, {}};
+    ServerContext own{backend, small_fingerprint(), patient, {backend, {}}, {}};
     auto ends = make_ends(transport);
-    Conversation conversation(context, std::move(ends.second));
+    Conversation conversation(own, std::move(ends.second));
     std::thread thread([&] { conversation.run(); });
     try {
       RemoteClient client(std::move(ends.first), small_config(), small_fingerprint(), {}, nullptr);
@@ -109,23 +109,24 @@ class HostileRunners : public ::testing::Test {
   const Transport transport;
   FakeBackend backend;
   ServerOptions options;
-  int lanes = 1;  ///< that the hostile runners ask for
+  const ServerContext* context = nullptr;  ///< while a runner is met
+  int lanes = 1;                           ///< that the hostile runners ask for
   bool serves_on = true;
   /// What lies in the link before the conversation begins, so that short limits do not race it.
   Bytes sent_before;
 
  private:
   void meet(const std::function<void(RawPeer&)>& runner) {
-    ServerContext context{
-        backend,
-        small_fingerprint(),
-        options,
-        {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-        {}};
+    ServerContext shared{backend,
+                         small_fingerprint(),
+                         options,
+                         {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
+                         {}};
+    context = &shared;
     auto ends = make_ends(transport);
     RawPeer peer(std::move(ends.first));
     if (!sent_before.empty()) peer.send(sent_before);
-    Conversation conversation(context, std::move(ends.second));
+    Conversation conversation(shared, std::move(ends.second));
     std::thread thread([&] { conversation.run(); });
     try {
       runner(peer);
@@ -135,8 +136,9 @@ class HostileRunners : public ::testing::Test {
     peer.close();
     thread.join();
     EXPECT_TRUE(conversation.done());
-    EXPECT_EQ(context.sessions.size(), 0);
-    EXPECT_EQ(context.pool.bytes_in_use(), 0U);
+    EXPECT_EQ(shared.sessions.size(), 0);
+    EXPECT_EQ(shared.pool.bytes_in_use(), 0U);
+    context = nullptr;
   }
 };
 

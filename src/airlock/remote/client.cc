@@ -198,6 +198,8 @@ IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
                                   std::optional<std::chrono::milliseconds> timeout) {
   const auto frame = channel_.receive(timeout);
   require(frame.has_value(), ErrorCode::kConnectionLost, "the worker closed the connection");
+  require(!channel_.link().take_descriptor(), ErrorCode::kProtocol,
+          "the worker sent a descriptor that nobody asked for");
   const bool ours = frame->request_id == request_id;
   if (frame->type == FrameType::kFailure) {
     require(frame->payload_bytes == 0, ErrorCode::kProtocol,
