@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 namespace airlock {
 namespace {
@@ -51,6 +52,12 @@ TEST(ProcessMemory, ThePeakStartsAfreshWhereTheSystemAllowsIt) {
   if (after.peak_bytes == before.peak_bytes) GTEST_SKIP() << "clear_refs is refused here";
   EXPECT_LT(after.peak_bytes, before.peak_bytes);
   EXPECT_GE(after.peak_bytes, after.resident_bytes - kSlack);
+}
+
+TEST(AvailableMemory, IsSomeAndNotMoreThanTheMachineHas) {
+  const std::int64_t all = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE);
+  EXPECT_GT(available_memory(), 0);
+  EXPECT_LE(available_memory(), all);
 }
 
 }  // namespace

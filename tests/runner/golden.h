@@ -1,4 +1,4 @@
-// The checkpoints with golden logits, and the scale of their logits.
+// The checkpoints with golden logits, the scale of their logits and how far rounding takes them.
 #pragma once
 
 #include <algorithm>
@@ -34,6 +34,22 @@ inline double logit_scale(const Checkpoint& checkpoint) {
   }
   // RMSNorm gives rows of norm at most sqrt(hidden) times its largest weight.
   return row_norm * weight * std::sqrt(static_cast<double>(config.hidden));
+}
+
+/// Bound on |ours - transformers'| in f32. A product over K terms errs by about sqrt(K) u relative
+/// to the norms of its operands (Higham and Mary 2019, probabilistic rounding error analysis, with
+/// u = 2^-24), and so do the sums of RMSNorm and softmax. Errors of independent steps would add in
+/// quadrature; adding them up linearly along the longest path leaves room for what layers amplify.
+/// Both implementations err, hence twice.
+inline double logit_bound(const Checkpoint& checkpoint, std::int64_t context) {
+  const ModelConfig& c = checkpoint.config();
+  const auto root = [](std::int64_t k) { return std::sqrt(static_cast<double>(k)); };
+  const double norm = root(c.hidden);
+  const double attention = root(c.hidden) + root(c.head_dim) + 2 * root(context) + root(c.q_dim());
+  const double mlp = root(c.hidden) + root(c.ffn);
+  const double path =
+      static_cast<double>(c.layers) * (2 * norm + attention + mlp) + norm + root(c.hidden);
+  return 2 * path * 0x1p-24 * logit_scale(checkpoint);
 }
 
 }  // namespace airlock::test

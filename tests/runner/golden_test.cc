@@ -19,25 +19,9 @@ namespace airlock {
 namespace {
 
 using test::checkpoint_path;
-using test::logit_scale;
+using test::logit_bound;
 
 constexpr int kDecodeSteps = 32;
-
-/// Bound on |ours - transformers'| in f32. A product over K terms errs by about sqrt(K) u relative
-/// to the norms of its operands (Higham and Mary 2019, probabilistic rounding error analysis, with
-/// u = 2^-24), and so do the sums of RMSNorm and softmax. Errors of independent steps would add in
-/// quadrature; adding them up linearly along the longest path leaves room for what layers amplify.
-/// Both implementations err, hence twice.
-double logit_bound(const Checkpoint& checkpoint, std::int64_t context) {
-  const ModelConfig& c = checkpoint.config();
-  const auto root = [](std::int64_t k) { return std::sqrt(static_cast<double>(k)); };
-  const double norm = root(c.hidden);
-  const double attention = root(c.hidden) + root(c.head_dim) + 2 * root(context) + root(c.q_dim());
-  const double mlp = root(c.hidden) + root(c.ffn);
-  const double path =
-      static_cast<double>(c.layers) * (2 * norm + attention + mlp) + norm + root(c.hidden);
-  return 2 * path * 0x1p-24 * logit_scale(checkpoint);
-}
 
 class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int64_t>> {
  protected:

@@ -11,7 +11,7 @@
 
 namespace airlock::testing {
 
-/// Tensors of a call in the runner's memory: f32 (ids: i64), filled with small integers.
+/// Tensors of a call in the runner's memory: f32 (ids: i64), filled with small integers. Movable.
 class CallMemory {
  public:
   CallMemory(const ModelConfig& config, const Call& call, std::uint64_t seed) {
@@ -31,6 +31,9 @@ class CallMemory {
     }
     for (const TensorSpec& spec : infer_outputs(config, call)) outputs.push_back(add(spec));
   }
+
+  CallMemory(CallMemory&&) = default;
+  CallMemory& operator=(CallMemory&&) = default;
 
   /// True if every output is what FakeBackend answers (exact: sums of small integers).
   bool answered() const {

@@ -1,4 +1,4 @@
-// A whole split in one test process: runner, inproc link, server, CPU backend.
+// A whole split in one test process: runner, link, server, CPU backend.
 #pragma once
 
 #include <filesystem>
@@ -14,6 +14,8 @@
 #include "airlock/worker/checkpoint_source.h"
 #include "airlock/worker/cpu/cpu_backend.h"
 #include "airlock/worker/server.h"
+
+#include "tests/support/link_pair.h"
 
 namespace airlock::test {
 
@@ -49,7 +51,11 @@ class TestSession {
       : TestSession(worker, config, ledger) {}
   /// Its calls in `sink`, which outlives it, and `ledger` stays empty.
   TestSession(TestWorker& worker, const ModelConfig& config, LedgerSink& sink)
-      : TestSession(worker, config, sink, make_inproc_pair()) {}
+      : TestSession(worker, config, sink, make_inproc_pair(), {}) {}
+  /// Over another link, or with several calls under way.
+  TestSession(TestWorker& worker, const ModelConfig& config, Transport transport,
+              const ClientOptions& options)
+      : TestSession(worker, config, ledger, testing::make_ends(transport), options) {}
   ~TestSession() {
     client_.reset();
     thread_.join();
@@ -61,13 +67,14 @@ class TestSession {
   MemoryLedger ledger;
 
  private:
-  using Ends = std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>>;
-  TestSession(TestWorker& worker, const ModelConfig& config, LedgerSink& sink, Ends ends)
+  using Ends = testing::Ends;
+  TestSession(TestWorker& worker, const ModelConfig& config, LedgerSink& sink, Ends ends,
+              const ClientOptions& options)
       : thread_([&worker, link = std::move(ends.second)]() mutable {
           worker.server().serve(std::move(link));
         }) {
     client_ = std::make_unique<RemoteClient>(std::move(ends.first), config, worker.fingerprint(),
-                                             ClientOptions{}, &sink);
+                                             options, &sink);
   }
   std::thread thread_;
   std::unique_ptr<RemoteClient> client_;

@@ -15,123 +15,28 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
-#include "airlock/remote/client.h"
 
-#include "tests/support/fake_backend.h"
-#include "tests/support/link_pair.h"
-#include "tests/support/raw_peer.h"
-#include "tests/support/runner.h"
+#include "tests/worker/hostile_runners.h"
 
 namespace airlock {
 namespace {
 
 using testing::Bytes;
 using testing::bytes_of;
-using testing::FakeBackend;
 using testing::message_bytes;
 using testing::RawPeer;
 using testing::small_config;
 using testing::small_fingerprint;
 using namespace std::chrono_literals;
 
-/// The hostile runners' call where they make one: x [3, 10] -> two of [3, 14].
 Call the_call() {
-  return testing::legal_calls(small_config(), 3, DType::kF32)[3].call;
+  return testing::small_call();
 }
 
-/// A worker that survives one hostile runner after another.
-class ConversationTest : public ::testing::TestWithParam<Transport> {
+class ConversationTest : public testing::HostileRunners,
+                         public ::testing::WithParamInterface<Transport> {
  protected:
-  ConversationTest() {
-    options.stall_timeout = 30s;
-    options.max_payload = 1 << 20;
-  }
-
-  /// Runs `runner` against a conversation; then the conversation must have ended, or end when the
-  /// runner is gone, and an honest runner must find the worker in order.
-  void against(const std::function<void(RawPeer&)>& runner) {
-    ServerContext context{
-        backend,
-        small_fingerprint(),
-        options,
-        {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-        {}};
-    auto ends = testing::make_ends(GetParam());
-    RawPeer peer(std::move(ends.first));
-    if (!sent_before.empty()) peer.send(sent_before);
-    Conversation conversation(context, std::move(ends.second));
-    std::thread thread([&] { conversation.run(); });
-    try {
-      runner(peer);
-    } catch (const Error& error) {
-      ADD_FAILURE() << "the hostile runner failed: " << error.what();
-    }
-    peer.close();
-    thread.join();
-    EXPECT_TRUE(conversation.done());
-    EXPECT_EQ(context.sessions.size(), 0);
-    EXPECT_EQ(context.pool.bytes_in_use(), 0U);
-    backend.during = nullptr;
-    if (serves_on) expect_service();
-  }
-
-  /// The backend is as good as before for a runner that has time.
-  void expect_service() {
-    ServerOptions patient = options;
-    patient.stall_timeout = 30s;
-    ServerContext context{backend, small_fingerprint(), patient, {backend, {}}, {}};
-    auto ends = testing::make_ends(GetParam());
-    Conversation conversation(context, std::move(ends.second));
-    std::thread thread([&] { conversation.run(); });
-    try {
-      RemoteClient client(std::move(ends.first), small_config(), small_fingerprint(), {}, nullptr);
-      testing::expect_all_answers(client, small_config(), 2, 5);
-    } catch (const Error& error) {
-      ADD_FAILURE() << "an honest runner found no service: " << error.what();
-    }
-    thread.join();
-  }
-
-  /// `peer` says Hello and is welcome.
-  void open(RawPeer& peer) const {
-    if (sent_before.empty()) peer.hello(small_fingerprint());
-    const auto frame = peer.read();
-    ASSERT_TRUE(frame);
-    ASSERT_EQ(frame->header.type, FrameType::kWelcome);
-    EXPECT_EQ(parse_welcome(frame->message).fingerprint, small_fingerprint());
-  }
-  /// A legal call gets its reply.
-  static void expect_reply(RawPeer& peer, std::uint64_t id) {
-    const Call call = the_call();
-    peer.send(FrameType::kCall, id, message_bytes(call),
-              Bytes(static_cast<std::size_t>(call.inputs[0].bytes())));
-    const auto frame = peer.read();
-    ASSERT_TRUE(frame);
-    ASSERT_EQ(frame->header.type, FrameType::kReply);
-    EXPECT_EQ(frame->header.request_id, id);
-    EXPECT_EQ(parse_reply(frame->message).outputs, infer_outputs(small_config(), call));
-  }
-  static void expect_failure(RawPeer& peer, ErrorCode code, const std::string& text) {
-    const FailureMessage failure = peer.read_failure();
-    EXPECT_EQ(failure.code, code) << failure.text;
-    EXPECT_NE(failure.text.find(text), std::string::npos)
-        << failure.text << "\n  expected: " << text;
-  }
-  /// One message that ends the conversation with a reason.
-  void expect_end(const Bytes& bytes, const std::string& reason, bool after_hello = false) {
-    against([&](RawPeer& peer) {
-      if (after_hello) open(peer);
-      peer.send(bytes);
-      expect_failure(peer, ErrorCode::kProtocol, reason);
-      EXPECT_FALSE(peer.read());
-    });
-  }
-
-  FakeBackend backend;
-  ServerOptions options;
-  bool serves_on = true;
-  /// What lies in the link before the conversation begins, so that short limits do not race it.
-  Bytes sent_before;
+  ConversationTest() : HostileRunners(GetParam()) {}
 };
 
 INSTANTIATE_TEST_SUITE_P(Transports, ConversationTest,

@@ -12,9 +12,9 @@
 namespace airlock {
 
 /// Runs each stage on a thread of its own: stage s works on item n once stage s - 1 has done so and
-/// stage s has done n - 1. Items are numbers; what they stand for is the caller's. The
-/// first error of a stage ends all: wait() throws it from then on. submit(), wait() and the
-/// destructor are for one thread. Nothing is allocated after construction.
+/// stage s has done n - 1. Items are numbers; what they stand for is the caller's. The first error
+/// of a stage ends all. submit(), wait() and the destructor are for one thread. Nothing is allocated
+/// after construction.
 class Pipeline {
  public:
   using Work = std::function<void(std::uint64_t item)>;
@@ -30,11 +30,13 @@ class Pipeline {
 
   /// Lets the next item in.
   void submit();
-  /// Waits until the last stage has done `item`. Throws what a stage threw.
+  /// Waits until the last stage has done `item`. If a stage failed, waits until none is at work and
+  /// throws its error, once; Error(kConnectionLost) from then on.
   void wait(std::uint64_t item);
 
  private:
   void run(std::size_t stage);
+  void work(std::size_t stage);
   void end(std::exception_ptr error);
   void join();
 
@@ -43,6 +45,7 @@ class Pipeline {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::uint64_t> done_;  ///< items submitted, then items each stage has done
+  std::size_t working_;              ///< stages whose thread has not ended
   bool ended_ = false;
   std::exception_ptr error_;
   std::vector<std::thread> threads_;

@@ -1,6 +1,7 @@
 #include "airlock/core/process_memory.h"
 
 #include <fstream>
+#include <limits>
 #include <string>
 
 namespace airlock {
@@ -14,6 +15,15 @@ ProcessMemory process_memory() {
     if (key == "VmHWM:" && status >> kib) memory.peak_bytes = kib * 1024;
   }
   return memory;
+}
+
+std::int64_t available_memory() {
+  std::ifstream memory("/proc/meminfo");
+  for (std::string key; memory >> key;) {
+    std::int64_t kib = 0;
+    if (key == "MemAvailable:" && memory >> kib) return kib * 1024;
+  }
+  return std::numeric_limits<std::int64_t>::max();
 }
 
 void reset_peak_memory() {

@@ -1,4 +1,4 @@
-// How much memory this process holds, as Linux counts it.
+// How much memory this process holds, and the system could give it, as Linux counts it.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,10 @@ struct ProcessMemory {
 
 /// Of this process, from /proc/self/status (VmRSS, VmHWM); zeros if that cannot be read.
 ProcessMemory process_memory();
+
+/// Bytes the system can still give without swapping (MemAvailable of /proc/meminfo); the largest
+/// number if it does not say.
+std::int64_t available_memory();
 
 /// Starts the peak afresh (/proc/self/clear_refs, see proc(5)); does nothing where refused.
 void reset_peak_memory();

@@ -4,11 +4,14 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/process_memory.h"
 
 namespace airlock {
 namespace {
@@ -21,8 +24,21 @@ std::size_t whole_pages(std::size_t size) {
   return (size + page - 1) / page * page;
 }
 
+struct stat status_of(int file) {
+  struct stat status {};
+  require(::fstat(file, &status) == 0, ErrorCode::kInternal, "cannot look at shared memory: {}",
+          std::strerror(errno));
+  return status;
+}
+
 /// Pages that do not exist yet would be made at first touch, fatally if there is no memory then.
+/// Making them is fatal as well where there is none: Linux kills a process rather than refuse.
 void make_pages(int file, std::size_t size) {
+  const auto present = static_cast<std::int64_t>(status_of(file).st_blocks) * 512;
+  const std::int64_t missing = static_cast<std::int64_t>(size) - present;
+  const std::int64_t available = available_memory();
+  require(missing <= available, ErrorCode::kResourceExhausted,
+          "no {} bytes of shared memory: {} are available", missing, available);
   int result = 0;
   do {
     result = ::fallocate(file, 0, 0, static_cast<off_t>(size));
@@ -72,13 +88,16 @@ SharedMemory SharedMemory::adopt(Fd file, std::size_t size) {
   const int seals = ::fcntl(file.get(), F_GET_SEALS);
   require(seals >= 0 && (seals & kSizeSeals) == kSizeSeals, ErrorCode::kProtocol,
           "a peer shared a descriptor that is not memory of a sealed size");
-  struct stat status {};
-  require(::fstat(file.get(), &status) == 0 && status.st_size >= 0 &&
-              static_cast<std::size_t>(status.st_size) == size && size > 0,
-          ErrorCode::kProtocol, "a peer shared memory of {} bytes and announced {}",
-          static_cast<std::int64_t>(status.st_size), size);
-  require((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0, ErrorCode::kProtocol,
-          "a peer shared memory that cannot be written");
+  const auto held = static_cast<std::int64_t>(status_of(file.get()).st_size);
+  require(held >= 0 && static_cast<std::size_t>(held) == size && size > 0, ErrorCode::kProtocol,
+          "a peer shared memory of {} bytes and announced {}", held, size);
+  require((::fcntl(file.get(), F_GETFL) & O_ACCMODE) == O_RDWR &&
+              (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0,
+          ErrorCode::kProtocol, "a peer shared memory that cannot be written");
+  // A peer can punch holes into either kind; only huge pages are missed fatally if all are taken.
+  struct statfs system {};
+  require(::fstatfs(file.get(), &system) == 0 && system.f_type == TMPFS_MAGIC, ErrorCode::kProtocol,
+          "a peer shared memory that is not of ordinary pages");
   make_pages(file.get(), size);
   return {std::move(file), size};
 }

@@ -24,11 +24,12 @@ class SharedMemory {
   ~SharedMemory();
 
   /// `size` bytes (rounded up to whole pages), zeroed, all of their pages present.
-  /// Throws Error(kResourceExhausted) if the system has not as much, or no descriptor.
+  /// Throws Error(kResourceExhausted) if the system has not as much available, or no descriptor.
   [[nodiscard]] static SharedMemory create(std::size_t size);
 
   /// Maps what a peer sent. Throws Error(kProtocol) unless it is a memory file of exactly `size`
-  /// bytes that cannot change its size, Error(kResourceExhausted) if its pages cannot be had.
+  /// bytes and ordinary pages that can be written and cannot change its size,
+  /// Error(kResourceExhausted) if its pages cannot be had.
   [[nodiscard]] static SharedMemory adopt(Fd file, std::size_t size);
 
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }

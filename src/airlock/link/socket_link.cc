@@ -140,7 +140,7 @@ void SocketLink::send_parts(std::span<const std::span<const std::byte>> parts, i
 }
 
 void SocketLink::keep_descriptors(msghdr& message) {
-  bool surplus = false;
+  bool surplus = (message.msg_flags & MSG_CTRUNC) != 0;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
@@ -149,12 +149,14 @@ void SocketLink::keep_descriptors(msghdr& message) {
       int descriptor = -1;
       std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof descriptor);
       Fd arrived(descriptor);
-      surplus = arrived_count_ == arrived_.size();
-      if (!surplus) arrived_[arrived_count_++] = std::move(arrived);
+      const bool full = arrived_count_ == arrived_.size();
+      surplus = surplus || full;
+      if (!full) arrived_[arrived_count_++] = std::move(arrived);
     }
   }
-  require(!surplus, ErrorCode::kProtocol, "{}: the peer sent {} descriptors that nobody asked for",
-          peer(), arrived_.size() + 1);
+  require(!surplus, ErrorCode::kProtocol,
+          "{}: the peer sent more descriptors than anybody asked for, or than fit this process",
+          peer());
 }
 
 Fd SocketLink::take_descriptor() {

@@ -171,16 +171,22 @@ WorkerStats RemoteClient::stats() {
 }
 
 void RemoteClient::send(Flight& flight) {
+  if (hung_up_) return;
   try {
     flight.send(channel_, memory_);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kConnectionLost || threads_) throw;
-    throw_parting_words();
-    throw;
+    if (error.code() != ErrorCode::kConnectionLost) throw;
+    // The worker may have said why before it hung up: who receives finds that, in its order.
+    hung_up_ = true;
+    flight.unsent = std::current_exception();
   }
 }
 
 void RemoteClient::receive(Flight& flight) {
+  if (flight.unsent) {
+    throw_parting_words();
+    std::rethrow_exception(flight.unsent);
+  }
   try {
     flight.receive(channel_, await(FrameType::kReply, flight.id(), limit(options_.call_timeout)),
                    memory_);
@@ -219,6 +225,8 @@ IncomingFrame RemoteClient::await(FrameType expected, std::uint64_t request_id,
                                   std::optional<std::chrono::milliseconds> timeout) {
   const auto frame = channel_.receive(timeout);
   require(frame.has_value(), ErrorCode::kConnectionLost, "the worker closed the connection");
+  require(!channel_.link().take_descriptor(), ErrorCode::kProtocol,
+          "the worker sent a descriptor that nobody asked for");
   const bool ours = frame->request_id == request_id;
   if (frame->type == FrameType::kFailure) {
     require(frame->payload_bytes == 0, ErrorCode::kProtocol,

@@ -130,6 +130,7 @@ class RemoteClient final : public Operators {
   int lanes_ = 1;                                 ///< of them in use
   std::uint64_t submitted_ = 0;
   std::uint64_t collected_ = 0;
+  bool hung_up_ = false;  ///< sending found the connection lost; belongs to the thread that sends
   std::unique_ptr<Pipeline> threads_;  ///< once several lanes were used
 };
 

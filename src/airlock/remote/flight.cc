@@ -36,7 +36,7 @@ void Flight::begin(const ModelConfig& config, const Call& call, std::span<const 
   begin_ = Clock::now();
   call_ = call;
   id_ = id;
-  failure = nullptr;
+  failure = unsent = nullptr;
   reply_ = infer_outputs(config, call);
   require(inputs.size() == size_of(call.inputs) && outputs.size() == size_of(reply_),
           ErrorCode::kInternal, "{}: {} inputs and {} outputs given", call, inputs.size(),

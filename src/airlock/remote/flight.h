@@ -69,6 +69,8 @@ class Flight {
 
   /// What the worker answered instead of a reply.
   std::exception_ptr failure;
+  /// Why it could not be sent in full.
+  std::exception_ptr unsent;
 
  private:
   using Clock = std::chrono::steady_clock;

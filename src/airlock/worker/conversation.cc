@@ -31,7 +31,8 @@ void Conversation::run() noexcept {
     if (error.code() != ErrorCode::kInterrupted) {
       log_warning("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
     }
-    if (error.code() == ErrorCode::kProtocol) say_goodbye(error);
+    const bool no_memory = session_ && error.code() == ErrorCode::kResourceExhausted;
+    if (error.code() == ErrorCode::kProtocol || no_memory) say_goodbye(error);
   } catch (const std::exception& error) {
     log_error("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
   }
@@ -51,6 +52,9 @@ void Conversation::read_all() {
   while (const auto frame = channel_.receive(session_ ? std::nullopt : patience)) {
     current_request_ = frame->request_id;
     take_in(*frame);
+    // One that came with this frame and was not its segment's would be taken for the next one's.
+    require(!channel_.link().take_descriptor(), ErrorCode::kProtocol,
+            "a runner sent a descriptor that nobody asked for");
   }
   if (session_) log_info("runner {} at {} is gone", client_, channel_.link().peer());
 }
