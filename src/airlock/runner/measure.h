@@ -42,7 +42,7 @@ struct Measurement {
   int lanes = 1;                 ///< calls under way at most
   std::string link;
   std::optional<LinkShape> shape;  ///< that the link was given
-  Traffic traffic;  ///< from the ledger
+  Traffic traffic;                 ///< from the ledger
   Traffic predicted;
   std::int64_t overhead_bytes = 0;
   int repetitions = 0;
