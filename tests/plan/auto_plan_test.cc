@@ -11,16 +11,8 @@ namespace airlock {
 namespace {
 using ::testing::HasSubstr;
 
-ModelConfig llama_1b() {
-  ModelConfig config;
-  config.layers = 16;
-  config.hidden = 2048;
-  config.heads = 32;
-  config.kv_heads = 8;
-  config.head_dim = 64;
-  config.ffn = 8192;
-  config.vocab = 128256;
-  config.max_position = 131072;
+const ModelConfig& llama_1b() {
+  static const ModelConfig config = config_of("llama-3.2-1b");
   return config;
 }
 
