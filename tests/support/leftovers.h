@@ -29,6 +29,16 @@ inline std::set<std::string> thread_ids() {
   return ids;
 }
 
+/// Mappings of memory made by SharedMemory in a process, by its folder in /proc.
+inline std::size_t shared_mappings(const std::string& process = "self") {
+  std::ifstream maps("/proc/" + process + "/maps");
+  std::size_t count = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("memfd:airlock") != std::string::npos) ++count;
+  }
+  return count;
+}
+
 struct Holdings {
   std::size_t descriptors = 0;
   std::size_t mappings = 0;  ///< of memory made by SharedMemory, by this process or a peer
@@ -39,10 +49,7 @@ struct Holdings {
 inline Holdings holdings() {
   Holdings held;
   held.descriptors = entries_of("/proc/self/fd");
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find("memfd:airlock") != std::string::npos) ++held.mappings;
-  }
+  held.mappings = shared_mappings();
   held.threads = thread_ids().size();
   return held;
 }
