@@ -45,6 +45,26 @@ TEST(BackendCpuTest, TheEmbeddingIsReleasedAfterManyRows) {
   }
 }
 
+TEST(BackendCpuTest, ATiedEmbeddingThatTheLmHeadReadsInPlaceIsNotReleased) {
+  RandomWeights weights(single_kv_head_config(), DType::kBF16);
+  const auto backend = make_cpu_backend(weights, {});
+  const auto session = backend->open_session();
+  const OwnedTensor ids(std::vector<std::int64_t>(600, 5));
+  const OwnedTensor rows(TensorSpec{DType::kF32, {600, weights.config().hidden}});
+  const ConstTensor input = ids;
+  const Tensor output = rows.tensor();
+  Call call = make_call(Op::kEmbedding, -1, DType::kF32);
+  call.inputs = {ids.spec()};
+  const std::byte* table = weights.embedding().data;
+  const auto releases = weights.releases();
+  backend->execute(call, *session, {&input, 1}, {&output, 1});
+  if (weights.keeps().contains(table)) {
+    EXPECT_EQ(weights.releases(), releases);
+  } else {
+    EXPECT_GT(weights.releases().at(table), releases.at(table));
+  }
+}
+
 TEST(BackendCpuTest, ComputeDtypesThatNoProcessorMultipliesAreRefused) {
   RandomWeights weights(odd_config(), DType::kF32);
   for (const DType dtype : {DType::kF16, DType::kI8, DType::kI64}) {

@@ -41,7 +41,8 @@ std::vector<double> random_values(std::mt19937_64& rng, std::int64_t count, doub
 OwnedTensor random_tensor(std::mt19937_64& rng, DType dtype, const Shape& shape,
                           double deviation = 1);
 
-/// Random weights of `config`, in `dtype`, of deviation 1 / sqrt(in). Counts releases.
+/// Random weights of `config`, in `dtype`, of deviation 1 / sqrt(in). Counts what is
+/// released and kept.
 class RandomWeights final : public WeightSource {
  public:
   RandomWeights(const ModelConfig& config, DType dtype, std::uint64_t seed = 1);
@@ -55,8 +56,10 @@ class RandomWeights final : public WeightSource {
     return layers_.at({layer, weight});
   }
   void release(ConstTensor tensor) override { ++releases_[tensor.data]; }
+  void keep(ConstTensor tensor) override { ++keeps_[tensor.data]; }
 
   [[nodiscard]] const std::map<const std::byte*, int>& releases() const { return releases_; }
+  [[nodiscard]] const std::map<const std::byte*, int>& keeps() const { return keeps_; }
 
  private:
   ModelConfig config_;
@@ -64,6 +67,7 @@ class RandomWeights final : public WeightSource {
   OwnedTensor lm_head_;
   std::map<std::pair<int, Weight>, OwnedTensor> layers_;
   std::map<const std::byte*, int> releases_;
+  std::map<const std::byte*, int> keeps_;
 };
 
 /// Shapes that divide nothing evenly: two layers, three query heads a KV head.

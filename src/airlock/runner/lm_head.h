@@ -9,11 +9,12 @@
 
 namespace airlock {
 
-/// Holds the packed [vocab, hidden] matrix. Not thread-safe.
+/// Holds the [vocab, hidden] matrix, packed where that pays (see worker/cpu/weight_matrix.h). Not
+/// thread-safe.
 class RunnerLmHead {
  public:
-  /// Packs the checkpoint's LM head. `dtype`: kF32, or kBF16 (f32 where the processor has no bf16
-  /// products).
+  /// Takes the LM head of `checkpoint`, which outlives it. `dtype`: kF32, or kBF16 (f32 where the
+  /// processor has no bf16 products).
   RunnerLmHead(const Checkpoint& checkpoint, DType dtype);
   ~RunnerLmHead();
   RunnerLmHead(const RunnerLmHead&) = delete;

@@ -27,7 +27,7 @@ class BackendSession {
   [[nodiscard]] virtual std::int64_t kv_bytes_after(const Call& call) const = 0;
 };
 
-/// Holds the weights of one model, packed once, and runs calls on them.
+/// Holds the weights of one model, prepared once, and runs calls on them.
 class Backend {
  public:
   Backend() = default;
@@ -40,7 +40,7 @@ class Backend {
   [[nodiscard]] virtual DType compute_dtype() const = 0;
   /// "cpu, bf16, avx512_core_amx, 2 threads": for people.
   [[nodiscard]] virtual std::string description() const = 0;
-  /// Bytes of packed weights.
+  /// Bytes of weights as products read them.
   [[nodiscard]] virtual std::int64_t weight_bytes() const = 0;
 
   [[nodiscard]] virtual std::unique_ptr<BackendSession> open_session() = 0;

@@ -20,6 +20,7 @@ class CheckpointSource final : public WeightSource {
   [[nodiscard]] ConstTensor lm_head() override { return checkpoint_->tensor(TensorRole::kLmHead); }
   [[nodiscard]] ConstTensor layer_weight(int layer, Weight weight) override;
   void release(ConstTensor tensor) override { checkpoint_->drop_pages(tensor); }
+  void keep(ConstTensor tensor) override { checkpoint_->will_need(tensor); }
 
  private:
   std::shared_ptr<const Checkpoint> checkpoint_;

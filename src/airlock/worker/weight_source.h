@@ -1,5 +1,5 @@
-// Where a backend gets a model's weights from while it packs them: a checkpoint's mapped files, or
-// random numbers in a test.
+// Where a backend gets a model's weights from: a checkpoint's mapped files, or random numbers in a
+// test.
 #pragma once
 
 #include "airlock/core/tensor.h"
@@ -30,6 +30,9 @@ class WeightSource {
   /// source over a mapped file gives the pages back (MADV_DONTNEED), so that no second copy stays
   /// resident. The embedding must stay readable; of others nothing is read afterwards.
   virtual void release(ConstTensor tensor) = 0;
+  /// The backend packs no copy of `tensor` and reads it for as long as it lives, from several
+  /// threads: a source over a mapped file starts to read it in.
+  virtual void keep(ConstTensor tensor) = 0;
 };
 
 }  // namespace airlock

@@ -87,7 +87,7 @@ void attention_block(CpuContext& context, const CpuWeights& weights, KvCache& ca
     const Buffer q = context.acquire(tokens * config.q_dim(), DType::kF32);
     const Buffer k = context.acquire(tokens * config.kv_dim(), DType::kF32);
     const Buffer v = context.acquire(tokens * config.kv_dim(), DType::kF32);
-    const PackedMatrix* const matrices[] = {&weights.at(layer, Weight::kQ),
+    const WeightMatrix* const matrices[] = {&weights.at(layer, Weight::kQ),
                                             &weights.at(layer, Weight::kK),
                                             &weights.at(layer, Weight::kV)};
     const Tensor outputs[] = {{wide, q.data()}, {narrow, k.data()}, {narrow, v.data()}};
@@ -102,7 +102,7 @@ void attention_block(CpuContext& context, const CpuWeights& weights, KvCache& ca
   const Buffer attended = context.acquire(tokens * config.q_dim(), compute);
   attend(context, cache, layer, tokens, {queries.data(), config.head_dim, tokens * config.head_dim},
          compute, attended.data());
-  const PackedMatrix* const o[] = {&weights.at(layer, Weight::kO)};
+  const WeightMatrix* const o[] = {&weights.at(layer, Weight::kO)};
   linear(context, {{compute, {tokens, config.q_dim()}}, attended.data()}, o, {&out, 1});
 }
 

@@ -83,7 +83,7 @@ class CpuBackend final : public Backend {
                                    source.config().rope_scaling),
                  .max_scratch_bytes =
                      options.max_scratch_bytes > 0 ? options.max_scratch_bytes : half_of_memory()},
-        weights_(pack_weights(source, context_.compute, context_.gemm, options.progress)),
+        weights_(prepare_weights(source, context_.compute, context_.gemm, options.progress)),
         weight_bytes_(weights_.bytes()) {
     context_.pool.trim();  // copies that packing made on the way
   }
@@ -116,7 +116,9 @@ class CpuBackend final : public Backend {
 };
 
 void CpuBackend::embed(ConstTensor ids, Tensor out) {
-  embedding(context_.pool, weights_.embedding, ids, out, [this](std::int64_t rows) {
+  const bool tied_in_place = weights_.embedding.data == weights_.lm_head.stored.data;
+  embedding(context_.pool, weights_.embedding, ids, out, [&](std::int64_t rows) {
+    if (tied_in_place) return;  // the next LM head reads all of it
     rows_gathered_ += rows;
     if (rows_gathered_ < kEmbeddingBlock) return;
     source_.release(weights_.embedding);
@@ -125,7 +127,7 @@ void CpuBackend::embed(ConstTensor ids, Tensor out) {
 }
 
 void CpuBackend::batch_linear(const Call& call, ConstTensor x, std::span<const Tensor> outputs) {
-  std::array<const PackedMatrix*, kMaxTensors> matrices{};
+  std::array<const WeightMatrix*, kMaxTensors> matrices{};
   std::size_t count = 0;
   for (const Weight weight : call.weights) matrices[count++] = &weights_.at(call.layer, weight);
   linear(context_, x, std::span(matrices).first(count), outputs);
@@ -155,7 +157,7 @@ void CpuBackend::execute(const Call& call, BackendSession& session,
     case Op::kGatedMlp:
       return gated_mlp(context_, weights_, call.layer, inputs[0], outputs[0]);
     case Op::kLmHead: {
-      const PackedMatrix* const matrices[] = {&weights_.lm_head};
+      const WeightMatrix* const matrices[] = {&weights_.lm_head};
       return linear(context_, inputs[0], matrices, outputs);
     }
     case Op::kInit:

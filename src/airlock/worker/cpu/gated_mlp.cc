@@ -13,7 +13,7 @@ void gated_mlp(CpuContext& context, const CpuWeights& weights, int layer, ConstT
   const Buffer gate = context.acquire(elements, context.compute);
   {
     const Buffer up = context.acquire(elements, context.compute);
-    const PackedMatrix* const matrices[] = {&weights.at(layer, Weight::kGate),
+    const WeightMatrix* const matrices[] = {&weights.at(layer, Weight::kGate),
                                             &weights.at(layer, Weight::kUp)};
     const Tensor outputs[] = {{spec, gate.data()}, {spec, up.data()}};
     linear(context, x, matrices, outputs);
@@ -23,7 +23,7 @@ void gated_mlp(CpuContext& context, const CpuWeights& weights, int layer, ConstT
       silu_mul(gate.as<float>(), up.as<float>(), elements, gate.as<float>());
     }
   }
-  const PackedMatrix* const down[] = {&weights.at(layer, Weight::kDown)};
+  const WeightMatrix* const down[] = {&weights.at(layer, Weight::kDown)};
   linear(context, {spec, gate.data()}, down, {&out, 1});
 }
 

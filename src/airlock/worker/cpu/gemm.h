@@ -74,6 +74,11 @@ class Gemm {
   std::unique_ptr<Impl> impl_;
 };
 
+/// out [m, n] f32 = a [m, k] f32 times b [n, k] f32 transposed; rows of `out` lie `out_stride`
+/// elements apart. Nothing is kept between calls. Throws Error(kResourceExhausted).
+void sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n, std::int64_t k,
+           float* out, std::int64_t out_stride);
+
 /// The instruction set oneDNN uses here, e.g. "avx512_core_amx".
 [[nodiscard]] std::string onednn_isa();
 /// True if that set multiplies bf16.

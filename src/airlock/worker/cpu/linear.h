@@ -9,8 +9,8 @@
 namespace airlock {
 
 /// outputs[i] = x w[i]^T. x: [tokens, in] in any float dtype, converted once; outputs: [tokens,
-/// w[i].out] in any float dtype.
-void linear(CpuContext& context, ConstTensor x, std::span<const PackedMatrix* const> w,
+/// out of w[i]] in any float dtype.
+void linear(CpuContext& context, ConstTensor x, std::span<const WeightMatrix* const> w,
             std::span<const Tensor> outputs);
 
 }  // namespace airlock

@@ -28,38 +28,42 @@ std::int64_t source_bytes(WeightSource& source) {
 
 }  // namespace
 
-std::int64_t CpuWeights::bytes() const noexcept {
+std::int64_t CpuWeights::bytes() const {
   std::int64_t total = lm_head.bytes();
   for (const Layer& layer : layers) {
-    for (const PackedMatrix& matrix : layer) total += matrix.bytes();
+    for (const WeightMatrix& matrix : layer) total += matrix.bytes();
   }
   return total;
 }
 
-CpuWeights pack_weights(WeightSource& source, DType dtype, Gemm& gemm,
-                        const std::function<void(std::int64_t, std::int64_t)>& progress) {
+CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
+                           const std::function<void(std::int64_t, std::int64_t)>& progress) {
   const ModelConfig& config = source.config();
   const std::int64_t total = source_bytes(source);
   std::int64_t done = 0;
-  const auto pack = [&](ConstTensor tensor, const Shape& shape, std::string_view name) {
+  const auto prepare = [&](ConstTensor tensor, const Shape& shape, std::string_view name) {
     throw_if_interrupted();
     check(tensor, shape, name);
-    PackedMatrix packed = gemm.pack(tensor, dtype);
-    source.release(tensor);
+    WeightMatrix matrix = prepare_weight(gemm, tensor, dtype);
+    if (matrix.stored.data != nullptr) {
+      source.keep(tensor);
+    } else {
+      source.release(tensor);
+    }
     done += tensor.bytes();
     if (progress) progress(done, total);
-    return packed;
+    return matrix;
   };
 
   CpuWeights weights;
   const Shape vocabulary{config.vocab, config.hidden};
   // The largest first, while little else is resident: f16 takes a converted copy on the way.
-  weights.lm_head = pack(source.lm_head(), vocabulary, "lm_head");
+  weights.lm_head = prepare(source.lm_head(), vocabulary, "lm_head");
   weights.layers.resize(static_cast<std::size_t>(config.layers));
   for (int layer = 0; layer < config.layers; ++layer) {
     for (int i = 0; i < kWeightCount; ++i) {
       const auto weight = static_cast<Weight>(i);
-      weights.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(i)] = pack(
+      weights.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(i)] = prepare(
           source.layer_weight(layer, weight), weight_shape(config, weight), weight_name(weight));
     }
   }

@@ -6,32 +6,33 @@
 #include <functional>
 #include <vector>
 
-#include "airlock/worker/cpu/gemm.h"
+#include "airlock/worker/cpu/weight_matrix.h"
 #include "airlock/worker/weight_source.h"
 
 namespace airlock {
 
 struct CpuWeights {
-  /// By Weight. One packed matrix each: measured, products of q, k, v (or gate, up) one after
+  /// By Weight. One matrix each: measured, products of q, k, v (or gate, up) one after
   /// another take as long as one product of all, and outputs are separate tensors.
-  using Layer = std::array<PackedMatrix, kWeightCount>;
+  using Layer = std::array<WeightMatrix, kWeightCount>;
 
   std::vector<Layer> layers;
-  PackedMatrix lm_head;   ///< [vocab, hidden]
+  WeightMatrix lm_head;   ///< [vocab, hidden]
   ConstTensor embedding;  ///< [vocab, hidden], the source's own bytes
 
-  [[nodiscard]] const PackedMatrix& at(int layer, Weight weight) const {
+  [[nodiscard]] const WeightMatrix& at(int layer, Weight weight) const {
     return layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(weight)];
   }
-  /// Bytes of all packed matrices.
-  [[nodiscard]] std::int64_t bytes() const noexcept;
+  /// Bytes of all matrices.
+  [[nodiscard]] std::int64_t bytes() const;
 };
 
-/// Packs every matrix of `source` into `dtype`, releasing each as it goes. `progress` (may be
-/// empty) hears the source's bytes packed so far and in all. Throws Error(kInternal) if the source
+/// Prepares every matrix of `source` for products in `dtype`; tells the source of each whether it
+/// was packed (release) or will be read in place (keep). `progress` (may be empty) hears the
+/// source's bytes done so far and in all. Throws Error(kInternal) if the source
 /// gives another shape or dtype than WeightSource promises, Error(kInterrupted),
 /// Error(kResourceExhausted).
-CpuWeights pack_weights(WeightSource& source, DType dtype, Gemm& gemm,
-                        const std::function<void(std::int64_t, std::int64_t)>& progress);
+CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
+                           const std::function<void(std::int64_t, std::int64_t)>& progress);
 
 }  // namespace airlock
