@@ -53,7 +53,8 @@ PlanStages plan_stages(const ModelConfig& config, const Plan& plan, std::int64_t
 
 /// ms of a run with so many calls under way: in the prefill all but the longest part is hidden as
 /// far as lanes (or passes) go, B + (S - B) / lanes for a sum S and a longest part B, the makespan
-/// of a balanced pipeline; decoding hides nothing.
+/// of a balanced pipeline; decoding hides nothing. Sides that share cores lose some of their rates
+/// while both work.
 [[nodiscard]] double wall_ms(const PlanStages& stages, int lanes, bool same_cores) noexcept;
 
 }  // namespace airlock
