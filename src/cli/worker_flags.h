@@ -13,7 +13,8 @@ namespace airlock {
 
 class WorkerFlags {
  public:
-  /// Adds --compute-dtype, --threads, --lanes, --shm-budget and --timeout, and with `one_link` also
+  /// Adds --device, --compute-dtype, --threads, --lanes, --shm-budget and --timeout, and with
+  /// `one_link` also
   /// --worker and --link.
   void add_to(CLI::App& app, bool one_link);
   /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
@@ -22,6 +23,7 @@ class WorkerFlags {
  private:
   std::string uri_;
   std::string link_ = "shm";
+  std::string device_ = "cpu";
   std::string compute_dtype_ = "bf16";
   int threads_ = 0;
   double timeout_s_ = 120;

@@ -6,7 +6,6 @@
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
 #include "airlock/worker/checkpoint_source.h"
-#include "airlock/worker/cpu/cpu_backend.h"
 #include "airlock/worker/server.h"
 
 namespace airlock {
@@ -14,12 +13,16 @@ namespace airlock {
 /// A worker on a thread of this process, for `inproc:`.
 class WorkerSession::InprocWorker {
  public:
-  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint, DType compute_dtype)
+  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint,
+               const WorkerOptions& worker)
       : source_(Checkpoint::open(model.checkpoint().dir())), ends_(make_inproc_pair()) {
-    CpuBackendOptions options;
-    options.compute_dtype = compute_dtype;
-    backend_ = make_cpu_backend(source_, options);
-    server_ = std::make_unique<Server>(*backend_, fingerprint, ServerOptions{});
+    const ServerOptions server;
+    BackendOptions options;
+    options.device = worker.device;
+    options.compute_dtype = worker.compute_dtype;
+    options.kv_bytes = server.kv_budget;
+    backend_ = make_backend(source_, options);
+    server_ = std::make_unique<Server>(*backend_, fingerprint, server);
     thread_ = std::thread([this] { server_->serve(std::move(ends_.second)); });
   }
   ~InprocWorker() { thread_.join(); }
@@ -63,6 +66,8 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
       model.checkpoint().dir().string(),
       "--compute-dtype",
       std::string(dtype_name(options.compute_dtype)),
+      "--device",
+      device_name(options.device),
       "--fingerprint",
       to_hex(fingerprint),
       "--shm-budget",
@@ -113,7 +118,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
   if (!options.uri.empty()) {
     link = connect(parse_uri(options.uri), options.connect_timeout);
   } else if (options.transport == Transport::kInproc) {
-    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options.compute_dtype);
+    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options);
     link = inproc_->take_link();
   } else {
     process_ = std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));
