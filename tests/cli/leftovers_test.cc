@@ -62,11 +62,25 @@ class Leftovers : public test::CliFixture,
 
   /// Works for hours if it is let: windows of every token, in chunks with several calls under way.
   [[nodiscard]] std::unique_ptr<test::Process> long_run(std::vector<std::string> more) {
-    std::vector<std::string> arguments = {
-        "perplexity", "-m",      model(),    "--text",  (dir() / "text.txt").string(),
-        "--window",   "256",     "--stride", "1",       "--plan",
-        "baseline",   "--chunk", "64",       "--lanes", "4",
-        "--timeout",  "20"};
+    std::vector<std::string> arguments = {"perplexity",
+                                          "-m",
+                                          model(),
+                                          "--text",
+                                          (dir() / "text.txt").string(),
+                                          "--window",
+                                          "256",
+                                          "--stride",
+                                          "1",
+                                          "--plan",
+                                          "baseline",
+                                          "--chunk",
+                                          "64",
+                                          "--lanes",
+                                          "4",
+                                          "--timeout",
+                                          "20",
+                                          "--shm-threshold",
+                                          "1KiB"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return start(arguments);
   }

@@ -86,10 +86,11 @@ class Prober {
     }
   }
 
-  /// The least power of two from which shared memory is no slower at all sizes tried.
+  /// The least power of two from which shared memory is no slower at all sizes tried; from
+  /// kMostShared on it always wins, whatever a disturbed measurement would say.
   std::int64_t crossover() {
-    std::int64_t from = LinkProfile::kNever;
-    for (std::int64_t bytes = kMostShared; bytes >= kLeastShared; bytes /= 2) {
+    std::int64_t from = kMostShared;
+    for (std::int64_t bytes = kMostShared / 2; bytes >= kLeastShared; bytes /= 2) {
       if (median(bytes, bytes, true) > median(bytes, bytes, false)) break;
       from = bytes;
     }
