@@ -4,8 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${1:-$(nproc)}
-tests=(core/core_test link/link_test wire/wire_test remote/client_test remote/killed_peer_test
-       worker/server_test runner/lanes_test)
+tests=(core/core_test link/link_test wire/wire_test remote/client_test worker/server_test)
 
 echo "sanitize: building ${#tests[@]} test programs in build/asan"
 cmake --preset asan >/dev/null
