@@ -14,11 +14,6 @@ std::string spread_json(const Spread& spread) {
                      spread.max);
 }
 
-Cell shape_text(const std::optional<LinkShape>& shape) {
-  if (!shape) return {};
-  return fmt::format("{:g} MB/s, {:g} ms", shape->bytes_per_second / 1e6, shape->rtt_ms);
-}
-
 Cell milliseconds(double value) {
   return Cell::fixed(value, 1);
 }
@@ -71,7 +66,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
     std::vector<Cell> cells = {
         m.plan.name,
         m.link,
-        shape_text(m.shape),
+        m.shape ? Cell(to_string(*m.shape)) : Cell(),
         dtype_name(m.plan.wire_dtype),
         m.traffic.calls(),
         m.traffic.sent_bytes(),

@@ -76,7 +76,7 @@ void bench(BenchFlags flags) {
   for (Plan& plan : flags.plan.plans_beside_auto()) plans.emplace_back(std::move(plan));
   if (flags.plan.has_auto()) plans.emplace_back(std::nullopt);
   const std::vector<Transport> links = parse_links(flags.links);
-  WorkerOptions worker = flags.worker.options();
+  const WorkerOptions asked = flags.worker.options();
   // Impossible requests are refused before minutes of loading.
   const ModelConfig wanted = config_of(flags.model);
   for (const auto& plan : plans) {
@@ -86,21 +86,20 @@ void bench(BenchFlags flags) {
   const auto dir = checkpoint_dir(flags.model);
   const OpenModel open = open_model(dir, false);
   std::optional<LocalModel> reference;
-  if (flags.reference) reference.emplace(dir, worker.compute_dtype);
+  if (flags.reference) reference.emplace(dir, asked.compute_dtype);
 
   std::vector<Measurement> measurements;
   for (const Transport link : links) {
-    worker = flags.worker.options();
-    worker.transport = link;
     for (const auto& plan : plans) {
       Progress progress(
           fmt::format("{} over {}", plan ? plan->name : "auto", transport_name(link)));
       flags.measure.progress = progress.callback();
+      WorkerOptions worker = plan ? asked : flags.worker.options_for_auto();
+      worker.transport = link;
       flags.measure.choose.reset();
       if (!plan) {
         flags.measure.choose = LiveRequest{flags.measure.tokens, flags.measure.generated,
                                            must_not_see, flags.plan.knobs(), worker.lanes};
-        worker.client.compress = flags.worker.options_for_auto().client.compress;
       }
       measurements.push_back(measure(*open.model, open.fingerprint, plan.value_or(Plan{}), worker,
                                      flags.measure,

@@ -209,18 +209,8 @@ TEST_P(ConversationLanes, HoldsNoMoreThanTheLimitOnPayloadsAndOneCall) {
 }
 
 TEST_P(ConversationLanes, SurvivesARunnerThatLeavesWithCallsUnderWay) {
-  std::atomic<bool> running{false};
-  std::atomic<bool> gone{false};
-  backend.during = [&](const Call&) {
-    running = true;
-    while (!gone) std::this_thread::yield();
-  };
-  against([&](RawPeer& peer) {
-    open(peer);
+  leaves_in_a_call([&](RawPeer& peer) {
     for (std::uint64_t id = 1; id <= 5; ++id) send_call(peer, id);
-    while (!running) std::this_thread::yield();
-    peer.close();
-    gone = true;
   });
 }
 

@@ -291,19 +291,9 @@ TEST_P(ConversationShared, SurvivesARunnerThatTakesPagesAwayWhileTheWorkerComput
 }
 
 TEST_P(ConversationShared, ReleasesAllWhenARunnerThatSharesLeavesInACall) {
-  std::atomic<bool> running{false};
-  std::atomic<bool> gone{false};
-  backend.during = [&](const Call&) {
-    running = true;
-    while (!gone) std::this_thread::yield();
-  };
-  against([&](RawPeer& peer) {
-    open(peer);
+  leaves_in_a_call([&](RawPeer& peer) {
     share(peer, 1, 8);
     peer.send(call_frame(1, testing::small_call(), places(1), 0));
-    while (!running) std::this_thread::yield();
-    peer.close();
-    gone = true;
   });
 }
 

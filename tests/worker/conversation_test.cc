@@ -212,18 +212,8 @@ TEST_P(ConversationTest, EndsWithARunnerThatLeavesWhereverItDoes) {
 }
 
 TEST_P(ConversationTest, SurvivesARunnerThatLeavesWhileItsCallRuns) {
-  std::atomic<bool> running{false};
-  std::atomic<bool> gone{false};
-  backend.during = [&](const Call&) {
-    running = true;
-    while (!gone) std::this_thread::yield();
-  };
-  against([&](RawPeer& peer) {
-    open(peer);
+  leaves_in_a_call([&](RawPeer& peer) {
     peer.send(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
-    while (!running) std::this_thread::yield();
-    peer.close();
-    gone = true;
   });
   EXPECT_EQ(testing::FakeSession::alive(), 0);
 }

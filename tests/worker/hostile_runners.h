@@ -1,6 +1,7 @@
 // Hostile runners against one conversation of a worker, which must end and leave nothing.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -42,6 +43,23 @@ class HostileRunners : public ::testing::Test {
     EXPECT_TRUE(holds_no_more_than(before));
     backend.during = nullptr;
     if (serves_on) expect_service();
+  }
+
+  /// A runner that leaves in the middle of a call which `send` has asked for.
+  void leaves_in_a_call(const std::function<void(RawPeer&)>& send) {
+    std::atomic<bool> running{false};
+    std::atomic<bool> gone{false};
+    backend.during = [&](const Call&) {
+      running = true;
+      while (!gone) std::this_thread::yield();
+    };
+    against([&](RawPeer& peer) {
+      open(peer);
+      send(peer);
+      while (!running) std::this_thread::yield();
+      peer.close();
+      gone = true;
+    });
   }
 
   /// The backend is as good as before for a runner that has time.

@@ -34,4 +34,8 @@ LinkShape parse_link_shape(std::string_view text) {
   }
 }
 
+std::string to_string(const LinkShape& shape) {
+  return fmt::format("{} MB/s, {} ms", shape.bytes_per_second / 1e6, shape.rtt_ms);
+}
+
 }  // namespace airlock

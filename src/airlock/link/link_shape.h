@@ -2,6 +2,7 @@
 // link/ carries bytes between two processes (or threads) and knows nothing of what they mean.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace airlock {
@@ -18,5 +19,8 @@ void check_link_shape(const LinkShape& shape);
 /// "162MB/s,0.1ms", or a bandwidth alone: "10Gbit/s". Units as in core/quantity.h. Throws
 /// Error(kInvalidArgument).
 [[nodiscard]] LinkShape parse_link_shape(std::string_view text);
+
+/// "162 MB/s, 0.1 ms": for people, and equal for equal shapes.
+[[nodiscard]] std::string to_string(const LinkShape& shape);
 
 }  // namespace airlock

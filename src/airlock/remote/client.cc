@@ -71,9 +71,8 @@ void RemoteClient::settle_transfer() {
   memory_.shared_from =
       options_.shared_from.value_or(profile_ ? profile_->shared_from : ClientOptions::kSharedFrom);
   memory_.shared_up_to = options_.shared_up_to;
-  memory_.compress =
-      profile_ ? CompressionPolicy(options_.compress, profile_->send_rate, profile_->receive_rate)
-               : CompressionPolicy(options_.compress, 0, 0);
+  const LinkProfile link = profile_.value_or(LinkProfile{});
+  memory_.compress = CompressionPolicy(options_.compress, link.send_rate, link.receive_rate);
 }
 
 RemoteClient::~RemoteClient() = default;

@@ -86,8 +86,8 @@ void CompressionPolicy::consider(Verdict& verdict, double rate, ConstTensor raw,
   if (verdict.calls_until_trial-- > 0) return;
   verdict = {Compression::kNone, 0, kTrialEvery - 1};
   const auto bytes = static_cast<double>(raw.bytes());
+  const double plain = plain_ms(bytes, rate);
   for (const Compression compression : kAlgorithms) {
-    const double plain = plain_ms(bytes, rate);
     const double compressed = compressed_ms(bytes, rate, try_codec(compression, raw, codec, pool));
     const double saved = (plain - compressed) / bytes;
     if (compressed < kMargin * plain && saved > verdict.saved_ms_per_byte) {

@@ -46,8 +46,6 @@ class CompressionPolicy {
   CompressionPolicy(CompressMode mode, double send_rate, double receive_rate)
       : mode_(mode), rates_{send_rate, receive_rate} {}
 
-  [[nodiscard]] CompressMode mode() const noexcept { return mode_; }
-
   /// For input `index` of `call`, whose wire form is `raw`.
   [[nodiscard]] Compression for_input(const Call& call, std::size_t index, ConstTensor raw,
                                       TensorCodec& codec, const BufferPool& pool);

@@ -28,7 +28,7 @@ class Prober {
   Prober(Channel& channel, const FlightMemory& memory, MessageBuilder& builder,
          const std::function<std::uint64_t()>& next_id,
          const std::function<IncomingFrame(std::uint64_t id)>& await)
-      : channel_(channel), memory_(memory), builder_(builder), next_id_(next_id), await_(await) {
+      : channel_(channel), builder_(builder), next_id_(next_id), await_(await) {
     own_ = memory.own.acquire(static_cast<std::size_t>(2 * kMostRateBytes));
     std::fill(own_.span().begin(), own_.span().end(), std::byte{1});  // pages made before timing
     if (memory.arena == nullptr) return;
@@ -99,7 +99,6 @@ class Prober {
 
  private:
   Channel& channel_;
-  const FlightMemory& memory_;
   MessageBuilder& builder_;
   const std::function<std::uint64_t()>& next_id_;
   const std::function<IncomingFrame(std::uint64_t id)>& await_;

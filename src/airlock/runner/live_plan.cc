@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <map>
-#include <mutex>
+#include <optional>
 
 #include "airlock/core/error.h"
 #include "airlock/math/activation.h"
 #include "airlock/math/flash_attention.h"
+#include "airlock/runner/known_by_kind.h"
 
 namespace airlock {
 namespace {
@@ -80,26 +80,8 @@ double attention_flops_per_second(const ModelConfig& config, const BufferPool& p
   return 4 * static_cast<double>(width * kAttentionRows * (kAttentionRows + 1) / 2) / seconds;
 }
 
-/// Measured already in this process, by kind of link: both sides are the same there.
-class KnownRates {
- public:
-  const HostRates* find(const std::string& kind) {
-    const std::lock_guard lock(mutex_);
-    const auto found = rates_.find(kind);
-    return found == rates_.end() ? nullptr : &found->second;
-  }
-  const HostRates& keep(const std::string& kind, HostRates rates) {
-    const std::lock_guard lock(mutex_);
-    return rates_.insert_or_assign(kind, std::move(rates)).first->second;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::string, HostRates> rates_;
-};
-
-KnownRates& known_rates() {
-  static KnownRates known;
+KnownByKind<HostRates>& known_rates() {
+  static KnownByKind<HostRates> known;
   return known;
 }
 
@@ -142,16 +124,17 @@ HostRates measure_host_rates(const RunnerModel& model, WorkerSession& session) {
 
 PlanChoice choose_live_plan(const RunnerModel& model, WorkerSession& session,
                             const LiveRequest& request) {
-  const HostRates* rates = known_rates().find(session.link_kind());
-  if (rates == nullptr) {
-    rates = &known_rates().keep(session.link_kind(), measure_host_rates(model, session));
+  std::optional<HostRates> rates = known_rates().find(session.link_kind());
+  if (!rates) {
+    rates = measure_host_rates(model, session);
+    known_rates().keep(session.link_kind(), *rates);
   }
   AutoRequest wanted;
   wanted.prompt = request.prompt;
   wanted.generated = request.generated;
   wanted.must_not_see = request.must_not_see;
   wanted.fixed = request.fixed;
-  wanted.live = *rates;
+  wanted.live = rates;
   const int agreed = session.client().most_lanes();
   wanted.most_lanes = request.lanes > 0 ? std::min(request.lanes, agreed) : agreed;
   PlanChoice choice = choose_plan(model.config(), wanted);

@@ -1,13 +1,12 @@
 #include "airlock/runner/session.h"
 
-#include <map>
-#include <mutex>
 #include <thread>
 
 #include "airlock/core/error.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
 #include "airlock/link/shaped_link.h"
+#include "airlock/runner/known_by_kind.h"
 #include "airlock/worker/checkpoint_source.h"
 #include "airlock/worker/cpu/cpu_backend.h"
 #include "airlock/worker/server.h"
@@ -111,27 +110,8 @@ class WorkerSession::Explaining final : public Operators {
 
 namespace {
 
-/// Profiles of links measured in this process: another session over the same kind of link need not
-/// measure again. Thread-safe.
-class KnownProfiles {
- public:
-  std::optional<LinkProfile> find(const std::string& kind) const {
-    const std::lock_guard lock(mutex_);
-    const auto found = profiles_.find(kind);
-    return found == profiles_.end() ? std::nullopt : std::optional(found->second);
-  }
-  void keep(const std::string& kind, const LinkProfile& profile) {
-    const std::lock_guard lock(mutex_);
-    profiles_.insert_or_assign(kind, profile);
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::map<std::string, LinkProfile> profiles_;
-};
-
-KnownProfiles& known_profiles() {
-  static KnownProfiles known;
+KnownByKind<LinkProfile>& known_profiles() {
+  static KnownByKind<LinkProfile> known;
   return known;
 }
 
@@ -139,8 +119,7 @@ std::string kind_of(const WorkerOptions& options) {
   std::string kind =
       options.uri.empty() ? std::string(transport_name(options.transport)) : options.uri;
   if (options.shape) {
-    kind +=
-        fmt::format(", {} bytes/s, {} ms", options.shape->bytes_per_second, options.shape->rtt_ms);
+    kind += ", " + to_string(*options.shape);
   }
   return kind;
 }

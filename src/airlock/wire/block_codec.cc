@@ -1,10 +1,16 @@
 #include "airlock/wire/block_codec.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
+
+#include "airlock/wire/little_endian.h"
 
 namespace airlock {
 namespace {
+
+using Entry = std::uint32_t;
+static_assert(sizeof(Entry) == BlockCodec::kEntryBytes);
 
 /// Above an entry's bytes: two bits of its method.
 constexpr unsigned kMethodShift = 30;
@@ -13,10 +19,7 @@ constexpr unsigned kMethodShift = 30;
 constexpr std::int64_t kPieces = 8;
 
 void put_entry(std::byte* at, PackedPlane plane) noexcept {
-  const std::size_t value = plane.bytes | static_cast<std::size_t>(plane.method) << kMethodShift;
-  for (std::size_t i = 0; i < BlockCodec::kEntryBytes; ++i) {
-    at[i] = static_cast<std::byte>(value >> (8 * i));
-  }
+  put(at, static_cast<Entry>(plane.bytes | static_cast<std::size_t>(plane.method) << kMethodShift));
 }
 
 bool is_sound(PackedPlane plane, std::size_t length, Compression compression) noexcept {
@@ -87,10 +90,7 @@ std::size_t BlockCodec::encode(Compression compression, const std::byte* element
 }
 
 PackedPlane BlockCodec::entry(const std::byte* at) noexcept {
-  std::size_t value = 0;
-  for (std::size_t i = 0; i < kEntryBytes; ++i) {
-    value |= static_cast<std::size_t>(at[i]) << (8 * i);
-  }
+  const std::size_t value = get<Entry>(at);
   return {static_cast<PlaneMethod>(value >> kMethodShift),
           value & ((std::size_t{1} << kMethodShift) - 1)};
 }

@@ -4,27 +4,9 @@
 #include <limits>
 
 #include "airlock/core/error.h"
+#include "airlock/wire/little_endian.h"
 
 namespace airlock {
-namespace {
-
-template <typename T>
-void put(std::byte* at, T value) noexcept {
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    at[i] = static_cast<std::byte>(static_cast<std::uint64_t>(value) >> (8 * i));
-  }
-}
-
-template <typename T>
-T get(const std::byte* at) noexcept {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    value |= static_cast<std::uint64_t>(at[i]) << (8 * i);
-  }
-  return static_cast<T>(value);
-}
-
-}  // namespace
 
 std::uint64_t payload_bytes_of(std::span<const std::int64_t> tensor_bytes, Layout layout) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
