@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${1:-$(nproc)}
-tests=(core/core_test link/link_test wire/wire_test remote/client_test worker/server_test)
+tests=(core/core_test link/link_test wire/wire_test remote/client_test remote/killed_peer_test
+       runner/lanes_test worker/server_test)
 
 echo "sanitize: building ${#tests[@]} test programs in build/asan"
 cmake --preset asan >/dev/null

@@ -74,7 +74,8 @@ void expect_products(const std::vector<float>& x, std::int64_t rows, const Weigh
 std::vector<float> products(const std::vector<float>& x, std::int64_t rows, const Weights& w) {
   const std::int64_t outputs = w.tensor().spec.shape[0];
   std::vector<float> out(static_cast<std::size_t>(rows * outputs + 1), 77);
-  gemv(x.data(), rows, w.tensor(), out.data());
+  const GemvProduct product{w.tensor(), out.data()};
+  gemv(x.data(), rows, {&product, 1});
   EXPECT_EQ(out.back(), 77) << "wrote past the end";
   out.pop_back();
   return out;
@@ -140,8 +141,9 @@ TEST(Gemv, WidensSubnormalAndLargestWeightsExactly) {
       convert_elements(dtype, bits.data(), DType::kF32, expected.data(), count);
       std::vector<float> out(bits.size());
       const float one = 1;
-      gemv(&one, 1, {{dtype, {count, 1}}, reinterpret_cast<const std::byte*>(bits.data())},
-           out.data());
+      const GemvProduct product{
+          {{dtype, {count, 1}}, reinterpret_cast<const std::byte*>(bits.data())}, out.data()};
+      gemv(&one, 1, {&product, 1});
       EXPECT_EQ(out, expected) << dtype_name(dtype);
     }
   });
@@ -152,7 +154,40 @@ TEST(Gemv, RefusesWeightsOfAnotherDtype) {
   float out = 0;
   const std::int8_t weight = 1;
   const ConstTensor w{{DType::kI8, {1, 1}}, reinterpret_cast<const std::byte*>(&weight)};
-  EXPECT_THROW(gemv(&x, 1, w, &out), Error);
+  const GemvProduct product{w, &out};
+  EXPECT_THROW(gemv(&x, 1, {&product, 1}), Error);
+}
+
+TEST(Gemv, SeveralProductsAtOnceAreTheBitsOfEachAlone) {
+  test::for_each_target([&] {
+    constexpr std::int64_t kInputs = 517;
+    constexpr std::int64_t kRows = 3;
+    const std::vector<Weights> weights = {Weights(DType::kBF16, 1027, kInputs, 7),
+                                          Weights(DType::kF32, 1, kInputs, 8),
+                                          Weights(DType::kF16, 130, kInputs, 9)};
+    const std::vector<float> x = test::random_floats(kRows * kInputs, 10);
+    std::vector<std::vector<float>> out;
+    std::vector<GemvProduct> together;
+    for (const Weights& w : weights) {
+      out.emplace_back(static_cast<std::size_t>(kRows * w.tensor().spec.shape[0]), 77.0F);
+      together.push_back({w.tensor(), out.back().data()});
+    }
+    gemv(x.data(), kRows, together);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      EXPECT_EQ(out[i], products(x, kRows, weights[i])) << "product " << i;
+    }
+  });
+}
+
+TEST(Gemv, RefusesProductsOfDifferentInputs) {
+  const std::vector<float> x(4, 1.0F);
+  float out = 0;
+  const float weights[4] = {};
+  const auto w = [&](std::int64_t inputs) {
+    return ConstTensor{{DType::kF32, {1, inputs}}, reinterpret_cast<const std::byte*>(weights)};
+  };
+  const GemvProduct products[] = {{w(4), &out}, {w(3), &out}};
+  EXPECT_THROW(gemv(x.data(), 1, products), Error);
 }
 
 }  // namespace

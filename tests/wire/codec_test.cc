@@ -60,7 +60,7 @@ Bytes decode(TensorCodec& codec, Compression compression, const TensorSpec& spec
     throw;
   }
   EXPECT_EQ(raw.back(), kGuard);
-  raw.resize(raw.size() - 1);
+  raw.pop_back();
   return raw;
 }
 

@@ -155,15 +155,31 @@ HWY_AFTER_NAMESPACE();
 namespace airlock {
 HWY_EXPORT(gemv_range);
 
-void gemv(const float* x, std::int64_t rows, ConstTensor w, float* out) {
-  const DType dtype = w.spec.dtype;
-  require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
-          ErrorCode::kInternal, "gemv with {} weights, expected f32, bf16 or f16",
-          dtype_name(dtype));
-  const std::int64_t outputs = w.spec.shape[0];
-  const std::int64_t inputs = w.spec.shape[1];
+void gemv(const float* x, std::int64_t rows, std::span<const GemvProduct> products) {
+  if (products.empty()) return;
+  const std::int64_t inputs = products[0].w.spec.shape[1];
+  std::int64_t outputs = 0;
+  for (const GemvProduct& product : products) {
+    const TensorSpec& w = product.w.spec;
+    require(w.dtype == DType::kF32 || w.dtype == DType::kBF16 || w.dtype == DType::kF16,
+            ErrorCode::kInternal, "gemv with {} weights, expected f32, bf16 or f16",
+            dtype_name(w.dtype));
+    require(w.shape[1] == inputs, ErrorCode::kInternal, "gemv with weights of {} and {} inputs",
+            inputs, w.shape[1]);
+    outputs += w.shape[0];
+  }
   parallel_for(outputs, grain_rows(inputs), [=](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(gemv_range)(dtype, x, rows, w.data, inputs, out, outputs, begin, end);
+    std::int64_t first = 0;
+    for (const GemvProduct& product : products) {
+      const std::int64_t count = product.w.spec.shape[0];
+      const std::int64_t from = std::max(begin - first, std::int64_t{0});
+      const std::int64_t to = std::min(end - first, count);
+      if (from < to) {
+        HWY_DYNAMIC_DISPATCH(gemv_range)
+        (product.w.spec.dtype, x, rows, product.w.data, inputs, product.out, count, from, to);
+      }
+      first += count;
+    }
   });
 }
 

@@ -25,7 +25,6 @@ void multiply_stored(const BufferPool& pool, const float* x, std::int64_t rows, 
   const DType dtype = w.spec.dtype;
   const std::int64_t outputs = w.spec.shape[0];
   const std::int64_t inputs = w.spec.shape[1];
-  if (rows <= kGemvRows) return gemv(x, rows, w, out);
   if (dtype == DType::kF32) return sgemm(x, rows, w.as<float>(), outputs, inputs, out, outputs);
   const std::int64_t panel = std::min(outputs, panel_outputs(rows, inputs));
   const Buffer wide = pool.acquire(static_cast<std::size_t>(panel * inputs) * sizeof(float));
@@ -51,7 +50,16 @@ WeightMatrix prepare_weight(Gemm& gemm, ConstTensor weight, DType compute) {
 void multiply(Gemm& gemm, const BufferPool& pool, const void* x, std::int64_t rows,
               const WeightMatrix& w, DType out_dtype, void* out) {
   if (w.stored.data == nullptr) return gemm.multiply(x, rows, w.packed, out_dtype, out);
-  multiply_stored(pool, static_cast<const float*>(x), rows, w.stored, static_cast<float*>(out));
+  const auto* wide = static_cast<const float*>(x);
+  if (by_gemv(w, rows)) {
+    const GemvProduct product{w.stored, static_cast<float*>(out)};
+    return gemv(wide, rows, {&product, 1});
+  }
+  multiply_stored(pool, wide, rows, w.stored, static_cast<float*>(out));
+}
+
+bool by_gemv(const WeightMatrix& w, std::int64_t rows) {
+  return w.stored.data != nullptr && rows <= kGemvRows;
 }
 
 }  // namespace airlock

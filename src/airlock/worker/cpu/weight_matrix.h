@@ -36,4 +36,7 @@ struct WeightMatrix {
 void multiply(Gemm& gemm, const BufferPool& pool, const void* x, std::int64_t rows,
               const WeightMatrix& w, DType out_dtype, void* out);
 
+/// True if products of so many rows with `w` are made by gemv, several of them best at once.
+[[nodiscard]] bool by_gemv(const WeightMatrix& w, std::int64_t rows);
+
 }  // namespace airlock
