@@ -32,7 +32,7 @@ struct Outcome {
   Traffic traffic;
 };
 
-class Lanes : public ::testing::TestWithParam<const char*> {
+class LanesTest : public ::testing::Test {
  protected:
   Outcome run(const Plan& plan, Transport transport, int lanes) {
     ClientOptions options;
@@ -60,6 +60,8 @@ class Lanes : public ::testing::TestWithParam<const char*> {
   RunnerModel model_{checkpoint_};
   test::TestWorker worker_{test::checkpoint_path(kCheckpoint), DType::kF32};
 };
+
+class Lanes : public LanesTest, public ::testing::WithParamInterface<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Plans, Lanes,
                          ::testing::Values("baseline", "combined", "runner-attention", "blocks"),
@@ -131,6 +133,56 @@ TEST_P(Lanes, ProgressThatThrowsEndsTheRunAndTheSequenceCanStartAnew) {
   const auto logits = executor.run(passes, prompt);
   const Outcome undisturbed = run(plan, Transport::kInproc, 1);
   EXPECT_TRUE(std::equal(logits.begin(), logits.end(), undisturbed.logits.begin()));
+}
+
+/// Counts which calls are under way together.
+class Watched final : public Operators {
+ public:
+  explicit Watched(Operators& inner) : inner_(inner) {}
+  void execute(const Call& call, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) override {
+    inner_.execute(call, inputs, outputs);
+  }
+  [[nodiscard]] int lanes() const noexcept override { return inner_.lanes(); }
+  void submit(const Call& call, std::span<const ConstTensor> inputs,
+              std::span<const Tensor> outputs) override {
+    Call alike = call;
+    alike.layer = 0;
+    alike.inputs = {};
+    under_way_.push_back(alike);
+    most_alike = std::max(most_alike, std::count(under_way_.begin(), under_way_.end(), alike));
+    most = std::max(most, under_way_.size());
+    inner_.submit(call, inputs, outputs);
+  }
+  void collect() override {
+    inner_.collect();
+    under_way_.erase(under_way_.begin());
+  }
+  void abandon() noexcept override { inner_.abandon(); }
+  BufferPool memory(DType wire) override { return inner_.memory(wire); }
+
+  std::ptrdiff_t most_alike = 0;
+  std::size_t most = 0;
+
+ private:
+  Operators& inner_;
+  std::vector<Call> under_way_;
+};
+
+TEST_F(LanesTest, AreSpreadOverALayerSoThatTheyDoNotAllWantTheSame) {
+  Plan plan = find_plan("baseline");  // six calls a layer
+  plan.chunk = 8;
+  const auto ids = some_ids(model_.config().vocab);
+  for (const int lanes : {2, 4, 6, 8, 12, 16}) {
+    ClientOptions options;
+    options.lanes = lanes;
+    test::TestSession session(worker_, model_.config(), Transport::kInproc, options);
+    Watched watched(session.client());
+    Executor executor(model_, plan, watched);
+    executor.run(make_passes(plan, kPrompt, 0), std::span(ids).first(kPrompt));
+    EXPECT_EQ(watched.most, static_cast<std::size_t>(lanes));
+    EXPECT_LE(2 * watched.most_alike, lanes) << lanes << " lanes";
+  }
 }
 
 }  // namespace

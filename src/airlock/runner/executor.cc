@@ -114,18 +114,22 @@ std::span<const float> Executor::run(std::span<const Pass> passes,
     left = left.subspan(lane.ids.size());
     advance(lane);
   };
-  // With a lane for every call of a layer the lanes are spread over the layer: while one asks for
-  // scores another has its MLP on the way, so that both directions and both sides are busy all the
-  // time. In step they would all send at once, then all receive at once.
+  // Lanes are spread over a layer, a call apart: while one asks for scores another has its MLP on
+  // the way, so that both directions and both sides are busy all the time. In step they would all
+  // send at once, then all receive at once. Where lanes outnumber calls, those left over go with
+  // the first: the early chunks are the cheap ones.
   const auto calls = static_cast<std::size_t>(
       std::count_if(program_.layer.begin(), program_.layer.end(),
                     [](const Step& step) { return step.kind == StepKind::kRemote; }));
-  const bool spread = wanted >= calls;
+  const std::size_t together = std::max<std::size_t>(wanted / calls, 1);
+  const std::size_t left_over = wanted < calls ? 0 : wanted % calls;
+  const auto opens_after = [&](std::size_t lane) {  // calls of the first lane
+    return lane < left_over ? 0 : (lane - left_over) / together;
+  };
   std::size_t opened = 0;
   std::size_t first_lane_calls = 0;
   const auto open_lanes = [&] {
-    while (opened < wanted && started < passes.size() &&
-           (!spread || opened * calls <= first_lane_calls * wanted)) {
+    while (opened < wanted && started < passes.size() && opens_after(opened) <= first_lane_calls) {
       start(lanes_[opened]);
       under_way_.push(opened++);
     }
