@@ -1,4 +1,4 @@
-// The CPU backend at the shapes of LLaMA 3.2-1B: every operator at one token and at 1024, in both
+// The CPU backend at the shapes of LLaMA 3.2-1B: every operator at 1, 128 and 1024 tokens, in both
 // compute dtypes, tensors travelling in the compute dtype. Rates count multiplications and
 // additions; `linear_1b` is what all linear operators of the model take for that many tokens.
 
@@ -275,6 +275,7 @@ void register_dtype(DType dtype) {
   const auto add = [&](const std::string& name, const auto& body) {
     benchmark::RegisterBenchmark(fmt::format("{}/{}", name, dtype_name(dtype)).c_str(), body)
         ->Arg(1)
+        ->Arg(128)
         ->Arg(1024)
         ->Unit(benchmark::kMillisecond)
         ->UseRealTime();

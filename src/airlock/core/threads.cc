@@ -47,6 +47,16 @@ void parallel_ranges(std::int64_t count, std::int64_t grain, RangeFunction call,
     if (begin < end) call(body, begin, end);
   }
 }
+
+void parallel_indices(std::int64_t count, TaskFunction call, const void* body) {
+  const int team = static_cast<int>(std::min<std::int64_t>(threads(), count));
+  if (team <= 1 || omp_in_parallel() != 0) {
+    for (std::int64_t i = 0; i < count; ++i) call(body, i, 0);
+    return;
+  }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
+  for (std::int64_t i = 0; i < count; ++i) call(body, i, omp_get_thread_num());
+}
 }  // namespace detail
 
 void ensure_passive_waiting(char** argv) {

@@ -16,9 +16,18 @@ void set_threads(int count);
 template <typename Body>
 void parallel_for(std::int64_t count, std::int64_t grain, const Body& body);
 
+/// Calls body(index, thread) for every index of [0, count), each on the thread, 0 to threads() - 1,
+/// that is free first: for tasks long enough that one held up by another process must not hold up
+/// the rest. `body` must not throw. On the calling thread alone, as thread 0, within a parallel
+/// loop.
+template <typename Body>
+void parallel_tasks(std::int64_t count, const Body& body);
+
 namespace detail {
 using RangeFunction = void (*)(const void* body, std::int64_t begin, std::int64_t end);
 void parallel_ranges(std::int64_t count, std::int64_t grain, RangeFunction call, const void* body);
+using TaskFunction = void (*)(const void* body, std::int64_t index, int thread);
+void parallel_indices(std::int64_t count, TaskFunction call, const void* body);
 }  // namespace detail
 
 template <typename Body>
@@ -27,6 +36,16 @@ void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
       count, grain,
       [](const void* b, std::int64_t begin, std::int64_t end) {
         (*static_cast<const Body*>(b))(begin, end);
+      },
+      &body);
+}
+
+template <typename Body>
+void parallel_tasks(std::int64_t count, const Body& body) {
+  detail::parallel_indices(
+      count,
+      [](const void* b, std::int64_t index, int thread) {
+        (*static_cast<const Body*>(b))(index, thread);
       },
       &body);
 }

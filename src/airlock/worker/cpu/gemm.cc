@@ -219,13 +219,16 @@ void Gemm::multiply(const BatchedProduct& product, const void* a, const void* b,
   impl_->run({product, false, threads()}, a, b, out);
 }
 
-void sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n, std::int64_t k,
-           float* out, std::int64_t out_stride) {
-  const dnnl::status status = dnnl::sgemm('N', 'T', m, n, k, 1, a, k, b, k, 0, out, out_stride);
-  const bool memory = status == dnnl::status::out_of_memory;
-  require(status == dnnl::status::success,
+int sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n, std::int64_t k,
+          float* out, std::int64_t out_stride) noexcept {
+  return static_cast<int>(dnnl::sgemm('N', 'T', m, n, k, 1, a, k, b, k, 0, out, out_stride));
+}
+
+void require_sgemm(int status) {
+  const bool memory = status == static_cast<int>(dnnl::status::out_of_memory);
+  require(status == static_cast<int>(dnnl::status::success),
           memory ? ErrorCode::kResourceExhausted : ErrorCode::kInternal, "oneDNN: sgemm: status {}",
-          static_cast<int>(status));
+          status);
 }
 
 std::string onednn_isa() {

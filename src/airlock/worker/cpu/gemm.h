@@ -75,9 +75,12 @@ class Gemm {
 };
 
 /// out [m, n] f32 = a [m, k] f32 times b [n, k] f32 transposed; rows of `out` lie `out_stride`
-/// elements apart. Nothing is kept between calls. Throws Error(kResourceExhausted).
-void sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n, std::int64_t k,
-           float* out, std::int64_t out_stride);
+/// elements apart. Nothing is kept between calls; on the calling thread alone within a parallel
+/// loop. Returns a status, for such a loop must not be left by a throw.
+[[nodiscard]] int sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n,
+                        std::int64_t k, float* out, std::int64_t out_stride) noexcept;
+/// Throws Error(kResourceExhausted) unless `status` is one of success.
+void require_sgemm(int status);
 
 /// The instruction set oneDNN uses here, e.g. "avx512_core_amx".
 [[nodiscard]] std::string onednn_isa();

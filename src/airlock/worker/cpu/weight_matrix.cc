@@ -1,7 +1,9 @@
 #include "airlock/worker/cpu/weight_matrix.h"
 
 #include <algorithm>
+#include <atomic>
 
+#include "airlock/core/threads.h"
 #include "airlock/math/convert.h"
 #include "airlock/math/gemv.h"
 
@@ -12,28 +14,47 @@ namespace {
 /// here.
 constexpr std::int64_t kGemvRows = 32;
 
-/// Outputs widened and multiplied at a time. For few rows a panel should stay in the cache; for
-/// many, sgemm's own copy of x, made once a panel, should vanish.
-std::int64_t panel_outputs(std::int64_t rows, std::int64_t inputs) {
+/// Outputs that one thread widens and multiplies at a time. For few rows a panel should stay in the
+/// cache; for many, sgemm's own copy of x, made once a panel, should vanish; and every thread
+/// should get several.
+std::int64_t panel_outputs(std::int64_t rows, std::int64_t outputs, std::int64_t inputs) {
   constexpr std::int64_t kLeast = 512;
   constexpr std::int64_t kMostElements = 8 << 20;
-  return std::clamp<std::int64_t>(kMostElements / inputs, 1, std::max(kLeast, 4 * rows));
+  constexpr std::int64_t kStep = 16;
+  const std::int64_t share = (outputs + 3 * threads() - 1) / (3 * threads());
+  const std::int64_t most = std::max<std::int64_t>(kMostElements / threads() / inputs, kStep);
+  const std::int64_t wanted = std::min({std::max(kLeast, 2 * rows), most, share});
+  return std::min((wanted + kStep - 1) / kStep * kStep, outputs);
 }
 
+/// Each thread takes the next panel of outputs as it is done with one: nothing is waited for before
+/// the end, when another process has the other core for a while.
 void multiply_stored(const BufferPool& pool, const float* x, std::int64_t rows, ConstTensor w,
                      float* out) {
   const DType dtype = w.spec.dtype;
   const std::int64_t outputs = w.spec.shape[0];
   const std::int64_t inputs = w.spec.shape[1];
-  if (dtype == DType::kF32) return sgemm(x, rows, w.as<float>(), outputs, inputs, out, outputs);
-  const std::int64_t panel = std::min(outputs, panel_outputs(rows, inputs));
-  const Buffer wide = pool.acquire(static_cast<std::size_t>(panel * inputs) * sizeof(float));
-  for (std::int64_t o = 0; o < outputs; o += panel) {
-    const Shape shape{std::min(panel, outputs - o), inputs};
-    const auto at = static_cast<std::size_t>(o * inputs) * dtype_size(dtype);
-    convert({{dtype, shape}, w.data + at}, {{DType::kF32, shape}, wide.data()});
-    sgemm(x, rows, wide.as<float>(), shape[0], inputs, out + o, outputs);
-  }
+  const std::int64_t panel = panel_outputs(rows, outputs, inputs);
+  const std::int64_t panels = (outputs + panel - 1) / panel;
+  const bool widen = dtype != DType::kF32;
+  const std::int64_t wide_elements = widen ? panel * inputs : 0;
+  const Buffer wide =
+      pool.acquire(static_cast<std::size_t>(threads() * wide_elements) * sizeof(float));
+  std::atomic<int> failed{0};
+  parallel_tasks(panels, [&](std::int64_t index, int thread) {
+    const std::int64_t first = index * panel;
+    const Shape shape{std::min(panel, outputs - first), inputs};
+    const std::byte* stored = w.data + static_cast<std::size_t>(first * inputs) * dtype_size(dtype);
+    const float* panel_weights = reinterpret_cast<const float*>(stored);
+    if (widen) {
+      float* own = wide.as<float>() + thread * wide_elements;
+      convert({{dtype, shape}, stored}, {{DType::kF32, shape}, reinterpret_cast<std::byte*>(own)});
+      panel_weights = own;
+    }
+    const int status = sgemm(x, rows, panel_weights, shape[0], inputs, out + first, outputs);
+    if (status != 0) failed = status;
+  });
+  require_sgemm(failed);
 }
 
 }  // namespace
