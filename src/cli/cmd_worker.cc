@@ -12,7 +12,7 @@
 #include "airlock/link/pair.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/worker/checkpoint_source.h"
-#include "airlock/worker/cpu/cpu_backend.h"
+#include "airlock/worker/device.h"
 #include "airlock/worker/server.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
@@ -34,6 +34,8 @@ struct WorkerCommandFlags {
   double stall_s = 60;
   double idle_s = 60;
   double kv_gib = 8;
+  double gpu_gib = 0;
+  bool tf32 = false;
   double payload_gib = 8;
   ServerOptions server;
 };
@@ -63,8 +65,9 @@ void serve(WorkerCommandFlags flags) {
   const bool private_worker = flags.serve_fd >= 0;
   require(private_worker || !flags.uri.empty(), ErrorCode::kInvalidArgument,
           "no address: give one with --listen, e.g. unix:///tmp/airlock.sock");
-  require(flags.device == "cpu", ErrorCode::kUnsupported,
-          "--device {}: this build has no other device than cpu", flags.device);
+  BackendOptions options;
+  options.device = parse_device(flags.device);
+  require_device(options.device);
   set_log_name("worker");
   if (private_worker) set_log_level(LogLevel::kWarning);
   set_threads(flags.threads);
@@ -73,7 +76,10 @@ void serve(WorkerCommandFlags flags) {
   flags.server.kv_budget = gib(flags.kv_gib);
   flags.server.max_payload = gib(flags.payload_gib);
   flags.server.shared_bytes = gib(flags.shared_gib);
-  const DType compute_dtype = parse_compute_dtype(flags.compute_dtype);
+  options.compute_dtype = parse_compute_dtype(flags.compute_dtype);
+  options.kv_bytes = flags.server.kv_budget;
+  options.gpu_memory = gib(flags.gpu_gib);
+  options.tf32 = flags.tf32;
   // An address that is taken is found out before the weights are read, not after.
   std::unique_ptr<Link> link;
   std::unique_ptr<Listener> listener;
@@ -94,10 +100,8 @@ void serve(WorkerCommandFlags flags) {
   hashing.finish();
   CheckpointSource source(checkpoint);
   Progress packing("packing weights", private_worker);
-  CpuBackendOptions options;
-  options.compute_dtype = compute_dtype;
   options.progress = packing.callback();
-  const auto backend = make_cpu_backend(source, options);
+  const auto backend = make_backend(source, options);
   packing.finish();
 
   Server server(*backend, fingerprint, flags.server);
@@ -116,9 +120,14 @@ void add_worker_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("worker", "Hold a model and serve runners");
   command->add_option("-m,--model", flags->model, "checkpoint folder")->required();
   command->add_option("--listen", flags->uri, "shm:///path, unix:///path or tcp://host:port");
-  command->add_option("--device", flags->device, "cpu")->capture_default_str();
+  command->add_option("--device", flags->device, "cpu, cuda:N")->capture_default_str();
   command->add_option("--compute-dtype", flags->compute_dtype, "of the products: f32, bf16")
       ->capture_default_str();
+  command
+      ->add_option("--gpu-memory", flags->gpu_gib, "GiB of a GPU's memory at most; 0: what is free")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--tf32", flags->tf32, "f32 products of a GPU in TF32: faster, less exact");
   command->add_option("--threads", flags->threads, "0: all cores")->capture_default_str();
   command->add_option("--max-sessions", flags->server.max_sessions, "runners at the same time")
       ->capture_default_str()

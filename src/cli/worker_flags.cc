@@ -50,6 +50,9 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
                  "make the link as slow as another: BANDWIDTH[,RTT], such as 162MB/s,0.1ms; "
                  "memory is not shared then")
       ->group(group);
+  app.add_option("--device", device_, "of a worker started here: cpu, cuda:N")
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--compute-dtype", compute_dtype_, "products of a worker started here: f32, bf16")
       ->capture_default_str()
       ->group(group);
@@ -84,6 +87,8 @@ WorkerOptions WorkerFlags::options() const {
   options.uri = uri_;
   options.transport = parse_link(link_);
   if (shape_) options.shape = parse_link_shape(*shape_);
+  options.device = parse_device(device_);
+  if (uri_.empty()) require_device(options.device);
   options.compute_dtype = parse_compute_dtype(compute_dtype_);
   set_threads(threads_);
   options.threads = threads_;

@@ -14,8 +14,8 @@ namespace airlock {
 
 class WorkerFlags {
  public:
-  /// Adds --shape, --compute-dtype, --threads, --lanes, --shm-budget, --shm-threshold, --compress
-  /// and --timeout, and with `one_link` also --worker and --link.
+  /// Adds --shape, --device, --compute-dtype, --threads, --lanes, --shm-budget, --shm-threshold,
+  /// --compress and --timeout, and with `one_link` also --worker and --link.
   void add_to(CLI::App& app, bool one_link);
   /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
   [[nodiscard]] WorkerOptions options() const;
@@ -27,6 +27,7 @@ class WorkerFlags {
   std::string uri_;
   std::string link_ = "shm";
   std::optional<std::string> shape_;
+  std::string device_ = "cpu";
   std::string compute_dtype_ = "bf16";
   int threads_ = 0;
   double timeout_s_ = 120;

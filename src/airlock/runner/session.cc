@@ -8,7 +8,6 @@
 #include "airlock/link/shaped_link.h"
 #include "airlock/runner/known_by_kind.h"
 #include "airlock/worker/checkpoint_source.h"
-#include "airlock/worker/cpu/cpu_backend.h"
 #include "airlock/worker/server.h"
 
 namespace airlock {
@@ -16,12 +15,16 @@ namespace airlock {
 /// A worker on a thread of this process, for `inproc:`.
 class WorkerSession::InprocWorker {
  public:
-  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint, DType compute_dtype)
+  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint,
+               const WorkerOptions& worker)
       : source_(Checkpoint::open(model.checkpoint().dir())), ends_(make_inproc_pair()) {
-    CpuBackendOptions options;
-    options.compute_dtype = compute_dtype;
-    backend_ = make_cpu_backend(source_, options);
-    server_ = std::make_unique<Server>(*backend_, fingerprint, ServerOptions{});
+    const ServerOptions server;
+    BackendOptions options;
+    options.device = worker.device;
+    options.compute_dtype = worker.compute_dtype;
+    options.kv_bytes = server.kv_budget;
+    backend_ = make_backend(source_, options);
+    server_ = std::make_unique<Server>(*backend_, fingerprint, server);
     thread_ = std::thread([this] { server_->serve(std::move(ends_.second)); });
   }
   ~InprocWorker() { thread_.join(); }
@@ -65,6 +68,8 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
       model.checkpoint().dir().string(),
       "--compute-dtype",
       std::string(dtype_name(options.compute_dtype)),
+      "--device",
+      device_name(options.device),
       "--fingerprint",
       to_hex(fingerprint),
       "--shm-budget",
@@ -136,7 +141,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
   if (!options.uri.empty()) {
     link = connect(parse_uri(options.uri), options.connect_timeout);
   } else if (options.transport == Transport::kInproc) {
-    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options.compute_dtype);
+    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options);
     link = inproc_->take_link();
   } else {
     process_ = std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));

@@ -1,0 +1,113 @@
+// What only a GPU's backend does; what every backend does is in the suite, which runs on GPUs too.
+#include <array>
+#include <cstring>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "airlock/core/error.h"
+#include "airlock/worker/cuda/cuda_backend.h"
+
+#include "tests/worker/backend_reference.h"
+#include "tests/worker/backend_suite.h"
+
+namespace airlock::testing {
+namespace {
+
+class BackendCudaTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string missing = why_no_cuda(0);
+    if (!missing.empty()) GTEST_SKIP() << missing;
+  }
+  static CudaBackendOptions small() {
+    CudaBackendOptions options;
+    options.compute_dtype = DType::kF32;
+    options.kv_bytes = std::int64_t{16} << 20;
+    return options;
+  }
+};
+
+TEST_F(BackendCudaTest, AModelPastGpuMemoryIsRefusedBeforeAnyUpload) {
+  RandomWeights weights(odd_config(), DType::kF32);
+  CudaBackendOptions options = small();
+  options.gpu_memory = std::int64_t{32} << 20;
+  options.progress = [](std::int64_t, std::int64_t) { FAIL() << "weights were uploaded"; };
+  try {
+    make_cuda_backend(weights, options);
+    FAIL() << "the model was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("--gpu-memory allows"));
+  }
+}
+
+TEST_F(BackendCudaTest, ACallPastItsMemoryIsRefusedAndTheNextOneRuns) {
+  RandomWeights weights(odd_config(), DType::kF32);
+  CudaBackendOptions options = small();
+  options.gpu_memory = std::int64_t{200} << 20;
+  const auto backend = make_cuda_backend(weights, options);
+  const auto session = backend->open_session();
+  const auto multiply = [&](std::int64_t rows) {
+    const std::int64_t heads = backend->config().heads;
+    const OwnedTensor a(DType::kF32, {heads, rows, 1},
+                        std::vector<double>(static_cast<std::size_t>(heads * rows), 2));
+    const OwnedTensor c(TensorSpec{DType::kF32, {heads, rows, rows}});
+    const std::array<ConstTensor, 2> inputs = {a, a};
+    const Tensor output = c.tensor();
+    Call call = make_call(Op::kMatmul, 0, DType::kF32);
+    call.transpose_b = true;
+    call.inputs = {a.spec(), a.spec()};
+    backend->execute(call, *session, inputs, {&output, 1});
+    EXPECT_EQ(c.values().back(), 4);
+  };
+  multiply(10);
+  EXPECT_THROW(multiply(4096), Error);  // 384 MiB of scores
+  multiply(10);
+}
+
+TEST_F(BackendCudaTest, TensorsInSharedMemoryGiveWhatOthersGive) {
+  RandomWeights weights(odd_config(), DType::kF32);
+  const auto backend = make_cuda_backend(weights, small());
+  const auto session = backend->open_session();
+  std::mt19937_64 rng(3);
+  const OwnedTensor x = random_tensor(rng, DType::kF32, {300, backend->config().hidden});
+  const auto multiply = [&](ConstTensor from, Tensor to) {
+    Call call = linear_call(0, {Weight::kGate}, DType::kF32);
+    call.inputs = {from.spec};
+    backend->execute(call, *session, {&from, 1}, {&to, 1});
+  };
+  const TensorSpec reply{DType::kF32, {300, backend->config().ffn}};
+  const OwnedTensor expected(reply);
+  multiply(x, expected.tensor());
+
+  const Buffer memory = BufferPool().acquire(1 << 20);
+  backend->memory_shared(memory.span());
+  const auto at = static_cast<std::int64_t>(memory.size() / 2);
+  std::memcpy(memory.data(), x.tensor().data, static_cast<std::size_t>(x.spec().bytes()));
+  const Tensor shared{reply, memory.data() + at};
+  multiply({x.spec(), memory.data()}, shared);
+  EXPECT_EQ(decode(shared), expected.values());
+  backend->memory_gone(memory.span());
+  multiply({x.spec(), memory.data()}, shared);
+  EXPECT_EQ(decode(shared), expected.values());
+}
+
+TEST_F(BackendCudaTest, Tf32IsOffUnlessAskedFor) {
+  RandomWeights weights(odd_config(), DType::kF32);
+  std::mt19937_64 rng(3);
+  const Bounded w(weights.layer_weight(0, Weight::kDown));
+  const OwnedTensor wide = random_tensor(rng, DType::kF32, {64, odd_config().ffn});
+  const auto backend = make_cuda_backend(weights, small());
+  const auto session = backend->open_session();
+  const OwnedTensor y(TensorSpec{DType::kF32, {64, odd_config().hidden}});
+  Call call = linear_call(0, {Weight::kDown}, DType::kF32);
+  call.inputs = {wide.spec()};
+  const ConstTensor input = wide;
+  const Tensor output = y.tensor();
+  backend->execute(call, *session, {&input, 1}, {&output, 1});
+  expect_within(y, product(Bounded(wide), w, DType::kF32), "f32", 0.01);
+}
+
+}  // namespace
+}  // namespace airlock::testing
