@@ -33,4 +33,4 @@ esac
 case $verdict in
   *"this build has no CUDA"*) echo "cuda: FAILED, the build has no CUDA" >&2; exit 1 ;;
 esac
-echo "cuda: OK, compiled and linked in $((SECONDS - start)) s (${architectures:-all} architectures)"
+echo "cuda: OK, compiled and linked in $((SECONDS - start)) s (architectures: ${architectures:-all})"
