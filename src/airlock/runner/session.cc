@@ -18,12 +18,9 @@ class WorkerSession::InprocWorker {
   InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint,
                const WorkerOptions& worker)
       : source_(Checkpoint::open(model.checkpoint().dir())), ends_(make_inproc_pair()) {
-    const ServerOptions server;
-    BackendOptions options;
-    options.device = worker.device;
-    options.compute_dtype = worker.compute_dtype;
-    options.kv_bytes = server.kv_budget;
-    backend_ = make_backend(source_, options);
+    ServerOptions server;
+    server.kv_budget = worker.backend.kv_bytes;
+    backend_ = make_backend(source_, worker.backend);
     server_ = std::make_unique<Server>(*backend_, fingerprint, server);
     thread_ = std::thread([this] { server_->serve(std::move(ends_.second)); });
   }
@@ -58,22 +55,31 @@ void explained(WorkerProcess* process, const Work& work) {
   }
 }
 
+std::string gib(std::int64_t bytes) {
+  return fmt::format("{}", static_cast<double>(bytes) / 0x1p30);
+}
+
 WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint& fingerprint,
                                      const WorkerOptions& options) {
+  const BackendOptions& backend = options.backend;
   WorkerProcessOptions process;
   process.program = options.program;
   process.transport = options.transport;
-  process.arguments = {
-      "-m",
-      model.checkpoint().dir().string(),
-      "--compute-dtype",
-      std::string(dtype_name(options.compute_dtype)),
-      "--device",
-      device_name(options.device),
-      "--fingerprint",
-      to_hex(fingerprint),
-      "--shm-budget",
-      fmt::format("{}", static_cast<double>(options.client.shared_bytes) / 0x1p30)};
+  process.arguments = {"-m",
+                       model.checkpoint().dir().string(),
+                       "--compute-dtype",
+                       std::string(dtype_name(backend.compute_dtype)),
+                       "--device",
+                       device_name(backend.device),
+                       "--gpu-memory",
+                       gib(backend.gpu_memory),
+                       "--kv-budget",
+                       gib(backend.kv_bytes),
+                       "--fingerprint",
+                       to_hex(fingerprint),
+                       "--shm-budget",
+                       gib(options.client.shared_bytes)};
+  if (backend.tf32) process.arguments.emplace_back("--tf32");
   if (options.threads > 0) {
     process.arguments.insert(process.arguments.end(),
                              {"--threads", std::to_string(options.threads)});
@@ -133,7 +139,8 @@ std::string kind_of(const WorkerOptions& options) {
 
 WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
                              const WorkerOptions& options, LedgerSink* ledger)
-    : kind_(kind_of(options)) {
+    : kind_(kind_of(options)),
+      on_gpu_(options.uri.empty() && options.backend.device.kind == Device::Kind::kCuda) {
   ClientOptions client = options.client;
   if (!client.profile) client.profile = known_profiles().find(kind_);
   client.probe = !client.profile;
@@ -169,7 +176,7 @@ Operators& WorkerSession::operators() noexcept {
 }
 
 bool WorkerSession::shares_cores() const noexcept {
-  return client_->transport() != Transport::kTcp || process_ != nullptr;
+  return !on_gpu_ && (client_->transport() != Transport::kTcp || process_ != nullptr);
 }
 
 pid_t WorkerSession::worker_pid() const noexcept {

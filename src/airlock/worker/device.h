@@ -34,13 +34,13 @@ void require_device(const Device& device);
 
 struct BackendOptions {
   Device device;
-  DType compute_dtype = DType::kBF16;  ///< kF32 or kBF16, of the products
+  DType compute_dtype = DType::kBF16;  ///< kF32, kBF16 or, on a GPU, kF16, of the products
   /// Called while weights are taken in with the bytes so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
+  /// Bytes that the KV caches of all sessions may take; a GPU keeps them free.
+  std::int64_t kv_bytes = std::int64_t{8} << 30;
   /// GPUs only, like the rest. Bytes of device memory to use at most; 0: what is free.
   std::int64_t gpu_memory = 0;
-  /// Bytes of device memory to keep for the KV caches of all sessions.
-  std::int64_t kv_bytes = std::int64_t{8} << 30;
   /// f32 products in TF32, which keeps 10 bits of each operand's fraction.
   bool tf32 = false;
 };
