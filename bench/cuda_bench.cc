@@ -53,6 +53,7 @@ double milliseconds(const Stream& stream, const Work& work) {
 DeviceBuffer zeros(MemoryBudget& budget, std::int64_t bytes) {
   DeviceBuffer buffer(budget, bytes);
   check(cudaMemset(buffer.data(), 0, static_cast<std::size_t>(bytes)), "cudaMemset");
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // streams do not wait for it
   return buffer;
 }
 
@@ -144,7 +145,7 @@ void bench_copies(MemoryBudget& budget, const Stream& stream) {
 int main() {
   try {
     const airlock::cuda::Gpu gpu(0);
-    airlock::cuda::MemoryBudget budget(gpu.label(), gpu.free_bytes());
+    airlock::cuda::MemoryBudget budget(gpu.label(), gpu.free_bytes(), "use a larger GPU");
     const airlock::cuda::Stream stream;
     fmt::print("{}\n\n", gpu.name());
     airlock::cuda::bench_products(budget, stream);

@@ -59,8 +59,10 @@ TEST(CudaMemoryNeeds, WhatDoesNotFitIsRefusedWithEveryNeedAndWhatToChange) {
 }
 
 TEST(CudaMemoryBudget, CountsAndRefusesPastItsLimit) {
-  MemoryBudget budget("cuda:0: memory for calls", 100);
+  MemoryBudget budget("cuda:0: memory for calls", 100, "raise it");
   budget.take(60);
+  EXPECT_TRUE(budget.fits(40));
+  EXPECT_FALSE(budget.fits(41));
   budget.take(40);
   budget.give(30);
   EXPECT_EQ(budget.used(), 70);
@@ -70,7 +72,7 @@ TEST(CudaMemoryBudget, CountsAndRefusesPastItsLimit) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted);
     EXPECT_THAT(error.what(), HasSubstr("cuda:0: memory for calls: 31 more bytes are wanted, 70 "
-                                        "of 100 are in use"));
+                                        "of 100 are in use; raise it"));
   }
   EXPECT_EQ(budget.used(), 70);
   budget.take(30);

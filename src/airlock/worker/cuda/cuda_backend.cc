@@ -1,5 +1,7 @@
 #include "airlock/worker/cuda/cuda_backend.h"
 
+#include <algorithm>
+
 #include <cuda_runtime_api.h>
 
 #include "airlock/core/error.h"
@@ -17,6 +19,10 @@ constexpr std::int64_t kReserve = std::int64_t{512} << 20;
 /// Of the fixed budget, beside weights and workspace.
 constexpr std::int64_t kSmallThings = std::int64_t{1} << 20;
 
+std::int64_t usable_bytes(const Gpu& gpu) {
+  return std::max<std::int64_t>(gpu.free_bytes() - kReserve, 0);
+}
+
 DType checked_compute(DType dtype) {
   require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
           ErrorCode::kInvalidArgument, "compute dtype is {}, expected f32, bf16 or f16",
@@ -27,6 +33,10 @@ DType checked_compute(DType dtype) {
 /// Refuses, before anything is allocated, what cannot run.
 MemoryNeeds checked_needs(const Gpu& gpu, const ModelConfig& config,
                           const CudaBackendOptions& options) {
+  require(kernels_run_here(), ErrorCode::kUnsupported,
+          "--device {}: this build has no code for {}, of compute capability {}: configure it with "
+          "CMAKE_CUDA_ARCHITECTURES for that",
+          gpu.label(), gpu.name(), gpu.capability());
   const std::int64_t shared = PlainShared(static_cast<int>(config.head_dim)).total *
                               static_cast<std::int64_t>(sizeof(float));
   require(shared <= gpu.shared_bytes(), ErrorCode::kUnsupported,
@@ -63,11 +73,11 @@ class CudaBackend final : public Backend {
         gpu_(options.device),
         needs_(checked_needs(gpu_, config_, options)),
         calls_(gpu_.label() + ": memory for calls",
-               bytes_for_calls(needs_, gpu_.label(), gpu_.free_bytes() - kReserve,
-                               options.gpu_memory)),
+               bytes_for_calls(needs_, gpu_.label(), usable_bytes(gpu_), options.gpu_memory),
+               "send fewer tokens at a time (--chunk) or raise --gpu-memory"),
         fixed_(gpu_.label() + ": memory for weights",
-               needs_.weights + needs_.workspace + kSmallThings),
-        caches_(gpu_.label() + ": memory for KV caches", needs_.caches),
+               needs_.weights + needs_.workspace + kSmallThings, "raise --gpu-memory"),
+        caches_(gpu_.label() + ": memory for KV caches", needs_.caches, "raise --kv-budget"),
         host_(gpu_),
         transfers_(host_, stream_),
         arena_(calls_),
@@ -78,9 +88,11 @@ class CudaBackend final : public Backend {
         rope_inverse_frequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling);
     const auto bytes = static_cast<std::int64_t>(frequencies.size() * sizeof(double));
     frequencies_ = DeviceBuffer(fixed_, bytes);
-    check(cudaMemcpy(frequencies_.data(), frequencies.data(), static_cast<std::size_t>(bytes),
-                     cudaMemcpyHostToDevice),
-          "cudaMemcpy");
+    // On the kernels' own stream, which does not wait for the default one.
+    check(cudaMemcpyAsync(frequencies_.data(), frequencies.data(), static_cast<std::size_t>(bytes),
+                          cudaMemcpyHostToDevice, stream_.get()),
+          "cudaMemcpyAsync");
+    stream_.wait();
   }
   ~CudaBackend() override { gpu_.try_make_current(); }
 

@@ -42,6 +42,7 @@ void DeviceBuffer::release() noexcept {
 
 void Arena::reset() {
   used_ = 0;
+  block_in_use_ = false;
   extras_in_use_ = 0;
   if (extras_.empty()) return;
   std::int64_t whole = block_.size();
@@ -55,12 +56,17 @@ std::byte* Arena::take(std::int64_t bytes) {
   constexpr std::int64_t kAlignment = 256;
   const std::int64_t size =
       (std::max<std::int64_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
-  if (size <= block_.size() - used_) return block_.data() + std::exchange(used_, used_ + size);
+  if (size <= block_.size() - used_) {
+    block_in_use_ = true;
+    return block_.data() + std::exchange(used_, used_ + size);
+  }
   // Extras come again in the order they came, which is that of the next piece of a call as well.
   while (extras_in_use_ < extras_.size()) {
     const DeviceBuffer& extra = extras_[extras_in_use_++];
     if (size <= extra.size()) return extra.data();
   }
+  // A block too small for this call must not keep it from memory that the budget has.
+  if (!block_in_use_ && !budget_.fits(size)) block_.release();
   extras_.emplace_back(budget_, size);
   ++extras_in_use_;
   return extras_.back().data();

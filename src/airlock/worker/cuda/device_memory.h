@@ -73,6 +73,7 @@ class Arena {
   MemoryBudget& budget_;
   DeviceBuffer block_;
   std::int64_t used_ = 0;             ///< of block_
+  bool block_in_use_ = false;         ///< since reset()
   std::vector<DeviceBuffer> extras_;  ///< what did not fit it, until reset()
   std::size_t extras_in_use_ = 0;
 };

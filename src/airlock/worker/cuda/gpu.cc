@@ -52,6 +52,7 @@ Gpu::Gpu(int index) : index_(index) {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
   name_ = properties.name;
+  capability_ = fmt::format("{}.{}", properties.major, properties.minor);
   processors_ = properties.multiProcessorCount;
   shared_bytes_ = static_cast<std::int64_t>(properties.sharedMemPerBlockOptin);
 }

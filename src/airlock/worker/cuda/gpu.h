@@ -19,6 +19,7 @@ class Gpu {
 
   [[nodiscard]] std::string label() const;                                  ///< "cuda:0"
   [[nodiscard]] const std::string& name() const noexcept { return name_; }  ///< "NVIDIA H200"
+  [[nodiscard]] const std::string& capability() const noexcept { return capability_; }  ///< "9.0"
   [[nodiscard]] int processors() const noexcept { return processors_; }
   /// Most bytes of shared memory that a block may ask for.
   [[nodiscard]] std::int64_t shared_bytes() const noexcept { return shared_bytes_; }
@@ -28,6 +29,7 @@ class Gpu {
  private:
   int index_;
   std::string name_;
+  std::string capability_;
   int processors_ = 0;
   std::int64_t shared_bytes_ = 0;
 };

@@ -38,6 +38,7 @@ class PinnedBlocks final : public BlockSource {
 
   void free(std::byte* block, std::size_t capacity) noexcept override {
     if (ranges_->remove(block)) {
+      gpu_.try_make_current();  // else a thread that has none yet would wake GPU 0
       cudaFreeHost(block);
     } else {
       heap_->free(block, capacity);
@@ -75,12 +76,14 @@ void HostMemory::add(std::span<std::byte> memory) {
   cudaGetLastError();
   static std::atomic<bool> told{false};
   if (told.exchange(true)) return;
-  log_info("the driver does not register shared memory ({}): copies pass through pinned buffers",
-           cudaGetErrorString(status));
+  log_warning("the driver does not register shared memory ({}): copies pass through pinned buffers",
+              cudaGetErrorString(status));
 }
 
 void HostMemory::remove(std::span<std::byte> memory) noexcept {
-  if (ranges_->remove(memory.data())) cudaHostUnregister(memory.data());
+  if (!ranges_->remove(memory.data())) return;
+  gpu_.try_make_current();
+  cudaHostUnregister(memory.data());
 }
 
 }  // namespace airlock::cuda

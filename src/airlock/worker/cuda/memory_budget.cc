@@ -18,10 +18,8 @@ void MemoryBudget::take(std::int64_t bytes) {
   const std::int64_t after = used_ += bytes;
   if (after <= limit_) return;
   used_ -= bytes;
-  fail(ErrorCode::kResourceExhausted,
-       "{}: {} more bytes are wanted, {} of {} are in use; send fewer tokens at a time (--chunk) "
-       "or raise --gpu-memory",
-       name_, bytes, after - bytes, limit_);
+  fail(ErrorCode::kResourceExhausted, "{}: {} more bytes are wanted, {} of {} are in use; {}",
+       name_, bytes, after - bytes, limit_, remedy_);
 }
 
 std::int64_t matrix_bytes(const ModelConfig& config, DType compute) {

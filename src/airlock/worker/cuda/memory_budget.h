@@ -16,11 +16,13 @@ namespace airlock::cuda {
 /// Counts bytes taken against a limit. Thread-safe.
 class MemoryBudget {
  public:
-  /// `name` begins errors: "cuda:0: memory for calls".
-  MemoryBudget(std::string name, std::int64_t limit) : name_(std::move(name)), limit_(limit) {}
+  /// `name` begins errors, `remedy` ends them: "cuda:0: memory for calls", "raise --gpu-memory".
+  MemoryBudget(std::string name, std::int64_t limit, std::string remedy)
+      : name_(std::move(name)), remedy_(std::move(remedy)), limit_(limit) {}
 
   /// Throws Error(kResourceExhausted), with what is wanted, used and allowed, past the limit.
   void take(std::int64_t bytes);
+  [[nodiscard]] bool fits(std::int64_t bytes) const noexcept { return bytes <= limit_ - used_; }
   void give(std::int64_t bytes) noexcept { used_ -= bytes; }
 
   [[nodiscard]] std::int64_t used() const noexcept { return used_; }
@@ -28,6 +30,7 @@ class MemoryBudget {
 
  private:
   std::string name_;
+  std::string remedy_;
   std::int64_t limit_;
   std::atomic<std::int64_t> used_{0};
 };

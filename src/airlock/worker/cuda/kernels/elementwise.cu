@@ -31,6 +31,17 @@ __global__ void __launch_bounds__(kRowThreads) softmax_kernel(SoftmaxArgs args) 
 
 }  // namespace
 
+bool kernels_run_here() {
+  cudaFuncAttributes attributes{};
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, rope_angles_kernel);
+  if (status != cudaErrorNoKernelImageForDevice && status != cudaErrorInvalidDeviceFunction) {
+    check(status, "cudaFuncGetAttributes");
+    return true;
+  }
+  cudaGetLastError();
+  return false;
+}
+
 void launch_silu_mul(const SiluArgs& args, DType dtype, cudaStream_t stream) {
   const dim3 grid = dim3_of(grid_over(args.rows, args.ffn));
   with_float_type(dtype, [&](auto tag) {

@@ -12,6 +12,9 @@
 
 namespace airlock::cuda {
 
+/// False if this build has no code that the current device runs.
+[[nodiscard]] bool kernels_run_here();
+
 /// Any pair of f32, bf16, f16 and int8 but int8 to int8; equal dtypes are copied.
 void launch_convert(const ConvertArgs& args, DType from, DType to, cudaStream_t stream);
 
