@@ -93,6 +93,41 @@ TEST_F(BackendCudaTest, TensorsInSharedMemoryGiveWhatOthersGive) {
   EXPECT_EQ(decode(shared), expected.values());
 }
 
+TEST_F(BackendCudaTest, ReplayedTokensAreWhatKernelsLaunchedOneByOneGive) {
+  // Past the cache's first capacity, where its keys move, and again in a second session.
+  constexpr std::int64_t kTokens = 70;
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    std::vector<std::vector<double>> answers;
+    for (const bool graphs : {false, true}) {
+      RandomWeights weights(wide_heads_config(64), DType::kF32);
+      CudaBackendOptions options = small();
+      options.compute_dtype = compute;
+      options.graphs = graphs;
+      const auto backend = make_cuda_backend(weights, options);
+      std::mt19937_64 rng(5);
+      std::vector<double> all;
+      for (int round = 0; round < 2; ++round) {
+        const auto session = backend->open_session();
+        for (std::int64_t position = 0; position < kTokens; ++position) {
+          const OwnedTensor x = random_tensor(rng, compute, {1, backend->config().hidden});
+          const OwnedTensor y(TensorSpec{DType::kF32, {1, backend->config().hidden}});
+          const ConstTensor input = x;
+          const Tensor output = y.tensor();
+          for (const Op op : {Op::kAttentionBlock, Op::kGatedMlp}) {
+            Call call = make_call(op, 0, DType::kF32, op == Op::kGatedMlp ? 0 : position);
+            call.inputs = {x.spec()};
+            backend->execute(call, *session, {&input, 1}, {&output, 1});
+            const std::vector<double> values = y.values();
+            all.insert(all.end(), values.begin(), values.end());
+          }
+        }
+      }
+      answers.push_back(std::move(all));
+    }
+    EXPECT_EQ(answers[0], answers[1]) << dtype_name(compute);
+  }
+}
+
 TEST_F(BackendCudaTest, Tf32IsOffUnlessAskedFor) {
   RandomWeights weights(odd_config(), DType::kF32);
   std::mt19937_64 rng(3);

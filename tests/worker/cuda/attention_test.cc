@@ -166,11 +166,31 @@ TEST(CudaPlainAttention, PartsCoverTheContextOnceAndOnlyForFewTokens) {
     args.heads = shapes.heads;
     args.kv_heads = shapes.kv_heads;
     args.head_dim = shapes.head_dim;
-    choose_splits(args, 132);
     const std::int64_t context = std::int64_t{shapes.position} + shapes.tokens;
+    choose_splits(args, 132, static_cast<int>(context));
     EXPECT_GE(std::int64_t{args.splits} * args.split_keys, context) << shapes;
     EXPECT_LT((args.splits - std::int64_t{1}) * args.split_keys, context) << shapes;
     EXPECT_EQ(args.splits == 1, shapes.tokens > 1 || shapes.position == 0) << shapes;
+  }
+}
+
+TEST(CudaPlainAttention, PartsPastWhatTokensSeeAreEmptyAndThePositionMayLieOnTheDevice) {
+  for (const Shapes& shapes : {Shapes{1, 5, 4, 2, 14}, Shapes{3, 300, 4, 1, 64}}) {
+    Problem<float> problem(shapes);
+    std::vector<float> out(problem.size(), 42.0F);
+    AttentionArgs args = problem.args(out.data(), 8);
+    choose_splits(args, 132, 2048);  // as of a cache with room for so many
+    ASSERT_EQ(args.splits, 8);
+    const std::int64_t position = args.position;
+    args.position = -1;
+    args.position_at = &position;
+    run_grid(plain_grid(args), [&](const BlockId& block, void* shared) {
+      plain_attention_block<float, float>(at_position(args), block, static_cast<float*>(shared));
+    });
+    Grid rows;
+    rows.x = args.tokens * args.heads;
+    run_grid(rows, [&](const BlockId& block, void*) { merge_block<float>(args, block); });
+    problem.expect_solved(out, 0, "8 parts of 2048 keys");
   }
 }
 

@@ -142,6 +142,19 @@ TYPED_TEST(CudaElementwise, AppendSplitsRowsIntoHeadsAtThePosition) {
   EXPECT_EQ(widened(layer.values), widened(values));
 }
 
+TEST(CudaAtPosition, ThePositionIsWhatLiesOnTheDeviceIfItLiesThere) {
+  const std::int64_t position = 77;
+  const auto check = [&](auto args) {
+    args.position = 3;
+    EXPECT_EQ(at_position(args).position, 3);
+    args.position_at = &position;
+    EXPECT_EQ(at_position(args).position, 77);
+  };
+  check(AnglesArgs{});
+  check(RopeArgs{});
+  check(AppendArgs{});
+}
+
 TYPED_TEST(CudaElementwise, SoftmaxIsCausalAndTheCpus) {
   using T = TypeParam;
   constexpr std::int64_t kHeads = 3;

@@ -18,7 +18,7 @@ float scale_of(const ModelConfig& config) {
 void attend(const Context& context, const CacheView& cache, const std::byte* q, std::int64_t tokens,
             std::int64_t position, DType out_dtype, std::byte* out) {
   // Fewer rows than a warp's share leave tensor cores idle, and too few blocks.
-  constexpr std::int64_t kLeastMmaTokens = 16;
+  constexpr std::int64_t kLeastMmaTokens = kReplayedTokens;
   const ModelConfig& config = context.config;
   AttentionArgs args;
   args.q = q;
@@ -28,14 +28,19 @@ void attend(const Context& context, const CacheView& cache, const std::byte* q, 
   args.out = out;
   args.tokens = static_cast<int>(tokens);
   args.position = static_cast<int>(position);
+  args.position_at = context.position_at();
   args.heads = static_cast<int>(config.heads);
   args.kv_heads = static_cast<int>(config.kv_heads);
   args.head_dim = static_cast<int>(config.head_dim);
   args.scale = scale_of(config);
-  if (context.compute != DType::kF32 && tokens >= kLeastMmaTokens && mma_head_dim(args.head_dim)) {
+  const std::int64_t cache_rows = cache.head_stride / config.head_dim;
+  const bool many = context.compute != DType::kF32 && tokens >= kLeastMmaTokens;
+  if (many && mma_head_dim(args.head_dim)) {
     return launch_mma_attention(args, context.compute, out_dtype, context.stream.get());
   }
-  choose_splits(args, context.gpu.processors());
+  // A replayed grid has to serve every position until the cache grows.
+  const std::int64_t seen = args.position_at == nullptr ? position + tokens : cache_rows;
+  choose_splits(args, context.gpu.processors(), static_cast<int>(seen));
   if (args.splits > 1) {
     const std::int64_t parts = args.splits * tokens * config.heads;
     args.partial = context.arena.take_array<float>(parts * config.head_dim);
@@ -168,21 +173,20 @@ void fused_attention(const Context& context, const Call& call, Inputs in, Output
   }
 }
 
-void flash_attention(const Context& context, DeviceCache& cache, const Call& call, Inputs in,
+void flash_attention(const Context& context, const CacheView& cache, const Call& call, Inputs in,
                      Outputs out) {
   const ModelConfig& config = context.config;
   const DType compute = context.compute;
   const std::int64_t tokens = in[0].spec.shape[0];
-  cache.prepare(context.stream, call.layer, call.position, tokens);
-  const CacheView view = cache.view(call.layer);
   const Pieces pieces(context, in, out, tokens);
   pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     const std::int64_t position = call.position + rows.begin;
     AppendArgs append;
     append.k = converted(context, inputs[1], compute);
     append.v = converted(context, inputs[2], compute);
-    append.cache = view;
+    append.cache = cache;
     append.position = position;
+    append.position_at = context.position_at();
     append.rows = rows.count;
     append.kv_heads = static_cast<int>(config.kv_heads);
     append.head_dim = static_cast<int>(config.head_dim);
@@ -192,20 +196,17 @@ void flash_attention(const Context& context, DeviceCache& cache, const Call& cal
     const DeviceRows& to = outputs[0];
     const bool direct = to.dtype == DType::kF32 || to.dtype == compute;
     std::byte* const attended = direct ? to.data : context.take(to.rows * to.columns, DType::kF32);
-    attend(context, view, q, rows.count, position, direct ? to.dtype : DType::kF32, attended);
+    attend(context, cache, q, rows.count, position, direct ? to.dtype : DType::kF32, attended);
     if (!direct) convert_into(context, attended, DType::kF32, to.columns, to);
   });
-  cache.commit(call.layer, tokens);
 }
 
-void attention_block(const Context& context, const DeviceWeights& weights, DeviceCache& cache,
+void attention_block(const Context& context, const DeviceWeights& weights, const CacheView& cache,
                      const Call& call, Inputs in, Outputs out) {
   const ModelConfig& config = context.config;
   const DType compute = context.compute;
   const std::int64_t tokens = in[0].spec.shape[0];
   const std::int64_t half = config.head_dim / 2;
-  cache.prepare(context.stream, call.layer, call.position, tokens);
-  const CacheView view = cache.view(call.layer);
   const Pieces pieces(context, in, out, tokens);
   pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     const std::int64_t position = call.position + rows.begin;
@@ -217,16 +218,18 @@ void attention_block(const Context& context, const DeviceWeights& weights, Devic
 
     auto* const cosine = context.arena.take_array<float>(rows.count * half);
     auto* const sine = context.arena.take_array<float>(rows.count * half);
-    launch_rope_angles({context.frequencies, cosine, sine, position, rows.count, half},
-                       context.stream.get());
+    launch_rope_angles(
+        {context.frequencies, cosine, sine, position, rows.count, half, context.position_at()},
+        context.stream.get());
     std::byte* const q = context.take(rows.count * config.q_dim(), compute);
     RopeArgs rope;
     rope.qkv = reinterpret_cast<const float*>(qkv.data);
     rope.cosine = cosine;
     rope.sine = sine;
     rope.q = q;
-    rope.cache = view;
+    rope.cache = cache;
     rope.position = position;
+    rope.position_at = context.position_at();
     rope.rows = rows.count;
     rope.heads = static_cast<int>(config.heads);
     rope.kv_heads = static_cast<int>(config.kv_heads);
@@ -234,10 +237,9 @@ void attention_block(const Context& context, const DeviceWeights& weights, Devic
     launch_rope(rope, compute, context.stream.get());
 
     std::byte* const attended = context.take(rows.count * config.q_dim(), compute);
-    attend(context, view, q, rows.count, position, compute, attended);
+    attend(context, cache, q, rows.count, position, compute, attended);
     multiply(context, attended, rows.count, weights.at(call.layer, Weight::kO), outputs.span());
   });
-  cache.commit(call.layer, tokens);
 }
 
 }  // namespace airlock::cuda

@@ -1,5 +1,8 @@
 #include "airlock/worker/cuda/context.h"
 
+#include <atomic>
+
+#include "airlock/core/log.h"
 #include "airlock/worker/cuda/kernels/launch.h"
 
 namespace airlock::cuda {
@@ -94,6 +97,12 @@ void Pieces::send(RowRange units) const {
     const Staged& tensor = staged_outputs_[i];
     tensor.send(context_, outputs_[static_cast<std::size_t>(i)], rows_of(tensor, units));
   }
+}
+
+void tell_not_recorded(const Gpu& gpu, const Error& error) {
+  static std::atomic<bool> told{false};
+  if (told.exchange(true)) return;
+  log_warning("{}: kernels are launched one by one: {}", gpu.label(), error.what());
 }
 
 const std::byte* converted(const Context& context, const DeviceRows& from, DType dtype) {

@@ -2,18 +2,29 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
+#include "airlock/core/error.h"
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
 #include "airlock/wire/call.h"
 #include "airlock/worker/cuda/device_memory.h"
 #include "airlock/worker/cuda/gemm.h"
 #include "airlock/worker/cuda/gpu.h"
+#include "airlock/worker/cuda/graph.h"
+#include "airlock/worker/cuda/replay_table.h"
 #include "airlock/worker/cuda/row_chunks.h"
 #include "airlock/worker/cuda/transfers.h"
 
 namespace airlock::cuda {
+
+/// What a call is recorded under, and where its kernels find its position.
+struct ReplayedCall {
+  ReplayTable<Graph>& table;
+  ReplayKey key;  ///< but for the memory
+  const std::int64_t* position = nullptr;
+};
 
 /// One backend's tools. Not thread-safe.
 struct Context {
@@ -24,13 +35,46 @@ struct Context {
   Arena& arena;
   Transfers& transfers;
   Gemm& gemm;
-  const double* frequencies;  ///< of RoPE, [head_dim / 2] on the device
+  const double* frequencies;               ///< of RoPE, [head_dim / 2] on the device
+  const ReplayedCall* replayed = nullptr;  ///< null: kernels are launched one by one
 
   /// Memory for `count` elements of `dtype`.
   [[nodiscard]] std::byte* take(std::int64_t count, DType dtype) const {
     return arena.take(count * static_cast<std::int64_t>(dtype_size(dtype)));
   }
+  /// Of the call, on the device; null: kernels are told it.
+  [[nodiscard]] const std::int64_t* position_at() const noexcept {
+    return replayed == nullptr ? nullptr : replayed->position;
+  }
 };
+
+/// A warning, the first time.
+void tell_not_recorded(const Gpu& gpu, const Error& error);
+
+/// What `body` enqueues on the context's stream, recorded; nothing, which is told, if CUDA does not
+/// record it.
+template <typename Body>
+std::optional<Graph> recorded(const Context& context, const Body& body) {
+  const Arena::Mark mark(context.arena);
+  try {
+    return Graph::record(context.stream, body);
+  } catch (const Error& error) {
+    tell_not_recorded(context.gpu, error);
+    return std::nullopt;
+  }
+}
+
+/// Enqueues what `body` does, kernels on the context's stream and nothing else: by itself, or as a
+/// record of it.
+template <typename Body>
+void enqueue_kernels(const Context& context, const Body& body) {
+  if (context.replayed == nullptr || context.arena.whole() == nullptr) return body();
+  ReplayKey key = context.replayed->key;
+  key.memory = context.arena.whole();
+  context.replayed->table.enqueue(
+      key, body, [&] { return recorded(context, body); },
+      [&](const Graph& graph) { graph.launch(context.stream); });
+}
 
 /// Dense rows on the device, in a dtype that travels. int8 rows have their scales apart, because
 /// behind the elements they would not be aligned.
@@ -84,7 +128,12 @@ class Pieces {
       const Arena::Mark mark(context_.arena);
       const Parts inputs = fetch(chunks[i]);
       const Parts outputs = parts_of(staged_outputs_, chunks[i]);
-      body(chunks[i], inputs, outputs);
+      const auto kernels = [&] { body(chunks[i], inputs, outputs); };
+      if (chunks.count() == 1) {
+        enqueue_kernels(context_, kernels);
+      } else {
+        kernels();
+      }
       send(chunks[i]);
     }
   }

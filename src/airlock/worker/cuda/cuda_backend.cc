@@ -45,6 +45,11 @@ MemoryNeeds checked_needs(const Gpu& gpu, const ModelConfig& config,
   return memory_needs(config, options.compute_dtype, options.kv_bytes);
 }
 
+/// True for calls whose keys and values join the session's cache.
+bool grows_cache(const Call& call) {
+  return call.op == Op::kFlashAttention || call.op == Op::kAttentionBlock;
+}
+
 class CudaSession final : public BackendSession {
  public:
   CudaSession(const Gpu& gpu, const ModelConfig& config, DType dtype, MemoryBudget& budget)
@@ -54,7 +59,7 @@ class CudaSession final : public BackendSession {
 
   [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.rows().bytes(); }
   [[nodiscard]] std::int64_t kv_bytes_after(const Call& call) const override {
-    if (call.op != Op::kFlashAttention && call.op != Op::kAttentionBlock) return kv_bytes();
+    if (!grows_cache(call)) return kv_bytes();
     return cache_.rows().bytes_with(call.layer, call.position + call.inputs[0].shape[0]);
   }
   [[nodiscard]] DeviceCache& cache() noexcept { return cache_; }
@@ -80,10 +85,12 @@ class CudaBackend final : public Backend {
         caches_(gpu_.label() + ": memory for KV caches", needs_.caches, "raise --kv-budget"),
         host_(gpu_),
         transfers_(host_, stream_),
+        graphs_(options.graphs),
         arena_(calls_),
         gemm_(fixed_, options.tf32),
         weights_(source, compute_, fixed_, options.progress) {
     allow_plain_attention(static_cast<int>(config_.head_dim));
+    position_ = DeviceBuffer(fixed_, sizeof(std::int64_t));
     const std::vector<double> frequencies =
         rope_inverse_frequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling);
     const auto bytes = static_cast<std::int64_t>(frequencies.size() * sizeof(double));
@@ -114,8 +121,9 @@ class CudaBackend final : public Backend {
   void execute(const Call& call, BackendSession& session, Inputs inputs, Outputs outputs) override;
 
  private:
-  void enqueue(const Context& context, const Call& call, DeviceCache& cache, Inputs inputs,
-               Outputs outputs);
+  void enqueue(const Call& call, DeviceCache& cache, Inputs inputs, Outputs outputs);
+  void run_operator(const Context& context, const CacheView& cache, const Call& call, Inputs inputs,
+                    Outputs outputs);
   void embed(ConstTensor ids, Tensor out);
 
   WeightSource& source_;
@@ -129,10 +137,13 @@ class CudaBackend final : public Backend {
   Stream stream_;
   HostMemory host_;
   Transfers transfers_;
+  const bool graphs_;
   Arena arena_;
   Gemm gemm_;
   DeviceWeights weights_;
   DeviceBuffer frequencies_;
+  DeviceBuffer position_;  ///< one i64: of the call whose kernels may be replayed
+  ReplayTable<Graph> replays_;
   BufferPool gathered_;
   std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
 };
@@ -147,8 +158,8 @@ void CudaBackend::embed(ConstTensor ids, Tensor out) {
   });
 }
 
-void CudaBackend::enqueue(const Context& context, const Call& call, DeviceCache& cache,
-                          Inputs inputs, Outputs outputs) {
+void CudaBackend::run_operator(const Context& context, const CacheView& cache, const Call& call,
+                               Inputs inputs, Outputs outputs) {
   switch (call.op) {
     case Op::kBatchLinear:
       return batch_linear(context, weights_, call, inputs, outputs);
@@ -171,6 +182,29 @@ void CudaBackend::enqueue(const Context& context, const Call& call, DeviceCache&
   fail(ErrorCode::kInternal, "{} is not a backend's operator", op_name(call.op));
 }
 
+void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, Outputs outputs) {
+  const std::int64_t tokens = call.inputs[0].shape[0];
+  CacheView view;
+  if (grows_cache(call)) {
+    cache.prepare(stream_, call.layer, call.position, tokens);
+    view = cache.view(call.layer);
+  }
+  Context context{
+      config_, gpu_,       compute_, stream_,
+      arena_,  transfers_, gemm_,    reinterpret_cast<const double*>(frequencies_.data())};
+  ReplayedCall replayed{replays_,
+                        {call, nullptr, view.keys, view.head_stride / config_.head_dim},
+                        reinterpret_cast<const std::int64_t*>(position_.data())};
+  if (graphs_ && replayable(call)) {
+    replayed.key.call.position = 0;
+    transfers_.in(reinterpret_cast<const std::byte*>(&call.position), position_.data(),
+                  position_.size());
+    context.replayed = &replayed;
+  }
+  run_operator(context, view, call, inputs, outputs);
+  if (grows_cache(call)) cache.commit(call.layer, tokens);
+}
+
 void CudaBackend::execute(const Call& call, BackendSession& session, Inputs inputs,
                           Outputs outputs) {
   auto* own = dynamic_cast<CudaSession*>(&session);
@@ -178,11 +212,8 @@ void CudaBackend::execute(const Call& call, BackendSession& session, Inputs inpu
   if (call.op == Op::kEmbedding) return embed(inputs[0], outputs[0]);
   gpu_.make_current();
   arena_.reset();
-  const Context context{
-      config_, gpu_,       compute_, stream_,
-      arena_,  transfers_, gemm_,    reinterpret_cast<const double*>(frequencies_.data())};
   try {
-    enqueue(context, call, own->cache(), inputs, outputs);
+    enqueue(call, own->cache(), inputs, outputs);
     transfers_.finish();
   } catch (...) {
     transfers_.settle();  // nothing may write the caller's tensors after this

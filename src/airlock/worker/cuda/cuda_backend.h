@@ -23,6 +23,8 @@ struct CudaBackendOptions {
   std::int64_t gpu_memory = 0;
   /// Of these, bytes to keep for the KV caches of all sessions.
   std::int64_t kv_bytes = std::int64_t{8} << 30;
+  /// Kernels of calls of few tokens are recorded and replayed as CUDA graphs. Results are the same.
+  bool graphs = true;
   /// Called while weights are uploaded with the bytes so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
 };

@@ -45,6 +45,11 @@ class Arena {
   /// `bytes` of memory, 256-byte aligned. Throws as DeviceBuffer.
   [[nodiscard]] std::byte* take(std::int64_t bytes);
 
+  /// The block that all memory taken since reset() lies in, or null if there is none.
+  [[nodiscard]] const std::byte* whole() const noexcept {
+    return extras_.empty() ? block_.data() : nullptr;
+  }
+
   template <typename T>
   [[nodiscard]] T* take_array(std::int64_t count) {
     return reinterpret_cast<T*>(take(count * static_cast<std::int64_t>(sizeof(T))));

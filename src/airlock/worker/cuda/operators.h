@@ -29,13 +29,13 @@ void matmul(const Context& context, const Call& call, Inputs in, Outputs out);
 /// q [tokens, heads * head_dim], k and v [position + tokens, heads * head_dim]. Materialises the
 /// scores of a piece's rows.
 void fused_attention(const Context& context, const Call& call, Inputs in, Outputs out);
-/// q [tokens, heads * head_dim], k and v [tokens, kv_heads * head_dim], which join the cache.
-/// Throws as DeviceCache::prepare.
-void flash_attention(const Context& context, DeviceCache& cache, const Call& call, Inputs in,
+/// q [tokens, heads * head_dim], k and v [tokens, kv_heads * head_dim], which join the cache: it is
+/// prepared for them.
+void flash_attention(const Context& context, const CacheView& cache, const Call& call, Inputs in,
                      Outputs out);
-/// Normed x [tokens, hidden] -> [tokens, hidden]; keys and values join the cache. Throws as
-/// DeviceCache::prepare.
-void attention_block(const Context& context, const DeviceWeights& weights, DeviceCache& cache,
+/// Normed x [tokens, hidden] -> [tokens, hidden]; keys and values join the cache, prepared for
+/// them.
+void attention_block(const Context& context, const DeviceWeights& weights, const CacheView& cache,
                      const Call& call, Inputs in, Outputs out);
 
 /// outs [rows, ...], side by side the columns of x [rows, w.in] w^T, for dense x of the compute

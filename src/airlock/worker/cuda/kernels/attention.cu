@@ -7,7 +7,7 @@ namespace {
 template <typename T, typename Out>
 __global__ void __launch_bounds__(kPlainThreads) plain_attention_kernel(AttentionArgs args) {
   extern __shared__ float shared[];
-  plain_attention_block<T, Out>(args, block_id(), shared);
+  plain_attention_block<T, Out>(at_position(args), block_id(), shared);
 }
 
 template <typename Out>

@@ -21,6 +21,7 @@ struct AttentionArgs {
   void* out = nullptr;
   int tokens = 0;
   int position = 0;
+  const std::int64_t* position_at = nullptr;  ///< see at_position
   int heads = 0;
   int kv_heads = 0;  ///< divides heads
   int head_dim = 0;
@@ -244,13 +245,13 @@ AIRLOCK_HD void merge_block(const AttentionArgs& args, const BlockId& block) {
   });
 }
 
-/// Parts to split a context into so that a GPU of `processors` is busy with few tokens, each at
-/// least kLeastSplitKeys long, so that a part is worth its merge.
+/// Parts to split `context` keys into so that a GPU of `processors` is busy with few tokens, each
+/// at least kLeastSplitKeys long, so that a part is worth its merge. The context may be longer than
+/// what the tokens see: parts past that are empty.
 inline constexpr int kLeastSplitKeys = 256;
-AIRLOCK_HD void choose_splits(AttentionArgs& args, int processors) {
+AIRLOCK_HD void choose_splits(AttentionArgs& args, int processors, int context) {
   const Grid grid = plain_grid(args);
   const std::int64_t blocks = static_cast<std::int64_t>(grid.x) * grid.y;
-  const int context = args.position + args.tokens;
   const std::int64_t wanted = ceil_div(2 * static_cast<std::int64_t>(processors), blocks);
   const std::int64_t most = ceil_div(context, kLeastSplitKeys);
   const std::int64_t splits = wanted < most ? wanted : most;

@@ -8,7 +8,8 @@ namespace {
 template <typename T, typename Out, int kHeadDim>
 __global__ void __launch_bounds__(kMmaThreads) mma_attention_kernel(const AttentionArgs args) {
   extern __shared__ __align__(128) unsigned char shared[];
-  MmaAttention<T, Out, kHeadDim>(args, block_id(), reinterpret_cast<T*>(shared)).run();
+  const AttentionArgs here = at_position(args);
+  MmaAttention<T, Out, kHeadDim>(here, block_id(), reinterpret_cast<T*>(shared)).run();
 }
 
 template <typename T, typename Out>

@@ -42,6 +42,16 @@ AIRLOCK_HD constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
+/// `args` whose position, if they say where it lies on the device, is the one that lies there: what
+/// a recorded kernel is launched with stays the same from replay to replay.
+template <typename Args>
+AIRLOCK_HD Args at_position(Args args) {
+  if (args.position_at != nullptr) {
+    args.position = static_cast<decltype(args.position)>(*args.position_at);
+  }
+  return args;
+}
+
 /// body(thread) for the calling thread of a GPU, or for all `threads` in turn. No barrier: what one
 /// thread wrote to shared memory others see after sync().
 template <typename Body>

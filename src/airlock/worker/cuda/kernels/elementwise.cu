@@ -10,17 +10,17 @@ __global__ void __launch_bounds__(kRowThreads) silu_mul_kernel(SiluArgs args) {
 }
 
 __global__ void __launch_bounds__(kRowThreads) rope_angles_kernel(AnglesArgs args) {
-  rope_angles_block(args, block_id());
+  rope_angles_block(at_position(args), block_id());
 }
 
 template <typename T>
 __global__ void __launch_bounds__(kRowThreads) rope_kernel(RopeArgs args) {
-  rope_block<T>(args, block_id());
+  rope_block<T>(at_position(args), block_id());
 }
 
 template <typename T>
 __global__ void __launch_bounds__(kRowThreads) append_kernel(AppendArgs args) {
-  append_block<T>(args, block_id());
+  append_block<T>(at_position(args), block_id());
 }
 
 template <typename T>

@@ -38,6 +38,7 @@ struct AnglesArgs {
   std::int64_t position = 0;
   std::int64_t rows = 0;
   std::int64_t half = 0;
+  const std::int64_t* position_at = nullptr;  ///< see at_position
 };
 
 AIRLOCK_HD void rope_angles_block(const AnglesArgs& args, const BlockId& block) {
@@ -68,6 +69,7 @@ struct RopeArgs {
   int heads = 0;
   int kv_heads = 0;
   int head_dim = 0;
+  const std::int64_t* position_at = nullptr;  ///< see at_position
 };
 
 /// A pair of elements each.
@@ -119,6 +121,7 @@ struct AppendArgs {
   std::int64_t rows = 0;
   int kv_heads = 0;
   int head_dim = 0;
+  const std::int64_t* position_at = nullptr;  ///< see at_position
 };
 
 AIRLOCK_HD Grid append_grid(const AppendArgs& args) {
