@@ -35,6 +35,10 @@ void attend(const Context& context, const CacheView& cache, const std::byte* q, 
   args.scale = scale_of(config);
   const std::int64_t cache_rows = cache.head_stride / config.head_dim;
   const bool many = context.compute != DType::kF32 && tokens >= kLeastMmaTokens;
+  if (many && out_dtype == context.compute &&
+      context.sdpa.attend(args, context.compute, cache_rows, context.arena)) {
+    return;
+  }
   if (many && mma_head_dim(args.head_dim)) {
     return launch_mma_attention(args, context.compute, out_dtype, context.stream.get());
   }
