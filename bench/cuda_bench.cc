@@ -1,22 +1,28 @@
 // A GPU's products, attention and copies at the shapes of LLaMA 3.2-1B: products as the worker runs
-// them against the best that cuBLASLt proposes, copies of the worker's pieces against one large
-// pinned copy. Times are medians by the GPU's own clock.
+// them against the best that cuBLASLt proposes, attention by our kernel and by cuDNN, the worker's
+// copies against one pinned copy. Medians, of kernels by the GPU's own clock.
 
 #include <algorithm>
-#include <array>
+#include <chrono>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include "airlock/core/buffer_pool.h"
 #include "airlock/core/error.h"
+#include "airlock/link/shared_memory.h"
 #include "airlock/worker/cuda/check.h"
 #include "airlock/worker/cuda/gemm.h"
 #include "airlock/worker/cuda/gpu.h"
 #include "airlock/worker/cuda/host_memory.h"
 #include "airlock/worker/cuda/kernels/launch.h"
+#include "airlock/worker/cuda/row_chunks.h"
+#include "airlock/worker/cuda/sdpa.h"
 #include "airlock/worker/cuda/stream.h"
+#include "airlock/worker/cuda/transfers.h"
 
 namespace airlock::cuda {
 namespace {
@@ -89,7 +95,10 @@ void bench_products(MemoryBudget& budget, const Stream& stream) {
 }
 
 void bench_attention(MemoryBudget& budget, const Stream& stream) {
-  fmt::print("\nattention, 32/8 heads     dtype   ms      TFLOP/s (causal half)\n");
+  Sdpa cudnn(stream, 0);
+  Arena arena(budget);
+  fmt::print(
+      "\nattention, 32/8 heads     dtype  own ms  TFLOP/s  cuDNN ms  TFLOP/s (causal half)\n");
   for (const int head_dim : {64, 128}) {
     for (const int tokens : {1024, 4096}) {
       AttentionArgs args;
@@ -108,35 +117,83 @@ void bench_attention(MemoryBudget& budget, const Stream& stream) {
       args.keys = keys.data();
       args.values = values.data();
       args.out = out.data();
-      const double time = milliseconds(
-          stream, [&] { launch_mma_attention(args, DType::kBF16, DType::kBF16, stream.get()); });
       const double flops = 2.0 * 32 * head_dim * static_cast<double>(tokens) * tokens;
-      fmt::print("{:<4} tokens, head_dim {:<4} bf16   {:>7.3f} {:>8.1f}\n", tokens, head_dim, time,
-                 flops / time * 1e-9);
+      const double own = milliseconds(
+          stream, [&] { launch_mma_attention(args, DType::kBF16, DType::kBF16, stream.get()); });
+      fmt::print("{:<4} tokens, head_dim {:<4} bf16   {:>6.3f} {:>8.1f}", tokens, head_dim, own,
+                 flops / own * 1e-9);
+      bool has = false;
+      const double theirs = milliseconds(stream, [&] {
+        arena.reset();
+        has = cudnn.attend(args, DType::kBF16, tokens, arena);
+      });
+      if (has) {
+        fmt::print("  {:>8.3f} {:>8.1f}\n", theirs, flops / theirs * 1e-9);
+      } else {
+        fmt::print("         -        -\n");
+      }
     }
   }
 }
 
-void bench_copies(MemoryBudget& budget, const Stream& stream) {
-  const std::int64_t bytes = 256 * kMiB;
-  const PinnedBuffer host(static_cast<std::size_t>(bytes));
-  const DeviceBuffer device = zeros(budget, bytes);
-  fmt::print("\npinned copies of 256 MiB       GB/s\n");
+/// GB/s of the worker's own copies of `bytes`, all of it at once, by the host's clock.
+template <typename Copy>
+double rate(std::int64_t bytes, const Copy& copy) {
+  std::vector<double> seconds;
+  for (int run = -2; run < 9; ++run) {
+    const auto began = std::chrono::steady_clock::now();
+    copy();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    if (run >= 0) seconds.push_back(took.count());
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + 4, seconds.end());
+  return static_cast<double>(bytes) / seconds[4] * 1e-9;
+}
+
+void bench_copies(const Gpu& gpu, MemoryBudget& budget, const Stream& stream) {
+  constexpr std::int64_t kBytes = 256 * kMiB;
+  const DeviceBuffer device = zeros(budget, kBytes);
+  HostMemory host(gpu);
+  Transfers transfers(host, stream);
+  const Buffer pinned = host.pool().acquire(kBytes);
+  const SharedMemory shared = SharedMemory::create(kBytes);
+  host.add(shared.bytes());
+  const Buffer pageable = BufferPool().acquire(kBytes);
+  std::memset(pageable.data(), 1, kBytes);
+  struct Kind {
+    const char* name;
+    std::byte* memory;
+  };
+  fmt::print("\ncopies of 256 MiB               GB/s  of one pinned copy\n");
   for (const bool in : {true, false}) {
-    for (const std::int64_t piece : {bytes, 8 * kMiB, 4 * kMiB}) {
-      const double time = milliseconds(stream, [&] {
-        for (std::int64_t at = 0; at < bytes; at += piece) {
-          void* const to = in ? device.data() + at : host.data() + at;
-          const void* const from = in ? host.data() + at : device.data() + at;
-          check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(piece),
-                                in ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost, stream.get()),
-                "cudaMemcpyAsync");
+    const double best = rate(kBytes, [&] {
+      check(in ? cudaMemcpyAsync(device.data(), pinned.data(), kBytes, cudaMemcpyHostToDevice,
+                                 stream.get())
+               : cudaMemcpyAsync(pinned.data(), device.data(), kBytes, cudaMemcpyDeviceToHost,
+                                 stream.get()),
+            "cudaMemcpyAsync");
+      stream.wait();
+    });
+    fmt::print("{} one pinned copy  {:>8.1f}\n", in ? "to the GPU  " : "from the GPU", best);
+    for (const auto& [name, memory] :
+         {Kind{"pinned pool", pinned.data()}, Kind{"shared memory", shared.bytes().data()},
+          Kind{"other memory", pageable.data()}}) {
+      const double own = rate(kBytes, [&] {
+        constexpr std::int64_t kPiece = RowChunks::kBytes;
+        for (std::int64_t at = 0; at < kBytes; at += kPiece) {
+          if (in) {
+            transfers.in(memory + at, device.data() + at, kPiece);
+          } else {
+            transfers.out(device.data() + at, memory + at, kPiece);
+          }
         }
+        transfers.finish();
       });
-      fmt::print("{} in pieces of {:>3} MiB {:>8.1f}\n", in ? "to the GPU  " : "from the GPU",
-                 piece / kMiB, static_cast<double>(bytes) / time * 1e-6);
+      fmt::print("{} {:<16} {:>8.1f} {:>6.0f} %\n", in ? "to the GPU  " : "from the GPU", name, own,
+                 100 * own / best);
     }
   }
+  host.remove(shared.bytes());
 }
 
 }  // namespace
@@ -150,7 +207,7 @@ int main() {
     fmt::print("{}\n\n", gpu.name());
     airlock::cuda::bench_products(budget, stream);
     airlock::cuda::bench_attention(budget, stream);
-    airlock::cuda::bench_copies(budget, stream);
+    airlock::cuda::bench_copies(gpu, budget, stream);
   } catch (const airlock::Error& error) {
     fmt::print(stderr, "cuda_bench: {}\n", error.what());
     return 1;

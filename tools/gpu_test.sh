@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can show, in one command: tools/gpu_test.sh [GPU number] [jobs]
 # Builds preset cuda, runs the tests on the GPU, again under compute-sanitizer on small shapes,
-# times the products, and whole prefills over shared memory. Logs lie in build/gpu.
+# times products, attention (and PyTorch's, if python3 has it) and copies, and whole prefills and
+# tokens over shared memory. Logs lie in build/gpu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 gpu=${1:-0}
@@ -36,6 +37,7 @@ export CUDA_VISIBLE_DEVICES=$gpu
 
 say "tests"
 step host "$tests/cuda_host_test" --gtest_brief=1
+[ -x "$tests/cudnn_test" ] && step cudnn "$tests/cudnn_test" --gtest_brief=1
 step backend "$tests/backend_test" --gtest_brief=1 --gtest_filter='*cuda*:*Cuda*'
 if grep -q SKIPPED "$out/backend.log"; then
   echo "backend: tests were skipped: no GPU was used"
@@ -54,14 +56,27 @@ else
   echo "compute-sanitizer is not in PATH: SKIPPED"
 fi
 
-say "products against cuBLASLt's best, copies against the pinned rate"
-step gemm build/cuda/bench/cuda_bench
-cat "$out/gemm.log"
+say "wanted: products at least 80 % of cuBLASLt's best, copies at least 85 % of one pinned copy"
+step kernels build/cuda/bench/cuda_bench
+cat "$out/kernels.log"
 
-say "1024 tokens of LLaMA 3.2-1B over shared memory"
+say "wanted: attention within 10 % of PyTorch's"
+if python3 -c 'import torch' 2>/dev/null; then
+  step torch python3 tools/torch_sdpa.py
+  cat "$out/torch.log"
+else
+  echo "python3 has no torch: SKIPPED"
+fi
+
+say "1024 tokens of LLaMA 3.2-1B over shared memory; wanted: combined < 150 ms, blocks < 40 ms"
 step prefill "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 5 --link shm --device cuda:0 \
   --plan baseline,combined,runner-attention,blocks --ledger-dir "$out/ledgers"
 cat "$out/prefill.log"
+
+say "tokens one by one, whose kernels are replayed as CUDA graphs"
+step decode "$airlock" bench -m llama-3.2-1b --tokens 128 -n 64 -r 3 --link shm --device cuda:0 \
+  --plan combined,blocks
+cat "$out/decode.log"
 
 say "text on the demo model: GPU and processor say the same"
 for device in cpu cuda:0; do
