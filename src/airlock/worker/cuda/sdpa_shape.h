@@ -40,7 +40,8 @@ struct SdpaShape {
 template <typename Plan>
 class SdpaPlans {
  public:
-  static constexpr std::size_t kMost = 64;
+  /// A prompt of 128 Ki tokens comes in some 150 pieces, each a shape of its own, in each layer.
+  static constexpr std::size_t kMost = 256;
 
   /// `worth`: floating-point operations on a shape after which its plan is made.
   explicit SdpaPlans(double worth) : worth_(worth) {}
