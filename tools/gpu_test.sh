@@ -73,6 +73,16 @@ step prefill "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 5 --link shm --de
   --plan baseline,combined,runner-attention,blocks --ledger-dir "$out/ledgers"
 cat "$out/prefill.log"
 
+say "how the time of two prefills falls into kernels and copies"
+if command -v nsys >/dev/null; then
+  step split nsys profile --trace=cuda --stats=true --force-overwrite=true -o "$out/prefill" \
+    "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 1 --link shm --device cuda:0 \
+    --plan combined,blocks
+  grep -A 12 -E 'cuda_gpu_(kern|mem_time)_sum' "$out/split.log" || true
+else
+  echo "nsys is not in PATH: SKIPPED"
+fi
+
 say "tokens one by one, whose kernels are replayed as CUDA graphs"
 step decode "$airlock" bench -m llama-3.2-1b --tokens 128 -n 64 -r 3 --link shm --device cuda:0 \
   --plan combined,blocks
