@@ -42,7 +42,10 @@ class Calls {
           if (!records) return std::nullopt;
           return "layer " + std::to_string(key.call.layer);
         },
-        [&](const std::string& record) { did_ += "replay " + record + ' '; });
+        [&](const std::string& record) {
+          did_ += "replay " + record + ' ';
+          if (fails) throw std::runtime_error("the record is of no use");
+        });
     return did_;
   }
 
@@ -77,6 +80,17 @@ TEST(CudaReplayTable, ACallThatFailedIsNotRecordedAfterIt) {
   calls.fails = false;
   EXPECT_EQ(calls.of(key_of(0)), "run ");
   EXPECT_EQ(calls.of(key_of(0)), "record replay layer 0 ");
+}
+
+TEST(CudaReplayTable, ARecordThatFailedIsNotReplayedAgain) {
+  Calls calls;
+  calls.of(key_of(0));
+  calls.of(key_of(0));
+  calls.fails = true;
+  EXPECT_THROW(calls.of(key_of(0)), std::runtime_error);
+  calls.fails = false;
+  EXPECT_EQ(calls.of(key_of(0)), "run ");
+  EXPECT_EQ(calls.of(key_of(0)), "run ");
 }
 
 TEST(CudaReplayTable, WhateverAKernelIsToldMakesAnotherKey) {

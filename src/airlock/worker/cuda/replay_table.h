@@ -50,7 +50,7 @@ class ReplayTable {
   /// Enqueues a call by replay(record) if there is one, else by run(). A key that was run before is
   /// recorded first: then its memory has been allocated, its products chosen and its kernels
   /// loaded, none of which may happen in a recording. record() gives an optional Record; a key for
-  /// which it gave none is run ever after. Throws what they throw.
+  /// which it gave none, or one that failed, is run ever after. Throws what they throw.
   template <typename Run, typename MakeRecord, typename Replay>
   void enqueue(const ReplayKey& key, const Run& run, const MakeRecord& record,
                const Replay& replay) {
@@ -59,9 +59,17 @@ class ReplayTable {
       entry.state = State::kTried;
       entry.record = record();
     }
-    if (entry.record) return replay(*entry.record);
-    run();
-    if (entry.state == State::kNew) entry.state = State::kRun;
+    if (!entry.record) {
+      run();
+      if (entry.state == State::kNew) entry.state = State::kRun;
+      return;
+    }
+    try {
+      replay(*entry.record);
+    } catch (...) {
+      entry.record.reset();
+      throw;
+    }
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
