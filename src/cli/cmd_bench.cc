@@ -86,7 +86,7 @@ void bench(BenchFlags flags) {
   const auto dir = checkpoint_dir(flags.model);
   const OpenModel open = open_model(dir, false);
   std::optional<LocalModel> reference;
-  if (flags.reference) reference.emplace(dir, asked.compute_dtype);
+  if (flags.reference) reference.emplace(dir, asked.backend.compute_dtype);
 
   std::vector<Measurement> measurements;
   for (const Transport link : links) {

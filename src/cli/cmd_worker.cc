@@ -12,11 +12,11 @@
 #include "airlock/link/pair.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/worker/checkpoint_source.h"
-#include "airlock/worker/cpu/cpu_backend.h"
+#include "airlock/worker/device.h"
 #include "airlock/worker/server.h"
 #include "cli/commands.h"
+#include "cli/device_flags.h"
 #include "cli/progress.h"
-#include "cli/worker_flags.h"
 
 namespace airlock {
 namespace {
@@ -24,8 +24,7 @@ namespace {
 struct WorkerCommandFlags {
   std::string model;
   std::string uri;
-  std::string device = "cpu";
-  std::string compute_dtype = "bf16";
+  DeviceFlags device;
   std::string fingerprint;
   int threads = 0;
   int serve_fd = -1;
@@ -33,14 +32,9 @@ struct WorkerCommandFlags {
   double shared_gib = 4;
   double stall_s = 60;
   double idle_s = 60;
-  double kv_gib = 8;
   double payload_gib = 8;
   ServerOptions server;
 };
-
-std::int64_t gib(double value) {
-  return static_cast<std::int64_t>(value * 0x1p30);
-}
 
 std::chrono::milliseconds seconds(double value) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(value * 1000));
@@ -63,17 +57,16 @@ void serve(WorkerCommandFlags flags) {
   const bool private_worker = flags.serve_fd >= 0;
   require(private_worker || !flags.uri.empty(), ErrorCode::kInvalidArgument,
           "no address: give one with --listen, e.g. unix:///tmp/airlock.sock");
-  require(flags.device == "cpu", ErrorCode::kUnsupported,
-          "--device {}: this build has no other device than cpu", flags.device);
+  BackendOptions options = flags.device.options();
+  require_device(options.device);
   set_log_name("worker");
   if (private_worker) set_log_level(LogLevel::kWarning);
   set_threads(flags.threads);
   flags.server.stall_timeout = seconds(flags.stall_s);
   flags.server.idle_timeout = seconds(flags.idle_s);
-  flags.server.kv_budget = gib(flags.kv_gib);
-  flags.server.max_payload = gib(flags.payload_gib);
-  flags.server.shared_bytes = gib(flags.shared_gib);
-  const DType compute_dtype = parse_compute_dtype(flags.compute_dtype);
+  flags.server.kv_budget = options.kv_bytes;
+  flags.server.max_payload = bytes_of_gib(flags.payload_gib);
+  flags.server.shared_bytes = bytes_of_gib(flags.shared_gib);
   // An address that is taken is found out before the weights are read, not after.
   std::unique_ptr<Link> link;
   std::unique_ptr<Listener> listener;
@@ -94,10 +87,8 @@ void serve(WorkerCommandFlags flags) {
   hashing.finish();
   CheckpointSource source(checkpoint);
   Progress packing("packing weights", private_worker);
-  CpuBackendOptions options;
-  options.compute_dtype = compute_dtype;
   options.progress = packing.callback();
-  const auto backend = make_cpu_backend(source, options);
+  const auto backend = make_backend(source, options);
   packing.finish();
 
   Server server(*backend, fingerprint, flags.server);
@@ -116,16 +107,11 @@ void add_worker_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("worker", "Hold a model and serve runners");
   command->add_option("-m,--model", flags->model, "checkpoint folder")->required();
   command->add_option("--listen", flags->uri, "shm:///path, unix:///path or tcp://host:port");
-  command->add_option("--device", flags->device, "cpu")->capture_default_str();
-  command->add_option("--compute-dtype", flags->compute_dtype, "of the products: f32, bf16")
-      ->capture_default_str();
+  flags->device.add_to(*command, "", "");
   command->add_option("--threads", flags->threads, "0: all cores")->capture_default_str();
   command->add_option("--max-sessions", flags->server.max_sessions, "runners at the same time")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->add_option("--kv-budget", flags->kv_gib, "GiB of KV cache of all sessions together")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
   command->add_option("--max-payload", flags->payload_gib, "GiB of tensors in one message")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);

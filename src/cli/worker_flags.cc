@@ -50,9 +50,7 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
                  "make the link as slow as another: BANDWIDTH[,RTT], such as 162MB/s,0.1ms; "
                  "memory is not shared then")
       ->group(group);
-  app.add_option("--compute-dtype", compute_dtype_, "products of a worker started here: f32, bf16")
-      ->capture_default_str()
-      ->group(group);
+  device_.add_to(app, " of a worker started here", group);
   app.add_option("--threads", threads_, "threads of each side; 0: all cores")
       ->capture_default_str()
       ->group(group);
@@ -84,11 +82,12 @@ WorkerOptions WorkerFlags::options() const {
   options.uri = uri_;
   options.transport = parse_link(link_);
   if (shape_) options.shape = parse_link_shape(*shape_);
-  options.compute_dtype = parse_compute_dtype(compute_dtype_);
+  options.backend = device_.options();
+  if (uri_.empty()) require_device(options.backend.device);
   set_threads(threads_);
   options.threads = threads_;
   options.lanes = lanes_;
-  options.client.shared_bytes = static_cast<std::int64_t>(shared_gib_ * 0x1p30);
+  options.client.shared_bytes = bytes_of_gib(shared_gib_);
   if (!shared_sizes_.empty()) {
     const auto [from, up_to] = parse_size_range(shared_sizes_);
     options.client.shared_from = from;
@@ -110,13 +109,6 @@ WorkerOptions WorkerFlags::options_for_auto() const {
   return options;
 }
 
-DType parse_compute_dtype(const std::string& name) {
-  const DType dtype = parse_dtype(name);
-  require(dtype == DType::kF32 || dtype == DType::kBF16, ErrorCode::kInvalidArgument,
-          "--compute-dtype is {}, expected f32 or bf16", name);
-  return dtype;
-}
-
 Transport parse_link(std::string_view name) {
   constexpr std::array kLinks = {Transport::kShm, Transport::kUnix, Transport::kTcp,
                                  Transport::kInproc};
@@ -131,9 +123,9 @@ Transport parse_link(std::string_view name) {
 
 void print_worker(const WorkerOptions& options, const WelcomeMessage& worker) {
   fmt::print(stderr, "worker: {}\n", worker.backend);
-  if (options.uri.empty() && worker.compute_dtype != options.compute_dtype) {
+  if (options.uri.empty() && worker.compute_dtype != options.backend.compute_dtype) {
     fmt::print(stderr, "worker: this processor multiplies no {}; it computes in {}\n",
-               dtype_name(options.compute_dtype), dtype_name(worker.compute_dtype));
+               dtype_name(options.backend.compute_dtype), dtype_name(worker.compute_dtype));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "airlock/runner/session.h"
+#include "cli/device_flags.h"
 
 namespace CLI {
 class App;
@@ -14,8 +15,8 @@ namespace airlock {
 
 class WorkerFlags {
  public:
-  /// Adds --shape, --compute-dtype, --threads, --lanes, --shm-budget, --shm-threshold, --compress
-  /// and --timeout, and with `one_link` also --worker and --link.
+  /// Adds --shape, DeviceFlags', --threads, --lanes, --shm-budget, --shm-threshold, --compress and
+  /// --timeout, and with `one_link` also --worker and --link.
   void add_to(CLI::App& app, bool one_link);
   /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
   [[nodiscard]] WorkerOptions options() const;
@@ -27,7 +28,7 @@ class WorkerFlags {
   std::string uri_;
   std::string link_ = "shm";
   std::optional<std::string> shape_;
-  std::string compute_dtype_ = "bf16";
+  DeviceFlags device_;
   int threads_ = 0;
   double timeout_s_ = 120;
   int lanes_ = 0;
@@ -36,8 +37,6 @@ class WorkerFlags {
   std::string compress_;
 };
 
-/// f32 or bf16, the dtypes of products. Throws Error(kInvalidArgument) for others.
-DType parse_compute_dtype(const std::string& name);
 /// "shm", "unix", "tcp" or "inproc" (a worker started here). Throws Error(kInvalidArgument).
 Transport parse_link(std::string_view name);
 

@@ -16,7 +16,7 @@ class LivePlan : public ::testing::Test {
       : model_(Checkpoint::open(std::string(AIRLOCK_TEST_DATA) + "/checkpoints/llama3-gqa")),
         fingerprint_(compute_fingerprint(model_.checkpoint())) {
     options_.transport = Transport::kInproc;
-    options_.compute_dtype = DType::kF32;
+    options_.backend.compute_dtype = DType::kF32;
     options_.client.lanes = 8;
   }
 

@@ -81,7 +81,7 @@ inline float fake_answer(float sum, std::size_t index) {
   return sum + static_cast<float>(index);
 }
 
-class FakeBackend final : public Backend {
+class FakeBackend : public Backend {
  public:
   /// Runs in the middle of every call; may block or throw. Set before the server starts.
   std::function<void(const Call&)> during;

@@ -93,6 +93,22 @@ TEST_P(BackendAttentionTest, FlashAttentionSharesKvHeadsInEveryDtype) {
   }
 }
 
+TEST_P(BackendAttentionTest, WideHeadsGiveTheSameInOneCallAndInSeveral) {
+  for (const std::int64_t head_dim : {64, 128}) {
+    use(wide_heads_config(head_dim), DType::kBF16);
+    make_sequence(150);
+    const Bounded expected = expected_flash();
+    for (const std::int64_t chunk : {150, 70, 16, 1}) {
+      const auto session = backend_->open_session();
+      for (std::int64_t begin = 0; begin < 150; begin += chunk) {
+        const std::int64_t count = std::min<std::int64_t>(chunk, 150 - begin);
+        expect_within(flash(*session, 0, begin, count), rows_of(expected, begin, count),
+                      fmt::format("head_dim {}, {} at {}", head_dim, count, begin), 0.5);
+      }
+    }
+  }
+}
+
 TEST_P(BackendAttentionTest, FlashAttentionInAnyChunksEqualsOnePrefill) {
   // Past the cache's first capacity, so that rows survive its growth.
   constexpr std::int64_t kTokens = 150;

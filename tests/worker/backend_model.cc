@@ -143,4 +143,12 @@ ModelConfig single_kv_head_config() {
   return config;
 }
 
+ModelConfig wide_heads_config(std::int64_t head_dim) {
+  ModelConfig config = odd_config();
+  config.layers = 1;
+  config.heads = 4;
+  config.head_dim = head_dim;
+  return config;
+}
+
 }  // namespace airlock::testing

@@ -74,5 +74,7 @@ class RandomWeights final : public WeightSource {
 ModelConfig odd_config();
 /// One KV head, head_dim that is not hidden / heads, tied embeddings, llama3 scaling.
 ModelConfig single_kv_head_config();
+/// Heads of 64 and of 128, which GPUs compute on tensor cores.
+ModelConfig wide_heads_config(std::int64_t head_dim);
 
 }  // namespace airlock::testing

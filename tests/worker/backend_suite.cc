@@ -1,19 +1,41 @@
 #include "tests/worker/backend_suite.h"
 
 #include "airlock/worker/cpu/cpu_backend.h"
+#include "airlock/worker/cuda/cuda_backend.h"
 
 namespace airlock::testing {
 
+namespace {
+
+BackendMaker cuda_maker() {
+  return {"cuda",
+          {DType::kF32, DType::kBF16, DType::kF16},
+          why_no_cuda(0),
+          [](WeightSource& source, DType compute, const BufferPool&) {
+            CudaBackendOptions options;
+            options.compute_dtype = compute;
+            options.kv_bytes = std::int64_t{64} << 20;
+            return make_cuda_backend(source, options);
+          }};
+}
+
+}  // namespace
+
 const std::vector<BackendMaker>& backend_makers() {
-  static const std::vector<BackendMaker> makers = {
-      {"cpu",
-       [](WeightSource& source, DType compute, const BufferPool& pool) {
-         CpuBackendOptions options;
-         options.compute_dtype = compute;
-         options.pool = pool;
-         return make_cpu_backend(source, options);
-       }},
-  };
+  static const std::vector<BackendMaker> makers = [] {
+    std::vector<BackendMaker> all;
+    all.push_back({"cpu",
+                   {DType::kF32, DType::kBF16},
+                   "",
+                   [](WeightSource& source, DType compute, const BufferPool& pool) {
+                     CpuBackendOptions options;
+                     options.compute_dtype = compute;
+                     options.pool = pool;
+                     return make_cpu_backend(source, options);
+                   }});
+    if (built_with_cuda()) all.push_back(cuda_maker());
+    return all;
+  }();
   return makers;
 }
 
@@ -39,7 +61,7 @@ std::vector<OwnedTensor> BackendTest::run(BackendSession& session, Call call,
 std::vector<BackendCase> backend_cases() {
   std::vector<BackendCase> cases;
   for (const BackendMaker& maker : backend_makers()) {
-    for (const DType compute : {DType::kF32, DType::kBF16}) cases.push_back({maker, compute});
+    for (const DType compute : maker.computes) cases.push_back({maker, compute});
   }
   return cases;
 }

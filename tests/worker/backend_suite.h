@@ -20,6 +20,8 @@ namespace airlock::testing {
 /// One kind of backend. `make` gets a pool whose counters show what a call leaves behind.
 struct BackendMaker {
   std::string name;
+  std::vector<DType> computes;
+  std::string missing;  ///< why it cannot run here, or ""
   std::function<std::unique_ptr<Backend>(WeightSource&, DType compute, const BufferPool& pool)>
       make;
 };
@@ -36,7 +38,10 @@ struct BackendCase {
 /// Tests over every backend and compute dtype, on odd_config() in bf16 unless one asks otherwise.
 class BackendTest : public ::testing::TestWithParam<BackendCase> {
  protected:
-  BackendTest() { use(odd_config(), DType::kBF16); }
+  void SetUp() override {
+    if (!GetParam().maker.missing.empty()) GTEST_SKIP() << GetParam().maker.missing;
+    use(odd_config(), DType::kBF16);
+  }
   void use(const ModelConfig& config, DType weights);
 
   /// Checks the call, runs it in `session` and gives its outputs.
@@ -59,7 +64,7 @@ class BackendTest : public ::testing::TestWithParam<BackendCase> {
   std::mt19937_64 rng_{7};
 };
 
-/// Every backend with f32 and bf16.
+/// Every backend with every dtype it computes in.
 std::vector<BackendCase> backend_cases();
 std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info);
 

@@ -8,7 +8,6 @@
 #include "airlock/link/shaped_link.h"
 #include "airlock/runner/known_by_kind.h"
 #include "airlock/worker/checkpoint_source.h"
-#include "airlock/worker/cpu/cpu_backend.h"
 #include "airlock/worker/server.h"
 
 namespace airlock {
@@ -16,12 +15,13 @@ namespace airlock {
 /// A worker on a thread of this process, for `inproc:`.
 class WorkerSession::InprocWorker {
  public:
-  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint, DType compute_dtype)
+  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint,
+               const WorkerOptions& worker)
       : source_(Checkpoint::open(model.checkpoint().dir())), ends_(make_inproc_pair()) {
-    CpuBackendOptions options;
-    options.compute_dtype = compute_dtype;
-    backend_ = make_cpu_backend(source_, options);
-    server_ = std::make_unique<Server>(*backend_, fingerprint, ServerOptions{});
+    ServerOptions server;
+    server.kv_budget = worker.backend.kv_bytes;
+    backend_ = make_backend(source_, worker.backend);
+    server_ = std::make_unique<Server>(*backend_, fingerprint, server);
     thread_ = std::thread([this] { server_->serve(std::move(ends_.second)); });
   }
   ~InprocWorker() { thread_.join(); }
@@ -55,20 +55,31 @@ void explained(WorkerProcess* process, const Work& work) {
   }
 }
 
+std::string gib(std::int64_t bytes) {
+  return fmt::format("{}", static_cast<double>(bytes) / 0x1p30);
+}
+
 WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint& fingerprint,
                                      const WorkerOptions& options) {
+  const BackendOptions& backend = options.backend;
   WorkerProcessOptions process;
   process.program = options.program;
   process.transport = options.transport;
-  process.arguments = {
-      "-m",
-      model.checkpoint().dir().string(),
-      "--compute-dtype",
-      std::string(dtype_name(options.compute_dtype)),
-      "--fingerprint",
-      to_hex(fingerprint),
-      "--shm-budget",
-      fmt::format("{}", static_cast<double>(options.client.shared_bytes) / 0x1p30)};
+  process.arguments = {"-m",
+                       model.checkpoint().dir().string(),
+                       "--compute-dtype",
+                       std::string(dtype_name(backend.compute_dtype)),
+                       "--device",
+                       device_name(backend.device),
+                       "--gpu-memory",
+                       gib(backend.gpu_memory),
+                       "--kv-budget",
+                       gib(backend.kv_bytes),
+                       "--fingerprint",
+                       to_hex(fingerprint),
+                       "--shm-budget",
+                       gib(options.client.shared_bytes)};
+  if (backend.tf32) process.arguments.emplace_back("--tf32");
   if (options.threads > 0) {
     process.arguments.insert(process.arguments.end(),
                              {"--threads", std::to_string(options.threads)});
@@ -128,7 +139,8 @@ std::string kind_of(const WorkerOptions& options) {
 
 WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
                              const WorkerOptions& options, LedgerSink* ledger)
-    : kind_(kind_of(options)) {
+    : kind_(kind_of(options)),
+      on_gpu_(options.uri.empty() && options.backend.device.kind == Device::Kind::kCuda) {
   ClientOptions client = options.client;
   if (!client.profile) client.profile = known_profiles().find(kind_);
   client.probe = !client.profile;
@@ -136,7 +148,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
   if (!options.uri.empty()) {
     link = connect(parse_uri(options.uri), options.connect_timeout);
   } else if (options.transport == Transport::kInproc) {
-    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options.compute_dtype);
+    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options);
     link = inproc_->take_link();
   } else {
     process_ = std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));
@@ -164,7 +176,7 @@ Operators& WorkerSession::operators() noexcept {
 }
 
 bool WorkerSession::shares_cores() const noexcept {
-  return client_->transport() != Transport::kTcp || process_ != nullptr;
+  return !on_gpu_ && (client_->transport() != Transport::kTcp || process_ != nullptr);
 }
 
 pid_t WorkerSession::worker_pid() const noexcept {

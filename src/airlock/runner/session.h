@@ -14,6 +14,7 @@
 #include "airlock/remote/client.h"
 #include "airlock/runner/runner_model.h"
 #include "airlock/runner/worker_process.h"
+#include "airlock/worker/device.h"
 
 namespace airlock {
 
@@ -21,7 +22,7 @@ namespace airlock {
 struct WorkerOptions {
   std::string uri;                        ///< of a running worker; empty: start one here
   Transport transport = Transport::kShm;  ///< of a worker started here; kInproc: in this process
-  DType compute_dtype = DType::kBF16;     ///< of a worker started here
+  BackendOptions backend;                 ///< of a worker started here
   int threads = 0;                        ///< of a worker started here; 0: all
   std::string program;                    ///< the airlock program to start; empty: this one
   std::optional<LinkShape> shape;         ///< of the link: see link/shaped_link.h
@@ -59,6 +60,7 @@ class WorkerSession {
   class Explaining;
 
   std::string kind_;
+  bool on_gpu_;  ///< as far as is known
   std::unique_ptr<WorkerProcess> process_;
   std::unique_ptr<InprocWorker> inproc_;
   std::unique_ptr<RemoteClient> client_;

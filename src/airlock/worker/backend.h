@@ -1,11 +1,13 @@
 // What a worker computes with: a processor or a GPU behind one interface.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 
+#include "airlock/core/buffer_pool.h"
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
 #include "airlock/wire/call.h"
@@ -36,7 +38,7 @@ class Backend {
   virtual ~Backend() = default;
 
   [[nodiscard]] virtual const ModelConfig& config() const = 0;
-  /// dtype of the multiplications: f32 or bf16.
+  /// dtype of the multiplications: f32, bf16 or, on a GPU, f16.
   [[nodiscard]] virtual DType compute_dtype() const = 0;
   /// "cpu, bf16, avx512_core_amx, 2 threads": for people.
   [[nodiscard]] virtual std::string description() const = 0;
@@ -44,6 +46,14 @@ class Backend {
   [[nodiscard]] virtual std::int64_t weight_bytes() const = 0;
 
   [[nodiscard]] virtual std::unique_ptr<BackendSession> open_session() = 0;
+
+  /// A pool of memory that this backend copies from and to at its fastest, for the tensors of
+  /// calls. It may outlive the backend.
+  [[nodiscard]] virtual BufferPool host_memory() { return {}; }
+  /// Tensors of calls may lie in `memory` from now on, until memory_gone, which comes when no call
+  /// uses it. Both may come on any thread, during calls.
+  virtual void memory_shared(std::span<std::byte> /*memory*/) {}
+  virtual void memory_gone(std::span<std::byte> /*memory*/) noexcept {}
 
   /// Runs a call that passed infer_outputs, on tensors of exactly the specs of `call.inputs` and of
   /// its outputs, in the dtypes that travel. Both lie in host memory, 64-byte aligned.

@@ -19,7 +19,7 @@ WorkerStats ServerContext::stats() const {
 Conversation::Conversation(ServerContext& context, std::unique_ptr<Link> link)
     : context_(context),
       channel_(std::move(link), static_cast<std::uint64_t>(context.options.max_payload)),
-      segments_(context.options.shared_bytes) {
+      segments_(context.options.shared_bytes, &context.backend) {
   channel_.link().set_stall_timeout(context.options.stall_timeout);
   requests_.push_back(std::make_unique<Request>());
 }

@@ -82,7 +82,7 @@ Server::Server(Backend& backend, const FingerprintBytes& fingerprint, const Serv
                         fingerprint,
                         options,
                         {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-                        {}},
+                        backend.host_memory()},
                        {},
                        {}}) {}
 

@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "airlock/core/tensor.h"
 #include "airlock/link/shared_memory.h"
 #include "airlock/wire/message.h"
+#include "airlock/worker/backend.h"
 
 namespace airlock {
 
@@ -15,8 +17,12 @@ namespace airlock {
 /// writes into them may change at any time and is only ever taken for numbers. Not thread-safe.
 class SharedSegments {
  public:
-  /// `budget`: bytes a session may share.
-  explicit SharedSegments(std::int64_t budget) : budget_(budget) {}
+  /// `budget`: bytes a session may share. `backend`, if there is one, hears of each segment and of
+  /// its end, and outlives this.
+  explicit SharedSegments(std::int64_t budget, Backend* backend = nullptr);
+  SharedSegments(SharedSegments&& other) noexcept;
+  SharedSegments& operator=(SharedSegments&& other) noexcept;
+  ~SharedSegments();
 
   /// Maps a new segment. Throws Error(kProtocol) for a number known already, without a
   /// descriptor, past the budget, or what SharedMemory::adopt refuses.
@@ -30,9 +36,12 @@ class SharedSegments {
   [[nodiscard]] std::span<std::byte> find(const Place& place, std::int64_t bytes) const;
 
  private:
+  class Segment;
+
   std::int64_t budget_;
   std::int64_t used_ = 0;
-  std::vector<SharedMemory> segments_;  ///< number n is at n - 1; empty: not shared
+  Backend* backend_;
+  std::vector<std::unique_ptr<Segment>> segments_;  ///< number n is at n - 1; null: not shared
 };
 
 }  // namespace airlock

@@ -1,0 +1,249 @@
+#include <algorithm>
+#include <cmath>
+
+#include "airlock/worker/cuda/kernels/attention_mma.h"
+#include "airlock/worker/cuda/kernels/launch.h"
+#include "airlock/worker/cuda/operators.h"
+
+namespace airlock::cuda {
+namespace {
+
+float scale_of(const ModelConfig& config) {
+  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
+}
+
+/// Attention of q [tokens, heads * head_dim] of the compute dtype at `position` over a cache that
+/// holds their keys already, to out [tokens, heads * head_dim] in `out_dtype`: f32 or the compute
+/// dtype.
+void attend(const Context& context, const CacheView& cache, const std::byte* q, std::int64_t tokens,
+            std::int64_t position, DType out_dtype, std::byte* out) {
+  // Fewer rows than a warp's share leave tensor cores idle, and too few blocks.
+  constexpr std::int64_t kLeastMmaTokens = kReplayedTokens;
+  const ModelConfig& config = context.config;
+  AttentionArgs args;
+  args.q = q;
+  args.keys = cache.keys;
+  args.values = cache.values;
+  args.head_stride = cache.head_stride;
+  args.out = out;
+  args.tokens = static_cast<int>(tokens);
+  args.position = static_cast<int>(position);
+  args.position_at = context.position_at();
+  args.heads = static_cast<int>(config.heads);
+  args.kv_heads = static_cast<int>(config.kv_heads);
+  args.head_dim = static_cast<int>(config.head_dim);
+  args.scale = scale_of(config);
+  const std::int64_t cache_rows = cache.head_stride / config.head_dim;
+  const bool many = context.compute != DType::kF32 && tokens >= kLeastMmaTokens;
+  if (many && out_dtype == context.compute &&
+      context.sdpa.attend(args, context.compute, cache_rows, context.arena)) {
+    return;
+  }
+  if (many && mma_head_dim(args.head_dim)) {
+    return launch_mma_attention(args, context.compute, out_dtype, context.stream.get());
+  }
+  // A replayed grid has to serve every position until the cache grows.
+  const std::int64_t seen = args.position_at == nullptr ? position + tokens : cache_rows;
+  choose_splits(args, context.gpu.processors(), static_cast<int>(seen));
+  if (args.splits > 1) {
+    const std::int64_t parts = args.splits * tokens * config.heads;
+    args.partial = context.arena.take_array<float>(parts * config.head_dim);
+    args.states = context.arena.take_array<AttentionPart>(parts);
+  }
+  launch_plain_attention(args, context.compute, out_dtype, context.stream.get());
+}
+
+/// The products of FusedAttention, over heads that lie side by side in rows of q_dim.
+Product scores_product(const Context& context, std::int64_t tokens, std::int64_t rows) {
+  const ModelConfig& config = context.config;
+  Product product;
+  product.batch = config.heads;
+  product.m = tokens;
+  product.k = config.head_dim;
+  product.n = rows;
+  product.in = context.compute;
+  product.transpose_b = true;
+  product.a = product.b = {config.q_dim(), config.head_dim};
+  product.c = {rows, tokens * rows};
+  return product;
+}
+
+Product values_product(const Context& context, std::int64_t tokens, std::int64_t rows, DType out) {
+  const ModelConfig& config = context.config;
+  Product product;
+  product.batch = config.heads;
+  product.m = tokens;
+  product.k = rows;
+  product.n = config.head_dim;
+  product.in = context.compute;
+  product.out = out;
+  product.a = {rows, tokens * rows};
+  product.b = product.c = {config.q_dim(), config.head_dim};
+  return product;
+}
+
+/// Rows of K or V that come piece by piece, in the compute dtype.
+class GrowingRows {
+ public:
+  GrowingRows(const Context& context, ConstTensor host)
+      : context_(context),
+        host_(host),
+        staged_(context, host.spec),
+        converted_{context.compute, staged_.rows().rows, staged_.rows().columns,
+                   staged_.rows().data, nullptr} {
+    if (host.spec.dtype != context.compute) {
+      converted_.data = context.take(converted_.rows * converted_.columns, context.compute);
+    }
+  }
+
+  void fetch(RowRange range) const { staged_.fetch(context_, host_, range); }
+  /// Once they are there: enqueues their conversion, if they need one.
+  void convert(RowRange range) const {
+    const DeviceRows from = staged_.rows().part(range);
+    if (from.dtype == context_.compute) return;
+    const DeviceRows to = converted_.part(range);
+    ConvertArgs args;
+    args.from = from.data;
+    args.from_stride = args.to_stride = args.columns = from.columns;
+    args.from_scales = from.scales;
+    args.to = to.data;
+    args.rows = from.rows;
+    launch_convert(args, from.dtype, context_.compute, context_.stream.get());
+  }
+  [[nodiscard]] const std::byte* data() const noexcept { return converted_.data; }
+  [[nodiscard]] std::int64_t bytes_per_row() const { return staged_.bytes_per_row(); }
+
+ private:
+  const Context& context_;
+  ConstTensor host_;
+  Staged staged_;
+  DeviceRows converted_;
+};
+
+/// Scores, softmax and values of a piece's rows `q`, which see `rows` keys at most.
+void attend_fused(const Context& context, const std::byte* q, const std::byte* k,
+                  const std::byte* v, std::int64_t position, std::int64_t rows,
+                  const DeviceRows& out) {
+  const ModelConfig& config = context.config;
+  const DType compute = context.compute;
+  const std::int64_t count = config.heads * out.rows * rows;
+  auto* const scores = context.arena.take_array<float>(count);
+  context.gemm.multiply(scores_product(context, out.rows, rows), q, k, scores,
+                        context.stream.get());
+  SoftmaxArgs softmax;
+  softmax.scores = scores;
+  softmax.weights =
+      compute == DType::kF32 ? static_cast<void*>(scores) : context.take(count, compute);
+  softmax.heads = config.heads;
+  softmax.rows = out.rows;
+  softmax.context = rows;
+  softmax.position = position;
+  softmax.scale = scale_of(config);
+  launch_softmax(softmax, compute, context.stream.get());
+  const bool direct = Gemm::can_write(compute, out.dtype);
+  std::byte* const to = direct ? out.data : context.take(out.rows * out.columns, DType::kF32);
+  const Product values = values_product(context, out.rows, rows, direct ? out.dtype : DType::kF32);
+  context.gemm.multiply(values, softmax.weights, v, to, context.stream.get());
+  if (!direct) convert_into(context, to, DType::kF32, out.columns, out);
+}
+
+}  // namespace
+
+void fused_attention(const Context& context, const Call& call, Inputs in, Outputs out) {
+  const Staged q(context, in[0].spec);
+  const GrowingRows k(context, in[1]);
+  const GrowingRows v(context, in[2]);
+  const Staged result(context, out[0].spec);
+  const RowChunks chunks(q.rows().rows, q.bytes_per_row() + k.bytes_per_row() + v.bytes_per_row() +
+                                            result.bytes_per_row());
+  std::int64_t have = 0;
+  for (std::int64_t i = 0; i < chunks.count(); ++i) {
+    const RowRange rows = chunks[i];
+    // A piece's last row sees itself and all before it, and no row sees more.
+    const std::int64_t seen = call.position + rows.begin + rows.count;
+    const RowRange fresh{have, seen - have};
+    have = seen;
+    q.fetch(context, in[0], rows);
+    k.fetch(fresh);
+    v.fetch(fresh);
+    context.transfers.publish_in();
+    k.convert(fresh);
+    v.convert(fresh);
+    const Arena::Mark mark(context.arena);
+    attend_fused(context, converted(context, q.rows().part(rows), context.compute), k.data(),
+                 v.data(), call.position + rows.begin, seen, result.rows().part(rows));
+    context.transfers.publish_out();
+    result.send(context, out[0], rows);
+  }
+}
+
+void flash_attention(const Context& context, const CacheView& cache, const Call& call, Inputs in,
+                     Outputs out) {
+  const ModelConfig& config = context.config;
+  const DType compute = context.compute;
+  const std::int64_t tokens = in[0].spec.shape[0];
+  const Pieces pieces(context, in, out, tokens);
+  pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+    const std::int64_t position = call.position + rows.begin;
+    AppendArgs append;
+    append.k = converted(context, inputs[1], compute);
+    append.v = converted(context, inputs[2], compute);
+    append.cache = cache;
+    append.position = position;
+    append.position_at = context.position_at();
+    append.rows = rows.count;
+    append.kv_heads = static_cast<int>(config.kv_heads);
+    append.head_dim = static_cast<int>(config.head_dim);
+    launch_append(append, compute, context.stream.get());
+
+    const std::byte* const q = converted(context, inputs[0], compute);
+    const DeviceRows& to = outputs[0];
+    const bool direct = to.dtype == DType::kF32 || to.dtype == compute;
+    std::byte* const attended = direct ? to.data : context.take(to.rows * to.columns, DType::kF32);
+    attend(context, cache, q, rows.count, position, direct ? to.dtype : DType::kF32, attended);
+    if (!direct) convert_into(context, attended, DType::kF32, to.columns, to);
+  });
+}
+
+void attention_block(const Context& context, const DeviceWeights& weights, const CacheView& cache,
+                     const Call& call, Inputs in, Outputs out) {
+  const ModelConfig& config = context.config;
+  const DType compute = context.compute;
+  const std::int64_t tokens = in[0].spec.shape[0];
+  const std::int64_t half = config.head_dim / 2;
+  const Pieces pieces(context, in, out, tokens);
+  pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+    const std::int64_t position = call.position + rows.begin;
+    const std::byte* const x = converted(context, inputs[0], compute);
+    const MatrixRows w = weights.at(call.layer, Weight::kQ, Weight::kV);
+    const DeviceRows qkv{DType::kF32, rows.count, w.rows,
+                         context.take(rows.count * w.rows, DType::kF32), nullptr};
+    multiply(context, x, rows.count, w, {&qkv, 1});
+
+    auto* const cosine = context.arena.take_array<float>(rows.count * half);
+    auto* const sine = context.arena.take_array<float>(rows.count * half);
+    launch_rope_angles(
+        {context.frequencies, cosine, sine, position, rows.count, half, context.position_at()},
+        context.stream.get());
+    std::byte* const q = context.take(rows.count * config.q_dim(), compute);
+    RopeArgs rope;
+    rope.qkv = reinterpret_cast<const float*>(qkv.data);
+    rope.cosine = cosine;
+    rope.sine = sine;
+    rope.q = q;
+    rope.cache = cache;
+    rope.position = position;
+    rope.position_at = context.position_at();
+    rope.rows = rows.count;
+    rope.heads = static_cast<int>(config.heads);
+    rope.kv_heads = static_cast<int>(config.kv_heads);
+    rope.head_dim = static_cast<int>(config.head_dim);
+    launch_rope(rope, compute, context.stream.get());
+
+    std::byte* const attended = context.take(rows.count * config.q_dim(), compute);
+    attend(context, cache, q, rows.count, position, compute, attended);
+    multiply(context, attended, rows.count, weights.at(call.layer, Weight::kO), outputs.span());
+  });
+}
+
+}  // namespace airlock::cuda

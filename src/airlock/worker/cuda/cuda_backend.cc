@@ -1,0 +1,234 @@
+#include "airlock/worker/cuda/cuda_backend.h"
+
+#include <algorithm>
+
+#include <cuda_runtime_api.h>
+
+#include "airlock/core/error.h"
+#include "airlock/math/rope.h"
+#include "airlock/worker/cpu/embedding.h"
+#include "airlock/worker/cuda/kernels/launch.h"
+#include "airlock/worker/cuda/operators.h"
+
+namespace airlock {
+namespace cuda {
+namespace {
+
+/// Left to the driver, cuBLASLt's kernels and other programs.
+constexpr std::int64_t kReserve = std::int64_t{512} << 20;
+/// Of the fixed budget, beside weights and workspace.
+constexpr std::int64_t kSmallThings = std::int64_t{1} << 20;
+
+std::int64_t usable_bytes(const Gpu& gpu) {
+  return std::max<std::int64_t>(gpu.free_bytes() - kReserve, 0);
+}
+
+DType checked_compute(DType dtype) {
+  require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
+          ErrorCode::kInvalidArgument, "compute dtype is {}, expected f32, bf16 or f16",
+          dtype_name(dtype));
+  return dtype;
+}
+
+/// Refuses, before anything is allocated, what cannot run.
+MemoryNeeds checked_needs(const Gpu& gpu, const ModelConfig& config,
+                          const CudaBackendOptions& options) {
+  require(kernels_run_here(), ErrorCode::kUnsupported,
+          "--device {}: this build has no code for {}, of compute capability {}: configure it with "
+          "CMAKE_CUDA_ARCHITECTURES for that",
+          gpu.label(), gpu.name(), gpu.capability());
+  const std::int64_t shared = PlainShared(static_cast<int>(config.head_dim)).total *
+                              static_cast<std::int64_t>(sizeof(float));
+  require(shared <= gpu.shared_bytes(), ErrorCode::kUnsupported,
+          "{}: heads of {} elements need {} bytes of shared memory, a block has {}", gpu.label(),
+          config.head_dim, shared, gpu.shared_bytes());
+  return memory_needs(config, options.compute_dtype, options.kv_bytes);
+}
+
+/// True for calls whose keys and values join the session's cache.
+bool grows_cache(const Call& call) {
+  return call.op == Op::kFlashAttention || call.op == Op::kAttentionBlock;
+}
+
+class CudaSession final : public BackendSession {
+ public:
+  CudaSession(const Gpu& gpu, const ModelConfig& config, DType dtype, MemoryBudget& budget)
+      : gpu_(gpu), cache_(config, dtype, budget) {}
+  // Sessions close on threads of their own.
+  ~CudaSession() override { gpu_.try_make_current(); }
+
+  [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.rows().bytes(); }
+  [[nodiscard]] std::int64_t kv_bytes_after(const Call& call) const override {
+    if (!grows_cache(call)) return kv_bytes();
+    return cache_.rows().bytes_with(call.layer, call.position + call.inputs[0].shape[0]);
+  }
+  [[nodiscard]] DeviceCache& cache() noexcept { return cache_; }
+
+ private:
+  const Gpu& gpu_;
+  DeviceCache cache_;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(WeightSource& source, const CudaBackendOptions& options)
+      : source_(source),
+        config_(source.config()),
+        compute_(checked_compute(options.compute_dtype)),
+        gpu_(options.device),
+        needs_(checked_needs(gpu_, config_, options)),
+        calls_(gpu_.label() + ": memory for calls",
+               bytes_for_calls(needs_, gpu_.label(), usable_bytes(gpu_), options.gpu_memory),
+               "send fewer tokens at a time (--chunk) or raise --gpu-memory"),
+        fixed_(gpu_.label() + ": memory for weights",
+               needs_.weights + needs_.workspace + kSmallThings, "raise --gpu-memory"),
+        caches_(gpu_.label() + ": memory for KV caches", needs_.caches, "raise --kv-budget"),
+        host_(gpu_),
+        transfers_(host_, stream_),
+        graphs_(options.graphs),
+        arena_(calls_),
+        gemm_(fixed_, options.tf32),
+        sdpa_(stream_, options.cudnn_after),
+        weights_(source, compute_, fixed_, options.progress) {
+    allow_plain_attention(static_cast<int>(config_.head_dim));
+    position_ = DeviceBuffer(fixed_, sizeof(std::int64_t));
+    const std::vector<double> frequencies =
+        rope_inverse_frequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling);
+    const auto bytes = static_cast<std::int64_t>(frequencies.size() * sizeof(double));
+    frequencies_ = DeviceBuffer(fixed_, bytes);
+    // On the kernels' own stream, which does not wait for the default one.
+    check(cudaMemcpyAsync(frequencies_.data(), frequencies.data(), static_cast<std::size_t>(bytes),
+                          cudaMemcpyHostToDevice, stream_.get()),
+          "cudaMemcpyAsync");
+    stream_.wait();
+  }
+  ~CudaBackend() override { gpu_.try_make_current(); }
+
+  [[nodiscard]] const ModelConfig& config() const override { return config_; }
+  [[nodiscard]] DType compute_dtype() const override { return compute_; }
+  [[nodiscard]] std::int64_t weight_bytes() const override { return weights_.bytes(); }
+  [[nodiscard]] std::string description() const override {
+    return fmt::format("{} {}, {}", gpu_.label(), gpu_.name(), dtype_name(compute_));
+  }
+
+  [[nodiscard]] std::unique_ptr<BackendSession> open_session() override {
+    return std::make_unique<CudaSession>(gpu_, config_, compute_, caches_);
+  }
+
+  [[nodiscard]] BufferPool host_memory() override { return host_.pool(); }
+  void memory_shared(std::span<std::byte> memory) override { host_.add(memory); }
+  void memory_gone(std::span<std::byte> memory) noexcept override { host_.remove(memory); }
+
+  void execute(const Call& call, BackendSession& session, Inputs inputs, Outputs outputs) override;
+
+ private:
+  void enqueue(const Call& call, DeviceCache& cache, Inputs inputs, Outputs outputs);
+  void run_operator(const Context& context, const CacheView& cache, const Call& call, Inputs inputs,
+                    Outputs outputs);
+  void embed(ConstTensor ids, Tensor out);
+
+  WeightSource& source_;
+  ModelConfig config_;
+  DType compute_;
+  Gpu gpu_;
+  MemoryNeeds needs_;
+  MemoryBudget calls_;
+  MemoryBudget fixed_;
+  MemoryBudget caches_;
+  Stream stream_;
+  HostMemory host_;
+  Transfers transfers_;
+  const bool graphs_;
+  Arena arena_;
+  Gemm gemm_;
+  Sdpa sdpa_;
+  DeviceWeights weights_;
+  DeviceBuffer frequencies_;
+  DeviceBuffer position_;  ///< one i64: of the call whose kernels may be replayed
+  ReplayTable<Graph> replays_;
+  BufferPool gathered_;
+  std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
+};
+
+void CudaBackend::embed(ConstTensor ids, Tensor out) {
+  // The rows lie in host memory and are wanted there: no GPU looks them up faster.
+  embedding(gathered_, source_.embedding(), ids, out, [this](std::int64_t rows) {
+    rows_gathered_ += rows;
+    if (rows_gathered_ < kEmbeddingBlock) return;
+    source_.release(source_.embedding());
+    rows_gathered_ = 0;
+  });
+}
+
+void CudaBackend::run_operator(const Context& context, const CacheView& cache, const Call& call,
+                               Inputs inputs, Outputs outputs) {
+  switch (call.op) {
+    case Op::kBatchLinear:
+      return batch_linear(context, weights_, call, inputs, outputs);
+    case Op::kMatmul:
+      return matmul(context, call, inputs, outputs);
+    case Op::kFusedAttention:
+      return fused_attention(context, call, inputs, outputs);
+    case Op::kFlashAttention:
+      return flash_attention(context, cache, call, inputs, outputs);
+    case Op::kAttentionBlock:
+      return attention_block(context, weights_, cache, call, inputs, outputs);
+    case Op::kGatedMlp:
+      return gated_mlp(context, weights_, call, inputs, outputs);
+    case Op::kLmHead:
+      return lm_head(context, weights_, inputs, outputs);
+    case Op::kInit:
+    case Op::kEmbedding:
+      break;
+  }
+  fail(ErrorCode::kInternal, "{} is not a backend's operator", op_name(call.op));
+}
+
+void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, Outputs outputs) {
+  const std::int64_t tokens = call.inputs[0].shape[0];
+  CacheView view;
+  if (grows_cache(call)) {
+    cache.prepare(stream_, call.layer, call.position, tokens);
+    view = cache.view(call.layer);
+  }
+  Context context{config_, gpu_,   compute_,
+                  stream_, arena_, transfers_,
+                  gemm_,   sdpa_,  reinterpret_cast<const double*>(frequencies_.data())};
+  ReplayedCall replayed{replays_,
+                        {call, nullptr, view.keys, view.head_stride / config_.head_dim},
+                        reinterpret_cast<const std::int64_t*>(position_.data())};
+  if (graphs_ && replayable(call)) {
+    replayed.key.call.position = 0;
+    transfers_.in(reinterpret_cast<const std::byte*>(&call.position), position_.data(),
+                  position_.size());
+    context.replayed = &replayed;
+  }
+  run_operator(context, view, call, inputs, outputs);
+  if (grows_cache(call)) cache.commit(call.layer, tokens);
+}
+
+void CudaBackend::execute(const Call& call, BackendSession& session, Inputs inputs,
+                          Outputs outputs) {
+  auto* own = dynamic_cast<CudaSession*>(&session);
+  require(own != nullptr, ErrorCode::kInternal, "{}: the session is another backend's", call);
+  if (call.op == Op::kEmbedding) return embed(inputs[0], outputs[0]);
+  gpu_.make_current();
+  arena_.reset();
+  try {
+    enqueue(call, own->cache(), inputs, outputs);
+    transfers_.finish();
+  } catch (...) {
+    transfers_.settle();  // nothing may write the caller's tensors after this
+    throw;
+  }
+}
+
+}  // namespace
+}  // namespace cuda
+
+std::unique_ptr<Backend> make_cuda_backend(WeightSource& source,
+                                           const CudaBackendOptions& options) {
+  return std::make_unique<cuda::CudaBackend>(source, options);
+}
+
+}  // namespace airlock

@@ -1,0 +1,46 @@
+// The worker's operators on a GPU. Each enqueues all of a call, copies included; the results are
+// there once Transfers::finish has returned. Shapes have passed infer_outputs.
+#pragma once
+
+#include <span>
+
+#include "airlock/wire/call.h"
+#include "airlock/worker/cuda/context.h"
+#include "airlock/worker/cuda/device_cache.h"
+#include "airlock/worker/cuda/weights.h"
+
+namespace airlock::cuda {
+
+using Inputs = std::span<const ConstTensor>;
+using Outputs = std::span<const Tensor>;
+
+/// x [tokens, in] times each of the weights that `call` names, transposed.
+void batch_linear(const Context& context, const DeviceWeights& weights, const Call& call, Inputs in,
+                  Outputs out);
+/// x [tokens, hidden] to logits [tokens, vocab].
+void lm_head(const Context& context, const DeviceWeights& weights, Inputs in, Outputs out);
+/// Normed x [tokens, hidden] -> [tokens, hidden]; gate and up are rounded to the compute dtype, as
+/// their product must be anyway.
+void gated_mlp(const Context& context, const DeviceWeights& weights, const Call& call, Inputs in,
+               Outputs out);
+/// a [batch, m, k] times b [batch, k, n], or [batch, n, k] if call.transpose_b.
+void matmul(const Context& context, const Call& call, Inputs in, Outputs out);
+
+/// q [tokens, heads * head_dim], k and v [position + tokens, heads * head_dim]. Materialises the
+/// scores of a piece's rows.
+void fused_attention(const Context& context, const Call& call, Inputs in, Outputs out);
+/// q [tokens, heads * head_dim], k and v [tokens, kv_heads * head_dim], which join the cache: it is
+/// prepared for them.
+void flash_attention(const Context& context, const CacheView& cache, const Call& call, Inputs in,
+                     Outputs out);
+/// Normed x [tokens, hidden] -> [tokens, hidden]; keys and values join the cache, prepared for
+/// them.
+void attention_block(const Context& context, const DeviceWeights& weights, const CacheView& cache,
+                     const Call& call, Inputs in, Outputs out);
+
+/// outs [rows, ...], side by side the columns of x [rows, w.in] w^T, for dense x of the compute
+/// dtype.
+void multiply(const Context& context, const std::byte* x, std::int64_t rows, const MatrixRows& w,
+              std::span<const DeviceRows> outs);
+
+}  // namespace airlock::cuda

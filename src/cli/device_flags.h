@@ -1,0 +1,36 @@
+// Flags that say what a worker computes on, with, and within how much memory: of `airlock worker`,
+// and of the commands that start one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "airlock/worker/device.h"
+
+namespace CLI {
+class App;
+}
+
+namespace airlock {
+
+class DeviceFlags {
+ public:
+  /// Adds --device, --compute-dtype, --kv-budget, --gpu-memory and --tf32. `whose` ends their
+  /// texts: " of a worker started here", or "". `group` heads them in the help, if it is not empty.
+  void add_to(CLI::App& app, std::string_view whose, const std::string& group);
+  /// Throws Error(kInvalidArgument). Does not ask whether the device is there.
+  [[nodiscard]] BackendOptions options() const;
+
+ private:
+  std::string device_ = "cpu";
+  std::string compute_dtype_ = "bf16";
+  double kv_gib_ = 8;
+  double gpu_gib_ = 0;
+  bool tf32_ = false;
+};
+
+/// Bytes of `gib` GiB, 2^60 at most, so that sums of a few do not overflow.
+std::int64_t bytes_of_gib(double gib);
+
+}  // namespace airlock

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Everything that only a GPU can show, in one command: tools/gpu_test.sh [GPU number] [jobs]
+# Builds preset cuda, runs the tests on the GPU, again under compute-sanitizer on small shapes,
+# times products, attention (and PyTorch's, if python3 has it) and copies, and whole prefills and
+# tokens over shared memory. Logs lie in build/gpu.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+gpu=${1:-0}
+jobs=${2:-$(nproc)}
+out=build/gpu
+mkdir -p "$out"
+export AIRLOCK_CACHE=${AIRLOCK_CACHE:-$PWD/models/cache} OMP_WAIT_POLICY=passive
+failed=0
+say() { printf '\n== %s\n' "$*"; }
+# step NAME COMMAND...: the log in $out/NAME.log, its end on failure.
+step() {
+  local name=$1
+  shift
+  if "$@" >"$out/$name.log" 2>&1; then
+    echo "$name: OK"
+  else
+    failed=1
+    tail -n 20 "$out/$name.log"
+    echo "$name: FAILED, see $out/$name.log"
+  fi
+}
+
+say "machine"
+nvidia-smi --id="$gpu" --query-gpu=name,driver_version,memory.total,pcie.link.gen.current \
+  --format=csv,noheader | tee "$out/machine.txt"
+
+say "build"
+tools/build.sh cuda "$jobs"
+airlock=build/cuda/src/cli/airlock
+tests=build/cuda/tests/worker
+export CUDA_VISIBLE_DEVICES=$gpu
+
+say "tests"
+step host "$tests/cuda_host_test" --gtest_brief=1
+[ -x "$tests/cudnn_test" ] && step cudnn "$tests/cudnn_test" --gtest_brief=1
+step backend "$tests/backend_test" --gtest_brief=1 --gtest_filter='*cuda*:*Cuda*'
+if grep -q SKIPPED "$out/backend.log"; then
+  echo "backend: tests were skipped: no GPU was used"
+  failed=1
+fi
+
+say "compute-sanitizer"
+if command -v compute-sanitizer >/dev/null; then
+  # Tests of thousands of tokens would take hours under it.
+  small='*cuda*:*Cuda*:-*EveryNumberOfTokens*:*ACallPastItsMemory*:*InAnyChunks*'
+  for tool in memcheck racecheck synccheck; do
+    step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests/backend_test" \
+      --gtest_brief=1 --gtest_filter="$small"
+  done
+else
+  echo "compute-sanitizer is not in PATH: SKIPPED"
+fi
+
+say "wanted: products at least 80 % of cuBLASLt's best, copies at least 85 % of one pinned copy"
+step kernels build/cuda/bench/cuda_bench
+cat "$out/kernels.log"
+
+say "wanted: attention within 10 % of PyTorch's"
+if python3 -c 'import torch' 2>/dev/null; then
+  step torch python3 tools/torch_sdpa.py
+  cat "$out/torch.log"
+else
+  echo "python3 has no torch: SKIPPED"
+fi
+
+say "1024 tokens of LLaMA 3.2-1B over shared memory; wanted: combined < 150 ms, blocks < 40 ms"
+step prefill "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 5 --link shm --device cuda:0 \
+  --plan baseline,combined,runner-attention,blocks --ledger-dir "$out/ledgers"
+cat "$out/prefill.log"
+
+say "how the time of two prefills falls into kernels and copies"
+if command -v nsys >/dev/null; then
+  step split nsys profile --trace=cuda --stats=true --force-overwrite=true -o "$out/prefill" \
+    "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 1 --link shm --device cuda:0 \
+    --plan combined,blocks
+  grep -A 12 -E 'cuda_gpu_(kern|mem_time)_sum' "$out/split.log" || true
+else
+  echo "nsys is not in PATH: SKIPPED"
+fi
+
+say "tokens one by one, whose kernels are replayed as CUDA graphs"
+step decode "$airlock" bench -m llama-3.2-1b --tokens 128 -n 64 -r 3 --link shm --device cuda:0 \
+  --plan combined,blocks
+cat "$out/decode.log"
+
+say "text on the demo model: GPU and processor say the same"
+for device in cpu cuda:0; do
+  "$airlock" run -q -m models/demo -p "She was not at all" -n 40 --temp 0 --plan blocks \
+    --compute-dtype f32 --device "$device" >"$out/text-${device%%:*}.txt"
+done
+step text cmp "$out/text-cpu.txt" "$out/text-cuda.txt"
+
+[ "$failed" = 0 ] && say "gpu: OK" || say "gpu: FAILED"
+exit "$failed"
