@@ -96,7 +96,7 @@ TEST(CudaReplayTable, ARecordThatFailedIsNotReplayedAgain) {
 TEST(CudaReplayTable, WhateverAKernelIsToldMakesAnotherKey) {
   const int memory = 0;
   const ReplayKey key = key_of(0);
-  std::vector<ReplayKey> others(9, key);
+  std::vector<ReplayKey> others(10, key);
   others[0].memory = &memory;
   others[1].cache = &memory;
   others[2].cache_capacity = 64;
@@ -106,6 +106,7 @@ TEST(CudaReplayTable, WhateverAKernelIsToldMakesAnotherKey) {
   others[6].call.inputs = {{DType::kF32, {1, 64}}};
   others[7].call.reply_dtype = DType::kI8;
   others[8].call.weights = {Weight::kO};
+  others[9].memory_bytes = 512;
   Calls calls;
   calls.of(key);
   for (const ReplayKey& other : others) EXPECT_EQ(calls.of(other), "run ");

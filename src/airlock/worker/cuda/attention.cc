@@ -120,20 +120,21 @@ class GrowingRows {
   DeviceRows converted_;
 };
 
-/// Scores, softmax and values of a piece's rows `q`, which see `rows` keys at most.
+/// Scores, softmax and values of a piece's rows `q`, which see `rows` keys at most. `room`: scores
+/// of the call's largest piece.
 void attend_fused(const Context& context, const std::byte* q, const std::byte* k,
-                  const std::byte* v, std::int64_t position, std::int64_t rows,
+                  const std::byte* v, std::int64_t position, std::int64_t rows, std::int64_t room,
                   const DeviceRows& out) {
   const ModelConfig& config = context.config;
   const DType compute = context.compute;
-  const std::int64_t count = config.heads * out.rows * rows;
-  auto* const scores = context.arena.take_array<float>(count);
+  // Every piece takes the largest one's memory, or each would find that of those before too small.
+  auto* const scores = context.arena.take_array<float>(room);
   context.gemm.multiply(scores_product(context, out.rows, rows), q, k, scores,
                         context.stream.get());
   SoftmaxArgs softmax;
   softmax.scores = scores;
   softmax.weights =
-      compute == DType::kF32 ? static_cast<void*>(scores) : context.take(count, compute);
+      compute == DType::kF32 ? static_cast<void*>(scores) : context.take(room, compute);
   softmax.heads = config.heads;
   softmax.rows = out.rows;
   softmax.context = rows;
@@ -156,6 +157,8 @@ void fused_attention(const Context& context, const Call& call, Inputs in, Output
   const Staged result(context, out[0].spec);
   const RowChunks chunks(q.rows().rows, q.bytes_per_row() + k.bytes_per_row() + v.bytes_per_row() +
                                             result.bytes_per_row());
+  const std::int64_t room =
+      context.config.heads * chunks[0].count * (call.position + q.rows().rows);
   std::int64_t have = 0;
   for (std::int64_t i = 0; i < chunks.count(); ++i) {
     const RowRange rows = chunks[i];
@@ -171,7 +174,7 @@ void fused_attention(const Context& context, const Call& call, Inputs in, Output
     v.convert(fresh);
     const Arena::Mark mark(context.arena);
     attend_fused(context, converted(context, q.rows().part(rows), context.compute), k.data(),
-                 v.data(), call.position + rows.begin, seen, result.rows().part(rows));
+                 v.data(), call.position + rows.begin, seen, room, result.rows().part(rows));
     context.transfers.publish_out();
     result.send(context, out[0], rows);
   }

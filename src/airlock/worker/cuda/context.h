@@ -70,9 +70,11 @@ std::optional<Graph> recorded(const Context& context, const Body& body) {
 /// record of it.
 template <typename Body>
 void enqueue_kernels(const Context& context, const Body& body) {
-  if (context.replayed == nullptr || context.arena.whole() == nullptr) return body();
+  const std::span<const std::byte> memory = context.arena.whole();
+  if (context.replayed == nullptr || memory.empty()) return body();
   ReplayKey key = context.replayed->key;
-  key.memory = context.arena.whole();
+  key.memory = memory.data();
+  key.memory_bytes = memory.size();
   context.replayed->table.enqueue(
       key, body, [&] { return recorded(context, body); },
       [&](const Graph& graph) { graph.launch(context.stream); });

@@ -195,7 +195,7 @@ void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, O
                   stream_, arena_, transfers_,
                   gemm_,   sdpa_,  reinterpret_cast<const double*>(frequencies_.data())};
   ReplayedCall replayed{replays_,
-                        {call, nullptr, view.keys, view.head_stride / config_.head_dim},
+                        {call, nullptr, 0, view.keys, view.head_stride / config_.head_dim},
                         reinterpret_cast<const std::int64_t*>(position_.data())};
   if (graphs_ && replayable(call)) {
     replayed.key.call.position = 0;

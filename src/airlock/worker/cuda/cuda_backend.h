@@ -23,7 +23,8 @@ struct CudaBackendOptions {
   std::int64_t gpu_memory = 0;
   /// Of these, bytes to keep for the KV caches of all sessions.
   std::int64_t kv_bytes = std::int64_t{8} << 30;
-  /// Kernels of calls of few tokens are recorded and replayed as CUDA graphs. Results are the same.
+  /// Kernels of calls of few tokens are recorded and replayed as CUDA graphs. Results are the same,
+  /// but for the order of attention's sums over more than 256 tokens.
   bool graphs = true;
   /// Attention goes to cuDNN, if this build has it, once our own kernel has done so many
   /// floating-point operations on a shape: what takes it about the half second that a plan takes.

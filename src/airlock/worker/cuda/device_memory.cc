@@ -14,7 +14,6 @@ DeviceBuffer::DeviceBuffer(MemoryBudget& budget, std::int64_t bytes) {
   const cudaError_t status = cudaMalloc(&data, static_cast<std::size_t>(bytes));
   if (status != cudaSuccess) {
     budget.give(bytes);
-    cudaGetLastError();  // else the next launch would be blamed for it
     check(status, "cudaMalloc");
   }
   budget_ = &budget;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -45,9 +46,10 @@ class Arena {
   /// `bytes` of memory, 256-byte aligned. Throws as DeviceBuffer.
   [[nodiscard]] std::byte* take(std::int64_t bytes);
 
-  /// The block that all memory taken since reset() lies in, or null if there is none.
-  [[nodiscard]] const std::byte* whole() const noexcept {
-    return extras_.empty() ? block_.data() : nullptr;
+  /// The block that all memory taken since reset() lies in, or nothing if there is none.
+  [[nodiscard]] std::span<const std::byte> whole() const noexcept {
+    if (!extras_.empty()) return {};
+    return {block_.data(), static_cast<std::size_t>(block_.size())};
   }
 
   template <typename T>

@@ -60,11 +60,13 @@ void describe_matrix(Layout& layout, DType dtype, std::int64_t rows, std::int64_
         "cublasLtMatrixLayoutSetAttribute(STRIDED_BATCH_OFFSET)");
 }
 
-/// Bytes to which `data` is aligned, up to what cuBLASLt cares for.
-std::uint32_t alignment_of(const void* data) {
+/// Bytes to which every matrix of a batch of `dtype` is aligned, up to what cuBLASLt cares for.
+std::uint32_t alignment_of(const void* data, DType dtype, const Product::Operand& operand,
+                           std::int64_t batch) {
   constexpr std::uintptr_t kMost = 256;
-  const auto address = reinterpret_cast<std::uintptr_t>(data) | kMost;
-  return std::uint32_t{1} << std::countr_zero(address);
+  auto bits = reinterpret_cast<std::uintptr_t>(data) | kMost;
+  if (batch > 1) bits |= static_cast<std::uintptr_t>(operand.batch_stride) * dtype_size(dtype);
+  return std::uint32_t{1} << std::countr_zero(bits);
 }
 
 struct Alignments {
@@ -195,7 +197,9 @@ Gemm::~Gemm() = default;
 void Gemm::multiply(const Product& product, const void* a, const void* b, void* out,
                     cudaStream_t stream) {
   const Choice& choice =
-      impl_->find(product, {alignment_of(a), alignment_of(b), alignment_of(out)});
+      impl_->find(product, {alignment_of(a, product.in, product.a, product.batch),
+                            alignment_of(b, product.in, product.b, product.batch),
+                            alignment_of(out, product.out, product.c, product.batch)});
   const float one = 1;
   const float zero = 0;
   check(cublasLtMatmul(impl_->handle, choice.description.get(), &one, b, choice.b.get(), a,

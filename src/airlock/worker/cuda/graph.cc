@@ -17,13 +17,10 @@ void Graph::abandon(const Stream& stream) noexcept {
 
 Graph Graph::end(const Stream& stream) {
   cudaGraph_t recorded = nullptr;
-  cudaError_t status = cudaStreamEndCapture(stream.get(), &recorded);
-  if (status != cudaSuccess) cudaGetLastError();
-  check(status, "cudaStreamEndCapture");
+  check(cudaStreamEndCapture(stream.get(), &recorded), "cudaStreamEndCapture");
   cudaGraphExec_t graph = nullptr;
-  status = cudaGraphInstantiate(&graph, recorded, 0);
+  const cudaError_t status = cudaGraphInstantiate(&graph, recorded, 0);
   cudaGraphDestroy(recorded);
-  if (status != cudaSuccess) cudaGetLastError();
   check(status, "cudaGraphInstantiate");
   return Graph(graph);
 }

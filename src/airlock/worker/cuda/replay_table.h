@@ -17,7 +17,8 @@ namespace airlock::cuda {
 /// Where tensors and scratch lie follows from the call and the block that both are taken from.
 struct ReplayKey {
   Call call;                        ///< at position 0
-  const void* memory = nullptr;     ///< the arena's block
+  const void* memory = nullptr;     ///< the arena's block, after which a smaller one may lie there
+  std::size_t memory_bytes = 0;     ///< of it
   const void* cache = nullptr;      ///< keys of the session's layer, for calls that have a cache
   std::int64_t cache_capacity = 0;  ///< rows
   friend bool operator==(const ReplayKey&, const ReplayKey&) = default;

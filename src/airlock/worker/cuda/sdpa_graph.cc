@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include <cuda_runtime_api.h>
+
 #include "airlock/core/error.h"
 
 namespace airlock::cuda {
@@ -154,6 +156,7 @@ class Builder {
 
 void check_cudnn(cudnnStatus_t status, const char* what) {
   if (status == CUDNN_STATUS_SUCCESS) return;
+  cudaGetLastError();  // of a launch inside: our own kernel's, which comes instead, is not to blame
   std::array<char, 512> more{};
   cudnnGetLastErrorString(more.data(), more.size());
   fail(ErrorCode::kInternal, "cuDNN, {}: {} {}", what, cudnnGetErrorString(status), more.data());
