@@ -276,6 +276,7 @@ void register_dtype(DType dtype) {
     benchmark::RegisterBenchmark(fmt::format("{}/{}", name, dtype_name(dtype)).c_str(), body)
         ->Arg(1)
         ->Arg(128)
+        ->Arg(256)
         ->Arg(1024)
         ->Unit(benchmark::kMillisecond)
         ->UseRealTime();

@@ -1,5 +1,5 @@
 // The tensor codec on tensors of LLaMA 3.2-1B at 1024 tokens: bytes/s are of unpacked bytes,
-// `ratio` is unpacked over packed, `estimate` what estimate_ratio says of it.
+// `ratio` is unpacked over packed.
 #include <memory>
 #include <random>
 #include <span>
@@ -74,7 +74,7 @@ Subject& subject(std::int64_t content, std::int64_t dtype) {
   return *last;
 }
 
-enum Direction { kEncode, kDecode, kEstimate };
+enum Direction { kEncode, kDecode };
 
 /// Arguments: threads, compression, dtype, content; the last changes least, for its tensor is kept.
 void codec(benchmark::State& state, Direction direction) {
@@ -90,13 +90,9 @@ void codec(benchmark::State& state, Direction direction) {
     if (direction == kDecode) {
       codec.decode(compression, std::span(tensor.encoded).first(bytes), {tensor.spec, out.data()});
     }
-    if (direction == kEstimate) benchmark::DoNotOptimize(codec.estimate_ratio(compression, raw));
   }
-  if (direction != kEstimate) {
-    state.SetBytesProcessed(state.iterations() * tensor.spec.bytes());
-  }
+  state.SetBytesProcessed(state.iterations() * tensor.spec.bytes());
   state.counters["ratio"] = static_cast<double>(tensor.raw.size()) / static_cast<double>(bytes);
-  state.counters["estimate"] = codec.estimate_ratio(compression, raw);
   state.SetLabel(std::string(kContents[state.range(3)].name) + " " +
                  std::string(dtype_name(tensor.spec.dtype)) + " " +
                  std::string(compression_name(compression)));
@@ -111,7 +107,6 @@ void cases(benchmark::internal::Benchmark* b) {
 
 BENCHMARK_CAPTURE(codec, encode, kEncode)->Apply(cases);
 BENCHMARK_CAPTURE(codec, decode, kDecode)->Apply(cases);
-BENCHMARK_CAPTURE(codec, estimate, kEstimate)->Apply(cases);
 
 }  // namespace
 }  // namespace airlock

@@ -25,6 +25,8 @@ step() {
   fi
 }
 
+# Numbers are those of nvidia-smi, in the tests too.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
 say "machine"
 nvidia-smi --id="$gpu" --query-gpu=name,driver_version,memory.total,pcie.link.gen.current \
   --format=csv,noheader | tee "$out/machine.txt"
@@ -89,10 +91,12 @@ step decode "$airlock" bench -m llama-3.2-1b --tokens 128 -n 64 -r 3 --link shm 
 cat "$out/decode.log"
 
 say "text on the demo model: GPU and processor say the same"
-for device in cpu cuda:0; do
+text_of() {
   "$airlock" run -q -m models/demo -p "She was not at all" -n 40 --temp 0 --plan blocks \
-    --compute-dtype f32 --device "$device" >"$out/text-${device%%:*}.txt"
-done
+    --compute-dtype f32 --device "$1" >"$out/text-${1%%:*}.txt"
+}
+step text-cpu text_of cpu
+step text-cuda text_of cuda:0
 step text cmp "$out/text-cpu.txt" "$out/text-cuda.txt"
 
 [ "$failed" = 0 ] && say "gpu: OK" || say "gpu: FAILED"

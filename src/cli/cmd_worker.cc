@@ -86,7 +86,7 @@ void serve(WorkerCommandFlags flags) {
                                       : given_fingerprint(flags.fingerprint);
   hashing.finish();
   CheckpointSource source(checkpoint);
-  Progress packing("packing weights", private_worker);
+  Progress packing("preparing weights", private_worker);
   options.progress = packing.callback();
   const auto backend = make_backend(source, options);
   packing.finish();

@@ -7,7 +7,7 @@ namespace airlock {
 
 LocalModel::LocalModel(const std::filesystem::path& dir, DType compute_dtype)
     : source(Checkpoint::open(dir)) {
-  Progress packing("packing weights for the reference");
+  Progress packing("preparing weights for the reference");
   CpuBackendOptions options;
   options.compute_dtype = compute_dtype;
   options.progress = packing.callback();

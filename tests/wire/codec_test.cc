@@ -258,47 +258,6 @@ TEST(TensorCodec, RefusesToEncodeIdsAndIntoTooLittleRoom) {
   EXPECT_FALSE(refused(Compression::kZstd, {DType::kF32, {20}}, 80 + 16));
 }
 
-TEST(TensorCodec, EstimatesWhatItReaches) {
-  TensorCodec codec;
-  for (const Compression compression : kCompressions) {
-    for (const DType dtype : kDTypes) {
-      const auto check = [&](const char* content, const TensorSpec& spec, const Bytes& raw) {
-        const double estimate = codec.estimate_ratio(compression, {spec, raw.data()});
-        EXPECT_NEAR(estimate / ratio_of(codec, compression, spec, raw), 1, 0.15)
-            << describe(content, compression, spec);
-      };
-      const TensorSpec spec{dtype, {200, 1500}};
-      for (const auto& content : kTensorContents) check(content.name, spec, content.make(spec));
-      const TensorSpec scores{dtype, {4, 300, 300}};
-      check("probabilities", scores, testing::probabilities(scores));
-    }
-  }
-}
-
-TEST(TensorCodec, EstimatesSmallTensorsExactly) {
-  TensorCodec codec;
-  for (const Compression compression : kCompressions) {
-    for (const DType dtype : kDTypes) {
-      for (const Shape& shape : {Shape{1}, Shape{7, 13}, Shape{4, 4096}}) {
-        for (const auto& content : kTensorContents) {
-          const TensorSpec spec{dtype, shape};
-          const Bytes raw = content.make(spec);
-          EXPECT_DOUBLE_EQ(codec.estimate_ratio(compression, {spec, raw.data()}),
-                           ratio_of(codec, compression, spec, raw))
-              << describe(content.name, compression, spec);
-        }
-      }
-    }
-  }
-}
-
-TEST(TensorCodec, EstimatesNothingForWhatItDoesNotPack) {
-  TensorCodec codec;
-  EXPECT_EQ(codec.estimate_ratio(Compression::kZstd, {{DType::kF32, {0}}, nullptr}), 1);
-  EXPECT_EQ(codec.estimate_ratio(Compression::kZstd, {{DType::kI64, {1000}}, nullptr}), 1);
-  EXPECT_EQ(codec.estimate_ratio(Compression::kNone, {{DType::kF32, {1000}}, nullptr}), 1);
-}
-
 TEST(TensorCodec, LeavesTheHeapAloneAfterItsFirstUse) {
   const Threads threads(2);
   TensorCodec codec;
@@ -311,7 +270,6 @@ TEST(TensorCodec, LeavesTheHeapAloneAfterItsFirstUse) {
   const auto round = [&] {
     for (std::size_t i = 0; i < std::size(specs); ++i) {
       for (const Compression compression : kCompressions) {
-        codec.estimate_ratio(compression, {specs[i], raws[i].data()});
         const std::size_t used = codec.encode(compression, {specs[i], raws[i].data()}, out);
         codec.decode(compression, std::span(out).first(used), {specs[i], back.data()});
       }

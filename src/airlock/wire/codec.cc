@@ -1,24 +1,16 @@
 #include "airlock/wire/codec.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
-#include "airlock/core/buffer_pool.h"
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
 #include "airlock/wire/block_codec.h"
 
 namespace airlock {
 namespace {
-
-/// What estimate_ratio looks at: no more than a block has.
-constexpr std::int64_t kProbedPieces = 16;
-constexpr std::int64_t kProbedPiece = 1024;
-constexpr std::int64_t kProbed = kProbedPieces * kProbedPiece;
 
 /// Some microseconds of memcpy.
 constexpr std::int64_t kCopyGrain = 1 << 18;
@@ -74,8 +66,6 @@ void copy(const std::byte* from, std::byte* to, std::int64_t bytes) {
 
 struct TensorCodec::State {
   std::vector<std::unique_ptr<Share>> shares;
-  Buffer probed = BufferPool().acquire(kMaxBytePlanes * to_size(kProbed));
-  Buffer probed_packed = BufferPool().acquire(kMaxBytePlanes * to_size(kProbed));
 
   /// Calls body(share, first block, end of blocks), which must not throw, for equal parts of a
   /// tensor's blocks, on as many threads. Returns the shares used, in the order of their blocks.
@@ -192,40 +182,6 @@ void TensorCodec::decode(Compression compression, std::span<const std::byte> enc
     std::memcpy(raw.data + to_size(layout.elements) * layout.planes,
                 encoded.data() + (encoded.size() - layout.scale_bytes), layout.scale_bytes);
   }
-}
-
-double TensorCodec::estimate_ratio(Compression compression, ConstTensor raw) {
-  if (compression == Compression::kNone || !is_compressible(raw.spec.dtype)) return 1;
-  const Layout layout(raw.spec);
-  if (layout.elements == 0) return 1;
-  const std::byte* sample = raw.data;
-  const std::int64_t count = std::min(layout.elements, kProbed);
-  if (count < layout.elements) {
-    // A piece from each equal part of the tensor, at a place in it that the golden ratio moves: so
-    // rows and columns are covered evenly, however long a row (a causal mask is a triangle).
-    sample = state_->probed.data();
-    const double part = static_cast<double>(layout.elements - kProbedPiece) / kProbedPieces;
-    for (std::int64_t i = 0; i < kProbedPieces; ++i) {
-      const double place = std::fmod(static_cast<double>(i) * 0.6180339887498949, 1.0);
-      const auto at = static_cast<std::int64_t>((static_cast<double>(i) + place) * part);
-      std::memcpy(state_->probed.data() + to_size(i * kProbedPiece) * layout.planes,
-                  raw.data + to_size(at) * layout.planes, to_size(kProbedPiece) * layout.planes);
-    }
-  }
-  std::array<std::byte, kMaxBytePlanes * BlockCodec::kEntryBytes> entries{};
-  state_->for_each_share(1, [&](Share& share, std::int64_t, std::int64_t) {
-    share.codec.encode(compression, sample, count, layout.planes, entries.data(),
-                       state_->probed_packed.data());
-  });
-  auto bytes = static_cast<double>(layout.table_bytes + layout.scale_bytes);
-  for (std::size_t p = 0; p < layout.planes; ++p) {
-    const PackedPlane plane = BlockCodec::entry(&entries[p * BlockCodec::kEntryBytes]);
-    const double copies = plane.method == PlaneMethod::kRepeated
-                              ? static_cast<double>(layout.blocks)
-                              : static_cast<double>(layout.elements) / static_cast<double>(count);
-    bytes += static_cast<double>(plane.bytes) * copies;
-  }
-  return static_cast<double>(raw.bytes()) / bytes;
 }
 
 }  // namespace airlock

@@ -19,7 +19,7 @@ bool is_compressible(DType dtype) noexcept;
 std::size_t encoded_bound(const TensorSpec& spec);
 
 /// Packs and unpacks tensors on all threads of parallel_for. Keeps its memory (some 1.1 MB for each
-/// thread, 128 KB more) from one use to the next: after the first it leaves the heap alone, unless
+/// thread) from one use to the next: after the first it leaves the heap alone, unless
 /// set_threads has raised the number of threads. One caller at a time: give each direction of a
 /// conversation its own. Tensors need no alignment.
 class TensorCodec {
@@ -40,11 +40,6 @@ class TensorCodec {
   /// `encoded` is, to the last byte, a sound encoding of that spec; `raw`'s content is undefined
   /// then. Takes no more memory than encode does, and time linear in both lengths.
   void decode(Compression compression, std::span<const std::byte> encoded, Tensor raw);
-
-  /// How many times shorter `encode` would make `raw` (1: not at all), from a sample of 16384
-  /// elements spread over it, in some 50 to 100 us. Exact for tensors no larger. 1 for kNone, an
-  /// empty tensor and a dtype that is not compressible.
-  double estimate_ratio(Compression compression, ConstTensor raw);
 
  private:
   struct State;

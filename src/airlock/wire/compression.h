@@ -16,9 +16,6 @@ enum class Compression : std::uint8_t {
 /// "none", "lz4", "zstd".
 std::string_view compression_name(Compression compression) noexcept;
 
-/// The compression of that name. Throws Error(kInvalidArgument) that lists the names.
-Compression parse_compression(std::string_view name);
-
 /// True if `value` is one of Compression's values (to check a byte that a peer sent).
 bool is_compression(unsigned value) noexcept;
 

@@ -45,8 +45,9 @@ inline bool replayable(const Call& call) {
 template <typename Record>
 class ReplayTable {
  public:
-  /// A layer has two calls a token in the plan of the fewest: 16 layers' calls of 7 sessions.
-  static constexpr std::size_t kMost = 256;
+  /// More than a token's calls of the largest preset (401 in combined): fewer would drop each
+  /// record just before it is wanted again.
+  static constexpr std::size_t kMost = 512;
 
   /// Enqueues a call by replay(record) if there is one, else by run(). A key that was run before is
   /// recorded first: then its memory has been allocated, its products chosen and its kernels
