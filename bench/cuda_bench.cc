@@ -69,14 +69,15 @@ void bench_products(MemoryBudget& budget, const Stream& stream) {
     std::int64_t in, out;
   };
   fmt::print("product, 1024 tokens      dtype   ms      TFLOP/s  best ms  of the best\n");
-  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+  for (const DType dtype : {DType::kBF16, DType::kF32, DType::kI8}) {
     for (const auto& [name, in, out] : {Shape{"q,k,v", 2048, 3072}, Shape{"o", 2048, 2048},
                                         Shape{"gate,up", 2048, 16384}, Shape{"down", 8192, 2048}}) {
       constexpr std::int64_t kTokens = 1024;
       const auto element = static_cast<std::int64_t>(dtype_size(dtype));
       const DeviceBuffer x = zeros(budget, kTokens * in * element);
       const DeviceBuffer w = zeros(budget, out * in * element);
-      const DeviceBuffer y = zeros(budget, kTokens * out * element);
+      const std::int64_t sum = dtype == DType::kI8 ? sizeof(std::int32_t) : element;
+      const DeviceBuffer y = zeros(budget, kTokens * out * sum);
       const Product product = Product::linear(kTokens, in, out, dtype, dtype);
       double own = 0;
       double best = 0;

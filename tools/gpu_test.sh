@@ -75,6 +75,11 @@ step prefill "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 5 --link shm --de
   --plan baseline,combined,runner-attention,blocks --ledger-dir "$out/ledgers"
 cat "$out/prefill.log"
 
+say "the same with products in int8"
+step int8 "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 5 --link shm --device cuda:0 \
+  --compute-dtype int8 --plan combined,blocks
+cat "$out/int8.log"
+
 say "how the time of two prefills falls into kernels and copies"
 if command -v nsys >/dev/null; then
   step split nsys profile --trace=cuda --stats=true --force-overwrite=true -o "$out/prefill" \

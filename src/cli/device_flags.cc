@@ -12,10 +12,12 @@ namespace {
 
 DType parse_compute_dtype(const std::string& name, const Device& device) {
   const DType dtype = parse_dtype(name);
-  require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
-          ErrorCode::kInvalidArgument, "--compute-dtype is {}, expected f32, bf16 or f16", name);
-  require(dtype != DType::kF16 || device.kind == Device::Kind::kCuda, ErrorCode::kInvalidArgument,
-          "--compute-dtype f16 is for GPUs (--device cuda:0): processors compute in f32 or bf16");
+  const bool everywhere = dtype == DType::kF32 || dtype == DType::kBF16;
+  require(everywhere || dtype == DType::kF16 || dtype == DType::kI8, ErrorCode::kInvalidArgument,
+          "--compute-dtype is {}, expected f32, bf16, f16 or int8", name);
+  require(everywhere || device.kind == Device::Kind::kCuda, ErrorCode::kInvalidArgument,
+          "--compute-dtype {} is for GPUs (--device cuda:0): processors compute in f32 or bf16",
+          dtype_name(dtype));
   return dtype;
 }
 
@@ -30,7 +32,7 @@ void DeviceFlags::add_to(CLI::App& app, std::string_view whose, const std::strin
   placed(app.add_option("--device", device_, fmt::format("device{}: cpu, cuda:N", of)))
       ->capture_default_str();
   placed(app.add_option("--compute-dtype", compute_dtype_,
-                        fmt::format("products{}: f32, bf16, on GPUs also f16", of)))
+                        fmt::format("products{}: f32, bf16, on GPUs also f16, int8", of)))
       ->capture_default_str();
   placed(app.add_option("--kv-budget", kv_gib_,
                         fmt::format("GiB of KV cache{}, of all sessions together", of)))

@@ -40,7 +40,7 @@ class BackendAttentionTest : public BackendTest {
 
   [[nodiscard]] Bounded expected_flash() const {
     return attention(Bounded(*q_), Bounded(*k_), Bounded(*v_), config().heads, config().kv_heads, 0,
-                     compute());
+                     activations());
   }
 
   /// The block's reference on the rows of `x`, which start the sequence.
@@ -50,8 +50,9 @@ class BackendAttentionTest : public BackendTest {
     const Bounded q = rope(product(in, w(Weight::kQ), compute()), config(), 0);
     const Bounded k = rope(product(in, w(Weight::kK), compute()), config(), 0);
     const Bounded v = product(in, w(Weight::kV), compute());
-    const Bounded attended = attention(q, k, v, config().heads, config().kv_heads, 0, compute());
-    return product(attended, w(Weight::kO), compute());
+    const Bounded attended =
+        attention(q, k, v, config().heads, config().kv_heads, 0, activations());
+    return product(activation(attended), w(Weight::kO), compute());
   }
 
   std::unique_ptr<OwnedTensor> q_, k_, v_;
@@ -70,7 +71,7 @@ TEST_P(BackendAttentionTest, FusedAttentionIsCausalAtAnyPosition) {
         const OwnedTensor k = random(wire, {context, config().q_dim()});
         const OwnedTensor v = random(wire, {context, config().q_dim()});
         const Bounded expected = attention(Bounded(q), Bounded(k), Bounded(v), config().heads,
-                                           config().heads, position, compute());
+                                           config().heads, position, activations());
         expect_within(
             run(make_call(Op::kFusedAttention, 1, reply, position), {q, k, v})[0], expected,
             fmt::format("{} tokens, {} to {}", tokens, dtype_name(wire), dtype_name(reply)), 0.5);
@@ -181,7 +182,7 @@ TEST_P(BackendAttentionTest, AttentionBlockEqualsItsSteps) {
       const Bounded expected = expected_block(x, 0);
       for (const DType reply : wire_dtypes()) {
         expect_within(run(make_call(Op::kAttentionBlock, 0, reply, 0), {x})[0], expected,
-                      fmt::format("{} to {}", dtype_name(wire), dtype_name(reply)), 0.3);
+                      fmt::format("{} to {}", dtype_name(wire), dtype_name(reply)), slack(0.3));
       }
     }
   }
@@ -196,14 +197,15 @@ TEST_P(BackendAttentionTest, AttentionBlockDecodesWhereThePrefillEnded) {
     for (std::int64_t position = 60; position < 80; ++position) {
       expect_within(run(make_call(Op::kAttentionBlock, 0, DType::kF32, position),
                         {rows_of(x, position, 1)})[0],
-                    rows_of(expected, position, 1), fmt::format("position {}", position), 0.3);
+                    rows_of(expected, position, 1), fmt::format("position {}", position),
+                    slack(0.3));
     }
   }
 }
 
 TEST_P(BackendAttentionTest, KvBytesAreWhatTheNextCallPredicts) {
   const ModelConfig& c = config();
-  const auto element = static_cast<std::int64_t>(dtype_size(compute()));
+  const auto element = static_cast<std::int64_t>(dtype_size(activations()));
   EXPECT_EQ(session_->kv_bytes(), 0);
   make_sequence(200);
   std::int64_t position = 0;

@@ -98,7 +98,7 @@ TEST_F(BackendCudaTest, TensorsInSharedMemoryGiveWhatOthersGive) {
 TEST_F(BackendCudaTest, ReplayedTokensAreWhatKernelsLaunchedOneByOneGive) {
   // Past the cache's first capacity, where its keys move, and again in a second session.
   constexpr std::int64_t kTokens = 70;
-  for (const DType compute : {DType::kF32, DType::kBF16}) {
+  for (const DType compute : {DType::kF32, DType::kBF16, DType::kI8}) {
     std::vector<std::vector<double>> answers;
     for (const bool graphs : {false, true}) {
       RandomWeights weights(wide_heads_config(64), DType::kF32);

@@ -9,7 +9,7 @@ namespace {
 
 BackendMaker cuda_maker() {
   return {"cuda",
-          {DType::kF32, DType::kBF16, DType::kF16},
+          {DType::kF32, DType::kBF16, DType::kF16, DType::kI8},
           why_no_cuda(0),
           [](WeightSource& source, DType compute, const BufferPool&) {
             CudaBackendOptions options;

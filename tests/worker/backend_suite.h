@@ -5,6 +5,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -14,6 +15,7 @@
 #include "airlock/worker/weight_source.h"
 
 #include "tests/worker/backend_model.h"
+#include "tests/worker/backend_reference.h"
 
 namespace airlock::testing {
 
@@ -54,7 +56,20 @@ class BackendTest : public ::testing::TestWithParam<BackendCase> {
   [[nodiscard]] OwnedTensor random(DType dtype, const Shape& shape, double deviation = 1) {
     return random_tensor(rng_, dtype, shape, deviation);
   }
+  /// Of products with weights, and of everything else.
   [[nodiscard]] DType compute() const { return backend_->compute_dtype(); }
+  [[nodiscard]] DType activations() const {
+    return compute() == DType::kI8 ? DType::kBF16 : compute();
+  }
+  /// What an operator leaves for a product with weights.
+  [[nodiscard]] Bounded activation(Bounded x) const {
+    return compute() == DType::kI8 ? rounded(std::move(x), activations()) : x;
+  }
+  /// For expect_within, where weights are multiplied: steps of int8 make bounds of an eighth of the
+  /// values for a product, of a third for a block.
+  [[nodiscard]] double slack(double of_floats = 0.1) const {
+    return compute() == DType::kI8 ? of_floats + 0.25 : of_floats;
+  }
   [[nodiscard]] const ModelConfig& config() const { return backend_->config(); }
 
   BufferPool pool_;

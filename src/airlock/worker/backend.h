@@ -38,7 +38,8 @@ class Backend {
   virtual ~Backend() = default;
 
   [[nodiscard]] virtual const ModelConfig& config() const = 0;
-  /// dtype of the multiplications: f32, bf16 or, on a GPU, f16.
+  /// dtype of the multiplications: f32, bf16 or, on a GPU, f16, or int8, which is of those with
+  /// weights.
   [[nodiscard]] virtual DType compute_dtype() const = 0;
   /// "cpu, bf16, avx512_core_amx, 2 threads": for people.
   [[nodiscard]] virtual std::string description() const = 0;

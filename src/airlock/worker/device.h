@@ -34,7 +34,7 @@ void require_device(const Device& device);
 
 struct BackendOptions {
   Device device;
-  DType compute_dtype = DType::kBF16;  ///< kF32, kBF16 or, on a GPU, kF16, of the products
+  DType compute_dtype = DType::kBF16;  ///< of the products: kF32, kBF16; on a GPU also kF16, kI8
   /// Called while weights are taken in with the bytes so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
   /// Bytes that the KV caches of all sessions may take; a GPU keeps them free.

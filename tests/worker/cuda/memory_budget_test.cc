@@ -34,6 +34,17 @@ TEST(CudaMemoryNeeds, OfLlama1BAreItsMatricesCachesAndCalls) {
   EXPECT_EQ(memory_needs(config, DType::kF32, 8 * kGiB).weights, 2 * needs.weights);
 }
 
+TEST(CudaMemoryNeeds, OfInt8AreBytesScalesAndWhatPaddingReads) {
+  const ModelConfig config = *find_preset("llama-3.2-1b");
+  const MemoryNeeds needs = memory_needs(config, DType::kI8, 8 * kGiB);
+  // 15 rows behind q,k,v, behind o, behind gate,up and behind down; a scale for each of their rows.
+  const std::int64_t layer = 60'817'408 + 15 * (3 * 2048 + 8192) + 4 * (3072 + 2048 + 16384 + 2048);
+  const std::int64_t head = std::int64_t{128256 + 15} * 2048 + 4 * std::int64_t{128256};
+  EXPECT_EQ(needs.weights, 16 * layer + head);
+  EXPECT_EQ(needs.caches, memory_needs(config, DType::kBF16, 8 * kGiB).caches);
+  EXPECT_EQ(needs.calls, memory_needs(config, DType::kBF16, 8 * kGiB).calls);
+}
+
 TEST(CudaMemoryNeeds, WhatFitsLeavesTheRestToCalls) {
   const MemoryNeeds needs{4 * kGiB, 2 * kGiB, kGiB, kGiB};
   EXPECT_EQ(bytes_for_calls(needs, "cuda:0", 8 * kGiB, 0), kGiB);
@@ -97,6 +108,33 @@ TEST(CudaLayerLayout, NeighboursShareAMatrixAndMatricesAreAligned) {
     EXPECT_EQ(offset(weight) % LayerLayout::kAlignment, 0);
   }
   EXPECT_EQ(layout.bytes, offset(Weight::kDown) + 45 * 77 * 2);
+}
+
+TEST(CudaLayerLayout, Int8RowsArePaddedAndTheirScalesAreNeighboursToo) {
+  ModelConfig config = *find_preset("tiny");
+  config.hidden = 45;
+  config.heads = 6;
+  config.kv_heads = 2;
+  config.head_dim = 14;
+  config.ffn = 77;
+  const LayerLayout layout = layer_layout(config, DType::kI8);
+  const auto at = [](const auto& offsets, Weight weight) {
+    return offsets[static_cast<std::size_t>(weight)];
+  };
+  EXPECT_EQ(at(layout.offsets, Weight::kK), 84 * 48);
+  EXPECT_EQ(at(layout.offsets, Weight::kV), (84 + 28) * 48);
+  EXPECT_EQ(at(layout.offsets, Weight::kUp), at(layout.offsets, Weight::kGate) + 77 * 48);
+  EXPECT_EQ(at(layout.scales, Weight::kK), at(layout.scales, Weight::kQ) + 84 * 4);
+  EXPECT_EQ(at(layout.scales, Weight::kUp), at(layout.scales, Weight::kGate) + 77 * 4);
+  // Products of any neighbours, outputs padded, end before the next matrix' bytes.
+  const std::int64_t v_end = at(layout.offsets, Weight::kK) + padded(28 + 28, kInt8Columns) * 48;
+  EXPECT_LE(v_end, at(layout.offsets, Weight::kO));
+  EXPECT_LE(at(layout.offsets, Weight::kDown) + padded(45, kInt8Columns) * 80,
+            at(layout.scales, Weight::kQ));
+  EXPECT_EQ(layout.bytes, at(layout.scales, Weight::kDown) + 45 * 4);
+  const HeadLayout head = head_layout(config, DType::kI8);
+  EXPECT_LE(padded(config.vocab, kInt8Columns) * 48, head.scales);
+  EXPECT_EQ(head.bytes, head.scales + config.vocab * 4);
 }
 
 TEST(CudaLayerLayout, ListsOfWeightsFallIntoRunsOfNeighbours) {

@@ -217,11 +217,11 @@ void attention_block(const Context& context, const DeviceWeights& weights, const
   const Pieces pieces(context, in, out, tokens);
   pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     const std::int64_t position = call.position + rows.begin;
-    const std::byte* const x = converted(context, inputs[0], compute);
+    const DeviceRows x = multiplied(context, inputs[0]);
     const MatrixRows w = weights.at(call.layer, Weight::kQ, Weight::kV);
     const DeviceRows qkv{DType::kF32, rows.count, w.rows,
                          context.take(rows.count * w.rows, DType::kF32), nullptr};
-    multiply(context, x, rows.count, w, {&qkv, 1});
+    multiply(context, x, w, {&qkv, 1});
 
     auto* const cosine = context.arena.take_array<float>(rows.count * half);
     auto* const sine = context.arena.take_array<float>(rows.count * half);
@@ -243,9 +243,11 @@ void attention_block(const Context& context, const DeviceWeights& weights, const
     rope.head_dim = static_cast<int>(config.head_dim);
     launch_rope(rope, compute, context.stream.get());
 
-    std::byte* const attended = context.take(rows.count * config.q_dim(), compute);
-    attend(context, cache, q, rows.count, position, compute, attended);
-    multiply(context, attended, rows.count, weights.at(call.layer, Weight::kO), outputs.span());
+    const DeviceRows attended{compute, rows.count, config.q_dim(),
+                              context.take(rows.count * config.q_dim(), compute), nullptr};
+    attend(context, cache, q, rows.count, position, compute, attended.data);
+    multiply(context, multiplied(context, attended), weights.at(call.layer, Weight::kO),
+             outputs.span());
   });
 }
 

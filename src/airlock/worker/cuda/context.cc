@@ -105,7 +105,7 @@ void tell_not_recorded(const Gpu& gpu, const Error& error) {
   log_warning("{}: kernels are launched one by one: {}", gpu.label(), error.what());
 }
 
-const std::byte* converted(const Context& context, const DeviceRows& from, DType dtype) {
+std::byte* converted(const Context& context, const DeviceRows& from, DType dtype) {
   if (from.dtype == dtype) return from.data;
   std::byte* const to = context.take(from.rows * from.columns, dtype);
   ConvertArgs args;

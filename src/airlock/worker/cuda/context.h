@@ -31,7 +31,8 @@ struct ReplayedCall {
 struct Context {
   const ModelConfig& config;
   const Gpu& gpu;
-  DType compute;
+  DType linear;          ///< of products with weights: int8, or as `compute`
+  DType compute;         ///< of everything else: f32, bf16 or f16
   const Stream& stream;  ///< of kernels
   Arena& arena;
   Transfers& transfers;
@@ -161,7 +162,7 @@ class Pieces {
 };
 
 /// `from` in `dtype` (a float): its own memory if it is, else a converted copy.
-const std::byte* converted(const Context& context, const DeviceRows& from, DType dtype);
+std::byte* converted(const Context& context, const DeviceRows& from, DType dtype);
 /// Enqueues the conversion of rows of `from`, `stride` elements of the float `dtype` apart, to
 /// `to`.
 void convert_into(const Context& context, const std::byte* from, DType dtype, std::int64_t stride,

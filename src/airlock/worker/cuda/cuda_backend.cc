@@ -8,6 +8,7 @@
 #include "airlock/math/rope.h"
 #include "airlock/worker/cpu/embedding.h"
 #include "airlock/worker/cuda/kernels/launch.h"
+#include "airlock/worker/cuda/layer_layout.h"
 #include "airlock/worker/cuda/operators.h"
 
 namespace airlock {
@@ -24,10 +25,16 @@ std::int64_t usable_bytes(const Gpu& gpu) {
 }
 
 DType checked_compute(DType dtype) {
-  require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
-          ErrorCode::kInvalidArgument, "compute dtype is {}, expected f32, bf16 or f16",
-          dtype_name(dtype));
+  require(
+      dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16 || dtype == DType::kI8,
+      ErrorCode::kInvalidArgument, "compute dtype is {}, expected f32, bf16, f16 or int8",
+      dtype_name(dtype));
   return dtype;
+}
+
+/// Of all but products with weights.
+DType activation_dtype(DType compute) {
+  return compute == DType::kI8 ? DType::kBF16 : compute;
 }
 
 /// Refuses, before anything is allocated, what cannot run.
@@ -42,6 +49,7 @@ MemoryNeeds checked_needs(const Gpu& gpu, const ModelConfig& config,
   require(shared <= gpu.shared_bytes(), ErrorCode::kUnsupported,
           "{}: heads of {} elements need {} bytes of shared memory, a block has {}", gpu.label(),
           config.head_dim, shared, gpu.shared_bytes());
+  check_sums(config, options.compute_dtype);
   return memory_needs(config, options.compute_dtype, options.kv_bytes);
 }
 
@@ -108,11 +116,12 @@ class CudaBackend final : public Backend {
   [[nodiscard]] DType compute_dtype() const override { return compute_; }
   [[nodiscard]] std::int64_t weight_bytes() const override { return weights_.bytes(); }
   [[nodiscard]] std::string description() const override {
-    return fmt::format("{} {}, {}", gpu_.label(), gpu_.name(), dtype_name(compute_));
+    return fmt::format("{} {}, {}{}", gpu_.label(), gpu_.name(), dtype_name(compute_),
+                       compute_ == DType::kI8 ? " (attention in bf16)" : "");
   }
 
   [[nodiscard]] std::unique_ptr<BackendSession> open_session() override {
-    return std::make_unique<CudaSession>(gpu_, config_, compute_, caches_);
+    return std::make_unique<CudaSession>(gpu_, config_, activation_dtype(compute_), caches_);
   }
 
   [[nodiscard]] BufferPool host_memory() override { return host_.pool(); }
@@ -191,9 +200,11 @@ void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, O
     cache.prepare(stream_, call.layer, call.position, tokens);
     view = cache.view(call.layer);
   }
-  Context context{config_, gpu_,   compute_,
-                  stream_, arena_, transfers_,
-                  gemm_,   sdpa_,  reinterpret_cast<const double*>(frequencies_.data())};
+  Context context{config_,    gpu_,
+                  compute_,   activation_dtype(compute_),
+                  stream_,    arena_,
+                  transfers_, gemm_,
+                  sdpa_,      reinterpret_cast<const double*>(frequencies_.data())};
   ReplayedCall replayed{replays_,
                         {call, nullptr, 0, view.keys, view.head_stride / config_.head_dim},
                         reinterpret_cast<const std::int64_t*>(position_.data())};

@@ -15,7 +15,8 @@ namespace airlock {
 
 struct CudaBackendOptions {
   int device = 0;  ///< as the driver counts them
-  /// kF32, or kBF16 or kF16: products of such values accumulated in f32.
+  /// kF32, or kBF16 or kF16: products of such values accumulated in f32. kI8: products with weights
+  /// of int8 rows, accumulated in i32; all else, the KV cache too, is then in bf16.
   DType compute_dtype = DType::kBF16;
   /// f32 products in TF32 (operands keep 10 bits of fraction): faster, and outside f32's bounds.
   bool tf32 = false;
@@ -35,9 +36,9 @@ struct CudaBackendOptions {
 
 /// Uploads all weights of `source` (which outlives the backend) and releases each from the source
 /// as it goes. Throws as require_cuda, Error(kInvalidArgument) for another compute dtype,
-/// Error(kUnsupported) for heads too wide for the kernels, Error(kResourceExhausted), with what
-/// would be needed, if weights, caches and workspace do not fit (before anything is allocated),
-/// Error(kInterrupted). What CUDA itself refuses is Error(kInternal) naming the call.
+/// Error(kUnsupported) for heads or int8 rows too wide for the kernels, Error(kResourceExhausted),
+/// with what would be needed, if weights, caches and workspace do not fit (before anything is
+/// allocated), Error(kInterrupted). What CUDA itself refuses is Error(kInternal) naming the call.
 ///
 /// The embedding stays with the source: a reply of rows has to cross to the host anyway.
 std::unique_ptr<Backend> make_cuda_backend(WeightSource& source, const CudaBackendOptions& options);

@@ -19,6 +19,8 @@ cudaDataType_t data_type(DType dtype) {
       return CUDA_R_16BF;
     case DType::kF16:
       return CUDA_R_16F;
+    case DType::kI8:
+      return CUDA_R_8I;
     default:
       return CUDA_R_32F;
   }
@@ -45,10 +47,9 @@ using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
 /// A row-major [rows, columns] matrix is, to cuBLASLt, a column-major [columns, rows] one.
-void describe_matrix(Layout& layout, DType dtype, std::int64_t rows, std::int64_t columns,
+void describe_matrix(Layout& layout, cudaDataType_t type, std::int64_t rows, std::int64_t columns,
                      const Product::Operand& operand, std::int64_t batch) {
-  check(cublasLtMatrixLayoutCreate(layout.out(), data_type(dtype),
-                                   static_cast<std::uint64_t>(columns),
+  check(cublasLtMatrixLayoutCreate(layout.out(), type, static_cast<std::uint64_t>(columns),
                                    static_cast<std::uint64_t>(rows), operand.stride),
         "cublasLtMatrixLayoutCreate");
   const auto count = static_cast<std::int32_t>(batch);
@@ -139,10 +140,11 @@ struct Gemm::Impl {
   void choose(Choice& choice, const Product& product, const Alignments& alignments) const {
     choice.product = product;
     choice.alignments = alignments;
-    const bool wide = product.in == DType::kF32;
-    const cublasComputeType_t compute =
-        wide && tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    check(cublasLtMatmulDescCreate(choice.description.out(), compute, CUDA_R_32F),
+    const bool integer = product.in == DType::kI8;
+    const cublasComputeType_t floats =
+        product.in == DType::kF32 && tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    check(cublasLtMatmulDescCreate(choice.description.out(), integer ? CUBLAS_COMPUTE_32I : floats,
+                                   integer ? CUDA_R_32I : CUDA_R_32F),
           "cublasLtMatmulDescCreate");
     // Row-major out = a b is column-major out^T = b^T a^T: b comes first, and what is row-major
     // here is transposed already.
@@ -150,10 +152,12 @@ struct Gemm::Impl {
     check(cublasLtMatmulDescSetAttribute(choice.description.get(), CUBLASLT_MATMUL_DESC_TRANSA,
                                          &first, sizeof(first)),
           "cublasLtMatmulDescSetAttribute(TRANSA)");
-    describe_matrix(choice.a, product.in, product.m, product.k, product.a, product.batch);
-    describe_matrix(choice.b, product.in, product.transpose_b ? product.n : product.k,
+    const cudaDataType_t in = data_type(product.in);
+    describe_matrix(choice.a, in, product.m, product.k, product.a, product.batch);
+    describe_matrix(choice.b, in, product.transpose_b ? product.n : product.k,
                     product.transpose_b ? product.k : product.n, product.b, product.batch);
-    describe_matrix(choice.c, product.out, product.m, product.n, product.c, product.batch);
+    describe_matrix(choice.c, integer ? CUDA_R_32I : data_type(product.out), product.m, product.n,
+                    product.c, product.batch);
     ask(choice);
   }
 
@@ -166,7 +170,7 @@ struct Gemm::Impl {
           "cublasLtMatmulPreferenceSetAttribute");
     };
     set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(workspace.size()));
-    // Parts of a sum are added in f32 or not at all.
+    // Parts of a sum are added in the sums' type or not at all.
     set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
         std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
     // cuBLASLt's first operand is our b.
@@ -184,7 +188,8 @@ struct Gemm::Impl {
             ErrorCode::kInternal,
             "cublasLtMatmulAlgoGetHeuristic: no kernel for {} products of [{}, {}] and [{}, {}] "
             "in {}, written as {}",
-            p.batch, p.m, p.k, p.k, p.n, dtype_name(p.in), dtype_name(p.out));
+            p.batch, p.m, p.k, p.k, p.n, dtype_name(p.in),
+            p.in == DType::kI8 ? "i32" : dtype_name(p.out));
     check(status, "cublasLtMatmulAlgoGetHeuristic");
     choice.algorithm = proposals[static_cast<std::size_t>(found - 1)].algo;
   }
@@ -200,9 +205,13 @@ void Gemm::multiply(const Product& product, const void* a, const void* b, void* 
       impl_->find(product, {alignment_of(a, product.in, product.a, product.batch),
                             alignment_of(b, product.in, product.b, product.batch),
                             alignment_of(out, product.out, product.c, product.batch)});
+  // In the type of the scale.
   const float one = 1;
-  const float zero = 0;
-  check(cublasLtMatmul(impl_->handle, choice.description.get(), &one, b, choice.b.get(), a,
+  const std::int32_t integer_one = 1;
+  const std::int32_t zero = 0;  // of both
+  const bool integer = product.in == DType::kI8;
+  const void* const factor = integer ? static_cast<const void*>(&integer_one) : &one;
+  check(cublasLtMatmul(impl_->handle, choice.description.get(), factor, b, choice.b.get(), a,
                        choice.a.get(), &zero, out, choice.c.get(), out, choice.c.get(),
                        &choice.algorithm, impl_->workspace.data(),
                        static_cast<std::size_t>(impl_->workspace.size()), stream),

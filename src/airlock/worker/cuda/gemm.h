@@ -26,8 +26,8 @@ struct Product {
   std::int64_t n = 0;
   std::int64_t k = 0;
   std::int64_t batch = 1;
-  DType in = DType::kF32;   ///< of a and b: f32, bf16 or f16
-  DType out = DType::kF32;  ///< f32, or as `in`
+  DType in = DType::kF32;   ///< of a and b: f32, bf16, f16 or int8
+  DType out = DType::kF32;  ///< f32, or as `in`; products of int8 leave as i32 whatever it says
   bool transpose_b = false;
   Operand a, b, c;
 
@@ -38,7 +38,8 @@ struct Product {
                         DType out);
 };
 
-/// Sums are f32. Not thread-safe. Steady state allocates nothing: choices are kept per product and
+/// Sums are f32, of int8 i32 (transpose_b, and shapes as kInt8Columns and kInt8Tokens say). Not
+/// thread-safe. Steady state allocates nothing: choices are kept per product and
 /// alignment, the least recently used making room, and the workspace is one block.
 class Gemm {
  public:
@@ -55,7 +56,7 @@ class Gemm {
 
   /// True if products of `in` can be written as `out` without a conversion after them.
   [[nodiscard]] static bool can_write(DType in, DType out) noexcept {
-    return out == DType::kF32 || out == in;
+    return in != DType::kI8 && (out == DType::kF32 || out == in);
   }
 
   /// Enqueues the product. Throws Error(kInternal) if cuBLASLt has no kernel for it.

@@ -1,22 +1,34 @@
 #include <algorithm>
 
+#include "airlock/worker/cuda/int8.h"
 #include "airlock/worker/cuda/kernels/launch.h"
 #include "airlock/worker/cuda/operators.h"
 
 namespace airlock::cuda {
 
-void multiply(const Context& context, const std::byte* x, std::int64_t rows, const MatrixRows& w,
+DeviceRows multiplied(const Context& context, const DeviceRows& from) {
+  if (context.linear == DType::kI8) return quantized(context, from);
+  DeviceRows to = from;
+  to.data = converted(context, from, context.linear);
+  to.dtype = context.linear;
+  to.scales = nullptr;
+  return to;
+}
+
+void multiply(const Context& context, const DeviceRows& x, const MatrixRows& w,
               std::span<const DeviceRows> outs) {
-  const DType compute = context.compute;
+  if (x.dtype == DType::kI8) return multiply_int8(context, x, w, outs);
+  const DType compute = x.dtype;
+  const std::int64_t rows = x.rows;
   if (outs.size() == 1 && Gemm::can_write(compute, outs[0].dtype)) {
-    return context.gemm.multiply(Product::linear(rows, w.in, w.rows, compute, outs[0].dtype), x,
-                                 w.data, outs[0].data, context.stream.get());
+    return context.gemm.multiply(Product::linear(rows, w.in, w.rows, compute, outs[0].dtype),
+                                 x.data, w.data, outs[0].data, context.stream.get());
   }
   const bool narrow =
       std::ranges::all_of(outs, [&](const DeviceRows& out) { return out.dtype == compute; });
   const DType dtype = narrow ? compute : DType::kF32;
   std::byte* const all = context.take(rows * w.rows, dtype);
-  context.gemm.multiply(Product::linear(rows, w.in, w.rows, compute, dtype), x, w.data, all,
+  context.gemm.multiply(Product::linear(rows, w.in, w.rows, compute, dtype), x.data, w.data, all,
                         context.stream.get());
   std::int64_t column = 0;
   for (const DeviceRows& out : outs) {
@@ -29,14 +41,14 @@ void multiply(const Context& context, const std::byte* x, std::int64_t rows, con
 void batch_linear(const Context& context, const DeviceWeights& weights, const Call& call, Inputs in,
                   Outputs out) {
   const Pieces pieces(context, in, out, in[0].spec.shape[0]);
-  pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
-    const std::byte* const x = converted(context, inputs[0], context.compute);
+  pieces.run([&](RowRange, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+    const DeviceRows x = multiplied(context, inputs[0]);
     for (int first = 0; first < call.weights.size();) {
       const int count = adjacent_run(call.weights, first);
       const MatrixRows w =
           weights.at(call.layer, call.weights[first], call.weights[first + count - 1]);
       multiply(
-          context, x, rows.count, w,
+          context, x, w,
           outputs.span().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)));
       first += count;
     }
@@ -45,9 +57,9 @@ void batch_linear(const Context& context, const DeviceWeights& weights, const Ca
 
 void lm_head(const Context& context, const DeviceWeights& weights, Inputs in, Outputs out) {
   const Pieces pieces(context, in, out, in[0].spec.shape[0]);
-  pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
-    const std::byte* const x = converted(context, inputs[0], context.compute);
-    multiply(context, x, rows.count, weights.lm_head(), outputs.span());
+  pieces.run([&](RowRange, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+    const DeviceRows x = multiplied(context, inputs[0]);
+    multiply(context, x, weights.lm_head(), outputs.span());
   });
 }
 
@@ -57,14 +69,15 @@ void gated_mlp(const Context& context, const DeviceWeights& weights, const Call&
   const DType compute = context.compute;
   const Pieces pieces(context, in, out, in[0].spec.shape[0]);
   pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
-    const std::byte* const x = converted(context, inputs[0], compute);
+    const DeviceRows x = multiplied(context, inputs[0]);
     const DeviceRows gate_up{compute, rows.count, 2 * ffn,
                              context.take(rows.count * 2 * ffn, compute), nullptr};
-    multiply(context, x, rows.count, weights.at(call.layer, Weight::kGate, Weight::kUp),
-             {&gate_up, 1});
-    std::byte* const gated = context.take(rows.count * ffn, compute);
-    launch_silu_mul({gate_up.data, gated, rows.count, ffn}, compute, context.stream.get());
-    multiply(context, gated, rows.count, weights.at(call.layer, Weight::kDown), outputs.span());
+    multiply(context, x, weights.at(call.layer, Weight::kGate, Weight::kUp), {&gate_up, 1});
+    const DeviceRows gated{compute, rows.count, ffn, context.take(rows.count * ffn, compute),
+                           nullptr};
+    launch_silu_mul({gate_up.data, gated.data, rows.count, ffn}, compute, context.stream.get());
+    multiply(context, multiplied(context, gated), weights.at(call.layer, Weight::kDown),
+             outputs.span());
   });
 }
 

@@ -23,8 +23,7 @@ void MemoryBudget::take(std::int64_t bytes) {
 }
 
 std::int64_t matrix_bytes(const ModelConfig& config, DType compute) {
-  return config.layers * layer_layout(config, compute).bytes +
-         config.vocab * config.hidden * static_cast<std::int64_t>(dtype_size(compute));
+  return config.layers * layer_layout(config, compute).bytes + head_layout(config, compute).bytes;
 }
 
 MemoryNeeds memory_needs(const ModelConfig& config, DType compute, std::int64_t kv_bytes) {
@@ -36,7 +35,8 @@ MemoryNeeds memory_needs(const ModelConfig& config, DType compute, std::int64_t 
   // Elements in and out of the largest calls: products with gate and up, scores, one row of logits.
   const std::int64_t mlp = tokens * (config.hidden + 2 * config.ffn);
   const std::int64_t attention = tokens * (4 * config.q_dim() + config.heads * tokens);
-  const std::int64_t logits = config.hidden + config.vocab;
+  const std::int64_t logit_rows = compute == DType::kI8 ? kInt8Tokens : 1;  // as padded
+  const std::int64_t logits = config.hidden + logit_rows * config.vocab;
   // As they travel in f32, and once more for what lies between them.
   needs.calls = 2 * 4 * std::max({mlp, attention, logits});
   return needs;

@@ -52,7 +52,7 @@ struct MemoryNeeds {
 /// Of a model of `config` that computes in `compute` and keeps up to `kv_bytes` of KV caches.
 MemoryNeeds memory_needs(const ModelConfig& config, DType compute, std::int64_t kv_bytes);
 
-/// Bytes of all matrices but the embedding, in `compute`.
+/// Bytes of all matrices but the embedding, in `compute`, int8 ones with their scales.
 std::int64_t matrix_bytes(const ModelConfig& config, DType compute);
 
 /// Left for calls beyond the other needs. Throws Error(kResourceExhausted) that lists the needs and

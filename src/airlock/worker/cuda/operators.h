@@ -38,9 +38,10 @@ void flash_attention(const Context& context, const CacheView& cache, const Call&
 void attention_block(const Context& context, const DeviceWeights& weights, const CacheView& cache,
                      const Call& call, Inputs in, Outputs out);
 
-/// outs [rows, ...], side by side the columns of x [rows, w.in] w^T, for dense x of the compute
-/// dtype.
-void multiply(const Context& context, const std::byte* x, std::int64_t rows, const MatrixRows& w,
+/// Dense rows as multiply() takes them: in the dtype of products with weights.
+DeviceRows multiplied(const Context& context, const DeviceRows& from);
+/// outs [rows, ...], side by side the columns of x [rows, w.in] w^T, for x of multiplied().
+void multiply(const Context& context, const DeviceRows& x, const MatrixRows& w,
               std::span<const DeviceRows> outs);
 
 }  // namespace airlock::cuda

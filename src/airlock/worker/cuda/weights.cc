@@ -24,26 +24,34 @@ void check_tensor(ConstTensor tensor, const Shape& shape, std::string_view name)
           name, tensor.spec.shape, shape);
 }
 
+std::int64_t bytes_of(DType dtype) {
+  return static_cast<std::int64_t>(dtype_size(dtype));
+}
+constexpr auto kScaleBytes = static_cast<std::int64_t>(sizeof(float));
+
 /// Converts on the host, piece by piece, while the piece before is on its way.
 class Uploader {
  public:
   explicit Uploader(DType compute) : compute_(compute) {}
 
-  void upload(ConstTensor tensor, std::byte* to) {
-    const auto element = static_cast<std::int64_t>(dtype_size(compute_));
-    const auto source_element = static_cast<std::int64_t>(dtype_size(tensor.spec.dtype));
+  /// Before uploads to `block`: padding of int8 rows is zero.
+  void prepare(const DeviceBuffer& block) const {
+    if (compute_ != DType::kI8) return;
+    check(cudaMemsetAsync(block.data(), 0, static_cast<std::size_t>(block.size()), stream_.get()),
+          "cudaMemsetAsync");
+  }
+  /// tensor [rows, in]; `scales` for int8.
+  void upload(ConstTensor tensor, std::byte* to, std::byte* scales) {
+    if (compute_ == DType::kI8) return quantize(tensor, to, scales);
+    const std::int64_t element = bytes_of(compute_);
     const std::int64_t all = tensor.spec.shape.elements();
     const std::int64_t piece = kPiece / element;
     for (std::int64_t begin = 0; begin < all; begin += piece) {
       const Shape shape{std::min(piece, all - begin)};
-      Slot& slot = slots_[next_++ % slots_.size()];
-      slot.sent.wait();
-      convert({{tensor.spec.dtype, shape}, tensor.data + begin * source_element},
+      const Slot& slot = next_slot();
+      convert({{tensor.spec.dtype, shape}, tensor.data + begin * bytes_of(tensor.spec.dtype)},
               {{compute_, shape}, slot.memory.data()});
-      check(cudaMemcpyAsync(to + begin * element, slot.memory.data(),
-                            static_cast<std::size_t>(shape[0] * element), cudaMemcpyHostToDevice,
-                            stream_.get()),
-            "cudaMemcpyAsync");
+      copy(to + begin * element, slot.memory.data(), shape[0] * element);
       slot.sent.record(stream_);
     }
   }
@@ -60,6 +68,38 @@ class Uploader {
     Event sent;
   };
 
+  const Slot& next_slot() {
+    const Slot& slot = slots_[next_++ % slots_.size()];
+    slot.sent.wait();
+    return slot;
+  }
+  void copy(std::byte* to, const std::byte* from, std::int64_t bytes) const {
+    check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice,
+                          stream_.get()),
+          "cudaMemcpyAsync");
+  }
+
+  void quantize(ConstTensor tensor, std::byte* to, std::byte* scales) {
+    const std::int64_t rows = tensor.spec.shape[0];
+    const std::int64_t in = tensor.spec.shape[1];
+    const std::int64_t stride = row_stride(in, DType::kI8);
+    const std::int64_t piece = kPiece / (in + kScaleBytes);
+    for (std::int64_t begin = 0; begin < rows; begin += piece) {
+      const std::int64_t count = std::min(piece, rows - begin);
+      const Shape shape{count, in};
+      const Slot& slot = next_slot();
+      convert({{tensor.spec.dtype, shape}, tensor.data + begin * in * bytes_of(tensor.spec.dtype)},
+              {{DType::kI8, shape}, slot.memory.data()});
+      check(cudaMemcpy2DAsync(to + begin * stride, static_cast<std::size_t>(stride),
+                              slot.memory.data(), static_cast<std::size_t>(in),
+                              static_cast<std::size_t>(in), static_cast<std::size_t>(count),
+                              cudaMemcpyHostToDevice, stream_.get()),
+            "cudaMemcpy2DAsync");
+      copy(scales + begin * kScaleBytes, slot.memory.data() + count * in, count * kScaleBytes);
+      slot.sent.record(stream_);
+    }
+  }
+
   DType compute_;
   std::array<Slot, 2> slots_;
   std::size_t next_ = 0;
@@ -70,48 +110,59 @@ class Uploader {
 
 DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& budget,
                              const std::function<void(std::int64_t, std::int64_t)>& progress)
-    : config_(source.config()) {
-  const auto element = static_cast<std::int64_t>(dtype_size(compute));
+    : config_(source.config()),
+      compute_(compute),
+      layout_(layer_layout(config_, compute)),
+      head_layout_(head_layout(config_, compute)) {
   std::int64_t total = source.lm_head().bytes();
   for (int layer = 0; layer < config_.layers; ++layer) {
     for (const Weight weight : kOrder) total += source.layer_weight(layer, weight).bytes();
   }
   Uploader uploader(compute);
   std::int64_t done = 0;
+  const auto block_of = [&](std::int64_t bytes) {
+    DeviceBuffer block(budget, bytes);
+    uploader.prepare(block);
+    bytes_ += bytes;
+    return block;
+  };
   const auto take = [&](ConstTensor tensor, const Shape& shape, std::string_view name,
-                        std::byte* to) {
+                        std::byte* to, std::byte* scales) {
     throw_if_interrupted();
     check_tensor(tensor, shape, name);
-    uploader.upload(tensor, to);
+    uploader.upload(tensor, to, scales);
     source.release(tensor);
     done += tensor.bytes();
     if (progress) progress(done, total);
   };
 
   const Shape vocabulary{config_.vocab, config_.hidden};
-  lm_head_ = DeviceBuffer(budget, vocabulary.elements() * element);
-  take(source.lm_head(), vocabulary, "lm_head", lm_head_.data());
-  bytes_ = lm_head_.size();
-  layers_.resize(static_cast<std::size_t>(config_.layers));
+  lm_head_ = block_of(head_layout_.bytes);
+  take(source.lm_head(), vocabulary, "lm_head", lm_head_.data(),
+       lm_head_.data() + head_layout_.scales);
   for (int layer = 0; layer < config_.layers; ++layer) {
-    Layer& own = layers_[static_cast<std::size_t>(layer)];
-    const LayerLayout layout = layer_layout(config_, compute);
-    own.offsets = layout.offsets;
-    own.block = DeviceBuffer(budget, layout.bytes);
-    bytes_ += own.block.size();
+    std::byte* const block = layers_.emplace_back(block_of(layout_.bytes)).data();
     for (const Weight weight : kOrder) {
+      const auto i = static_cast<std::size_t>(weight);
       take(source.layer_weight(layer, weight), weight_shape(config_, weight), weight_name(weight),
-           own.block.data() + own.offsets[static_cast<std::size_t>(weight)]);
+           block + layout_.offsets[i], block + layout_.scales[i]);
     }
   }
   uploader.finish();
   check_tensor(source.embedding(), vocabulary, "embedding");
 }
 
+const float* DeviceWeights::scales_in(const DeviceBuffer& block, std::int64_t offset) const {
+  if (compute_ != DType::kI8) return nullptr;
+  return reinterpret_cast<const float*>(block.data() + offset);
+}
+
 MatrixRows DeviceWeights::at(int layer, Weight first, Weight last) const {
-  const Layer& own = layers_[static_cast<std::size_t>(layer)];
-  MatrixRows matrix{own.block.data() + own.offsets[static_cast<std::size_t>(first)], 0,
-                    weight_shape(config_, first)[1]};
+  const DeviceBuffer& block = layers_[static_cast<std::size_t>(layer)];
+  const auto index = static_cast<std::size_t>(first);
+  const std::int64_t in = weight_shape(config_, first)[1];
+  MatrixRows matrix{block.data() + layout_.offsets[index], 0, in, row_stride(in, compute_),
+                    scales_in(block, layout_.scales[index])};
   for (int i = static_cast<int>(first); i <= static_cast<int>(last); ++i) {
     matrix.rows += weight_shape(config_, static_cast<Weight>(i))[0];
   }
@@ -119,7 +170,8 @@ MatrixRows DeviceWeights::at(int layer, Weight first, Weight last) const {
 }
 
 MatrixRows DeviceWeights::lm_head() const {
-  return {lm_head_.data(), config_.vocab, config_.hidden};
+  return {lm_head_.data(), config_.vocab, config_.hidden, row_stride(config_.hidden, compute_),
+          scales_in(lm_head_, head_layout_.scales)};
 }
 
 }  // namespace airlock::cuda

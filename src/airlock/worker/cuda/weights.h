@@ -1,8 +1,7 @@
-// A model's matrices on the GPU: uploaded once, in the compute dtype; q, k and v as one matrix,
-// gate and up as another.
+// A model's matrices on the GPU: uploaded once, in the compute dtype (int8 rows with their scales);
+// q, k and v as one matrix, gate and up as another.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -13,11 +12,13 @@
 
 namespace airlock::cuda {
 
-/// Rows of a matrix [.., in], dense, on the device.
+/// Rows of a matrix [.., in] on the device: dense, or int8 rows padded with zeros.
 struct MatrixRows {
   const std::byte* data = nullptr;
   std::int64_t rows = 0;
   std::int64_t in = 0;
+  std::int64_t stride = 0;        ///< elements from row to row: row_stride()
+  const float* scales = nullptr;  ///< [rows] for int8
 };
 
 class DeviceWeights {
@@ -38,13 +39,13 @@ class DeviceWeights {
   [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
 
  private:
-  struct Layer {
-    DeviceBuffer block;
-    std::array<std::int64_t, kWeightCount> offsets{};
-  };
+  [[nodiscard]] const float* scales_in(const DeviceBuffer& block, std::int64_t offset) const;
 
   ModelConfig config_;
-  std::vector<Layer> layers_;
+  DType compute_;
+  LayerLayout layout_;  ///< of each layer
+  HeadLayout head_layout_;
+  std::vector<DeviceBuffer> layers_;
   DeviceBuffer lm_head_;
   std::int64_t bytes_ = 0;
 };

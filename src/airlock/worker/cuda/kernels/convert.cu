@@ -14,6 +14,11 @@ __global__ void __launch_bounds__(kRowThreads) dequantize_kernel(ConvertArgs arg
   dequantize_block<To>(args, block_id());
 }
 
+template <typename To>
+__global__ void __launch_bounds__(kRowThreads) scale_sums_kernel(SumsArgs args) {
+  scale_sums_block<To>(args, block_id());
+}
+
 template <typename From>
 __global__ void __launch_bounds__(kRowThreads) quantize_kernel(ConvertArgs args) {
   __shared__ float shared[kRowThreads];
@@ -43,6 +48,15 @@ void launch_convert(const ConvertArgs& args, DType from, DType to, cudaStream_t 
     });
   }
   check_launch("launch of convert");
+}
+
+void launch_scale_sums(const SumsArgs& args, DType to, cudaStream_t stream) {
+  if (args.rows == 0 || args.columns == 0) return;
+  const dim3 grid = dim3_of(grid_over(args.rows, args.columns));
+  with_float_type(to, [&](auto tag) {
+    scale_sums_kernel<typename decltype(tag)::Type><<<grid, kRowThreads, 0, stream>>>(args);
+  });
+  check_launch("launch of scale_sums");
 }
 
 }  // namespace airlock::cuda

@@ -1,4 +1,5 @@
-// Conversions between element types, int8 rows with their scales included, as math/convert.h.
+// Conversions between element types, int8 rows with their scales included, as math/convert.h; and
+// of what products of int8 rows leave.
 #pragma once
 
 #include <cmath>
@@ -40,6 +41,30 @@ AIRLOCK_HD void dequantize_block(const ConvertArgs& args, const BlockId& block) 
   for_each_element(block, args.rows, args.columns, [&](std::int64_t row, std::int64_t column) {
     const auto element = static_cast<float>(from[row * args.from_stride + column]);
     to[row * args.to_stride + column] = from_float<To>(element * args.from_scales[row]);
+  });
+}
+
+/// Sums [rows, columns] of products of int8 rows, and the scales of the rows multiplied: x's one a
+/// row, w's one a column.
+struct SumsArgs {
+  const std::int32_t* sums = nullptr;
+  std::int64_t sums_stride = 0;
+  const float* row_scales = nullptr;
+  const float* column_scales = nullptr;
+  void* to = nullptr;
+  std::int64_t to_stride = 0;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+};
+
+/// Sums to floats. Grid: grid_over(rows, columns).
+template <typename To>
+AIRLOCK_HD void scale_sums_block(const SumsArgs& args, const BlockId& block) {
+  auto* to = static_cast<To*>(args.to);
+  for_each_element(block, args.rows, args.columns, [&](std::int64_t row, std::int64_t column) {
+    const auto sum = static_cast<float>(args.sums[row * args.sums_stride + column]);
+    to[row * args.to_stride + column] =
+        from_float<To>(sum * args.row_scales[row] * args.column_scales[column]);
   });
 }
 

@@ -18,7 +18,8 @@ namespace airlock::cuda {
 /// Any pair of f32, bf16, f16 and int8 but int8 to int8; equal dtypes are copied.
 void launch_convert(const ConvertArgs& args, DType from, DType to, cudaStream_t stream);
 
-/// `dtype`: f32, bf16 or f16, here and below.
+/// `to`, `dtype`: f32, bf16 or f16, here and below.
+void launch_scale_sums(const SumsArgs& args, DType to, cudaStream_t stream);
 void launch_silu_mul(const SiluArgs& args, DType dtype, cudaStream_t stream);
 void launch_rope_angles(const AnglesArgs& args, cudaStream_t stream);
 void launch_rope(const RopeArgs& args, DType dtype, cudaStream_t stream);
