@@ -148,6 +148,9 @@ Encodings parse_encodings(const EncodingVector* built, std::size_t most, std::st
   if (built == nullptr) return encodings;
   require(built->size() <= most, ErrorCode::kProtocol,
           "a {} message has {} compressed tensors of at most {}", name, built->size(), most);
+  // The verifier checks the vector's length, which needs less alignment than its elements.
+  require(reinterpret_cast<std::uintptr_t>(built->Data()) % alignof(fb::Encoding) == 0,
+          ErrorCode::kProtocol, "a {} message has compressed tensors that are not aligned", name);
   std::size_t at = 0;
   for (const fb::Encoding* encoding : *built) {
     encodings[at++] = {parse_compression_code(encoding->compression(), name),
