@@ -2,6 +2,7 @@
 // Everything that plans, predicts or runs a model reads this one structure.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -35,6 +36,10 @@ struct ModelConfig {
   /// Width of all query heads, and of all key (or value) heads, together.
   [[nodiscard]] std::int64_t q_dim() const noexcept { return heads * head_dim; }
   [[nodiscard]] std::int64_t kv_dim() const noexcept { return kv_heads * head_dim; }
+  /// 1 / sqrt(head_dim), by which attention scales its scores.
+  [[nodiscard]] float attention_scale() const noexcept {
+    return static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
+  }
   /// Weights in all tensors (a tied LM head counts once).
   [[nodiscard]] std::int64_t parameters() const noexcept;
 

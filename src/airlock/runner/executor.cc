@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "airlock/core/error.h"
 #include "airlock/core/interrupt.h"
@@ -27,10 +26,6 @@ DType product_dtype(const Plan& plan) {
 /// Only the runner's own attention reads the cache as it is; the others send it on from f32.
 DType cache_dtype(const Plan& plan) {
   return plan.attention == Attention::kRunner ? product_dtype(plan) : DType::kF32;
-}
-
-float attention_scale(const ModelConfig& config) {
-  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
 }
 
 /// Slots filled and read by arithmetic only, whose every value the worker gets to see or makes:
@@ -252,7 +247,7 @@ void Executor::run_local(const Step& step, int layer, Lane& lane) {
       break;
     case StepKind::kSoftmax:
       causal_softmax(floats(Slot::kScores, lane), config.heads, n, t, pass.position,
-                     attention_scale(config));
+                     config.attention_scale());
       break;
     case StepKind::kMergeHeads:
       merge_heads(floats(Slot::kMixedHeads, lane), config.heads, n, config.head_dim,
@@ -329,7 +324,7 @@ void Executor::runner_attention(int layer, Lane& lane) {
   args.heads = config.heads;
   args.kv_heads = config.kv_heads;
   args.head_dim = config.head_dim;
-  args.scale = attention_scale(config);
+  args.scale = config.attention_scale();
   flash_attention(args, pool_);
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <optional>
 
 #include "airlock/core/error.h"
@@ -74,7 +73,7 @@ double attention_flops_per_second(const ModelConfig& config, const BufferPool& p
   args.heads = config.heads;
   args.kv_heads = config.kv_heads;
   args.head_dim = config.head_dim;
-  args.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(config.head_dim)));
+  args.scale = config.attention_scale();
   const double seconds = best_seconds([&] { flash_attention(args, pool); });
   // 4 operations for each element of q and each key it sees.
   return 4 * static_cast<double>(width * kAttentionRows * (kAttentionRows + 1) / 2) / seconds;

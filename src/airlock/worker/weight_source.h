@@ -2,6 +2,9 @@
 // test.
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
 #include "airlock/wire/call.h"
@@ -34,5 +37,11 @@ class WeightSource {
   /// threads: a source over a mapped file starts to read it in.
   virtual void keep(ConstTensor tensor) = 0;
 };
+
+/// Throws Error(kInternal) unless `tensor`, called `name`, has that shape and is f32, bf16 or f16.
+void check_weight(ConstTensor tensor, const Shape& shape, std::string_view name);
+
+/// Bytes of the LM head and all layers' matrices as `source` holds them.
+[[nodiscard]] std::int64_t matrix_bytes(WeightSource& source);
 
 }  // namespace airlock

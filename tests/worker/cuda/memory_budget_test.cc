@@ -6,6 +6,8 @@
 #include "airlock/core/error.h"
 #include "airlock/worker/cuda/layer_layout.h"
 
+#include "tests/worker/backend_model.h"
+
 namespace airlock::cuda {
 namespace {
 
@@ -90,12 +92,7 @@ TEST(CudaMemoryBudget, CountsAndRefusesPastItsLimit) {
 }
 
 TEST(CudaLayerLayout, NeighboursShareAMatrixAndMatricesAreAligned) {
-  ModelConfig config = *find_preset("tiny");
-  config.hidden = 45;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 14;
-  config.ffn = 77;
+  const ModelConfig config = airlock::testing::odd_config();
   const LayerLayout layout = layer_layout(config, DType::kBF16);
   const auto offset = [&](Weight weight) {
     return layout.offsets[static_cast<std::size_t>(weight)];
@@ -111,12 +108,7 @@ TEST(CudaLayerLayout, NeighboursShareAMatrixAndMatricesAreAligned) {
 }
 
 TEST(CudaLayerLayout, Int8RowsArePaddedAndTheirScalesAreNeighboursToo) {
-  ModelConfig config = *find_preset("tiny");
-  config.hidden = 45;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 14;
-  config.ffn = 77;
+  const ModelConfig config = airlock::testing::odd_config();
   const LayerLayout layout = layer_layout(config, DType::kI8);
   const auto at = [](const auto& offsets, Weight weight) {
     return offsets[static_cast<std::size_t>(weight)];

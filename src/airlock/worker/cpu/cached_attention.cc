@@ -1,7 +1,5 @@
 #include "airlock/worker/cpu/cached_attention.h"
 
-#include <cmath>
-
 #include "airlock/math/flash_attention.h"
 #include "airlock/worker/cpu/linear.h"
 
@@ -25,7 +23,7 @@ void attend(CpuContext& context, KvCache& cache, int layer, std::int64_t tokens,
   args.heads = config.heads;
   args.kv_heads = config.kv_heads;
   args.head_dim = head_dim;
-  args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
+  args.scale = config.attention_scale();
   flash_attention(args, context.pool);
   cache.commit(layer, tokens);
 }

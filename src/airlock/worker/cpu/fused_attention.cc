@@ -1,7 +1,5 @@
 #include "airlock/worker/cpu/fused_attention.h"
 
-#include <cmath>
-
 #include "airlock/core/error.h"
 #include "airlock/math/convert.h"
 #include "airlock/math/softmax.h"
@@ -36,8 +34,8 @@ void fused_attention(CpuContext& context, ConstTensor q, ConstTensor k, ConstTen
     product.a_token_major = product.b_token_major = true;
     context.gemm.multiply(product, left.data(), right.data(), scores.data());
   }
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
-  causal_softmax(scores.as<float>(), heads, tokens, rows, position, scale);
+  causal_softmax(scores.as<float>(), heads, tokens, rows, position,
+                 context.config.attention_scale());
 
   const StagedInput weights(context.pool, {scores_spec, scores.data()}, compute);
   const StagedInput right(context.pool, v, compute);

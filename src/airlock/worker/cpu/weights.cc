@@ -1,33 +1,9 @@
 #include "airlock/worker/cpu/weights.h"
 
-#include "airlock/core/error.h"
 #include "airlock/core/interrupt.h"
 #include "airlock/remote/rules.h"
 
 namespace airlock {
-namespace {
-
-void check(ConstTensor tensor, const Shape& shape, std::string_view name) {
-  const DType dtype = tensor.spec.dtype;
-  require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
-          ErrorCode::kInternal, "weights {} are {}, expected f32, bf16 or f16", name,
-          dtype_name(dtype));
-  require(tensor.spec.shape == shape, ErrorCode::kInternal, "weights {} have shape {}, expected {}",
-          name, tensor.spec.shape, shape);
-}
-
-std::int64_t source_bytes(WeightSource& source) {
-  std::int64_t total = source.lm_head().bytes();
-  for (int layer = 0; layer < source.config().layers; ++layer) {
-    for (int weight = 0; weight < kWeightCount; ++weight) {
-      total += source.layer_weight(layer, static_cast<Weight>(weight)).bytes();
-    }
-  }
-  return total;
-}
-
-}  // namespace
-
 std::int64_t CpuWeights::bytes() const {
   std::int64_t total = lm_head.bytes();
   for (const Layer& layer : layers) {
@@ -39,11 +15,11 @@ std::int64_t CpuWeights::bytes() const {
 CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
                            const std::function<void(std::int64_t, std::int64_t)>& progress) {
   const ModelConfig& config = source.config();
-  const std::int64_t total = source_bytes(source);
+  const std::int64_t total = matrix_bytes(source);
   std::int64_t done = 0;
   const auto prepare = [&](ConstTensor tensor, const Shape& shape, std::string_view name) {
     throw_if_interrupted();
-    check(tensor, shape, name);
+    check_weight(tensor, shape, name);
     WeightMatrix matrix = prepare_weight(gemm, tensor, dtype);
     if (matrix.stored.data != nullptr) {
       source.keep(tensor);
@@ -68,7 +44,7 @@ CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
     }
   }
   weights.embedding = source.embedding();
-  check(weights.embedding, vocabulary, "embedding");
+  check_weight(weights.embedding, vocabulary, "embedding");
   return weights;
 }
 

@@ -1,16 +1,9 @@
-#include <algorithm>
-#include <cmath>
-
 #include "airlock/worker/cuda/kernels/attention_mma.h"
 #include "airlock/worker/cuda/kernels/launch.h"
 #include "airlock/worker/cuda/operators.h"
 
 namespace airlock::cuda {
 namespace {
-
-float scale_of(const ModelConfig& config) {
-  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
-}
 
 /// Attention of q [tokens, heads * head_dim] of the compute dtype at `position` over a cache that
 /// holds their keys already, to out [tokens, heads * head_dim] in `out_dtype`: f32 or the compute
@@ -32,7 +25,7 @@ void attend(const Context& context, const CacheView& cache, const std::byte* q, 
   args.heads = static_cast<int>(config.heads);
   args.kv_heads = static_cast<int>(config.kv_heads);
   args.head_dim = static_cast<int>(config.head_dim);
-  args.scale = scale_of(config);
+  args.scale = config.attention_scale();
   const std::int64_t cache_rows = cache.head_stride / config.head_dim;
   const bool many = context.compute != DType::kF32 && tokens >= kLeastMmaTokens;
   if (many && out_dtype == context.compute &&
@@ -101,14 +94,7 @@ class GrowingRows {
   void convert(RowRange range) const {
     const DeviceRows from = staged_.rows().part(range);
     if (from.dtype == context_.compute) return;
-    const DeviceRows to = converted_.part(range);
-    ConvertArgs args;
-    args.from = from.data;
-    args.from_stride = args.to_stride = args.columns = from.columns;
-    args.from_scales = from.scales;
-    args.to = to.data;
-    args.rows = from.rows;
-    launch_convert(args, from.dtype, context_.compute, context_.stream.get());
+    convert_rows(context_, from, context_.compute, converted_.part(range).data);
   }
   [[nodiscard]] const std::byte* data() const noexcept { return converted_.data; }
   [[nodiscard]] std::int64_t bytes_per_row() const { return staged_.bytes_per_row(); }
@@ -139,7 +125,7 @@ void attend_fused(const Context& context, const std::byte* q, const std::byte* k
   softmax.rows = out.rows;
   softmax.context = rows;
   softmax.position = position;
-  softmax.scale = scale_of(config);
+  softmax.scale = config.attention_scale();
   launch_softmax(softmax, compute, context.stream.get());
   const bool direct = Gemm::can_write(compute, out.dtype);
   std::byte* const to = direct ? out.data : context.take(out.rows * out.columns, DType::kF32);

@@ -108,6 +108,11 @@ void tell_not_recorded(const Gpu& gpu, const Error& error) {
 std::byte* converted(const Context& context, const DeviceRows& from, DType dtype) {
   if (from.dtype == dtype) return from.data;
   std::byte* const to = context.take(from.rows * from.columns, dtype);
+  convert_rows(context, from, dtype, to);
+  return to;
+}
+
+void convert_rows(const Context& context, const DeviceRows& from, DType dtype, std::byte* to) {
   ConvertArgs args;
   args.from = from.data;
   args.from_stride = args.to_stride = args.columns = from.columns;
@@ -115,7 +120,6 @@ std::byte* converted(const Context& context, const DeviceRows& from, DType dtype
   args.to = to;
   args.rows = from.rows;
   launch_convert(args, from.dtype, dtype, context.stream.get());
-  return to;
 }
 
 void convert_into(const Context& context, const std::byte* from, DType dtype, std::int64_t stride,

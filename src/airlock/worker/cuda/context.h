@@ -163,6 +163,8 @@ class Pieces {
 
 /// `from` in `dtype` (a float): its own memory if it is, else a converted copy.
 std::byte* converted(const Context& context, const DeviceRows& from, DType dtype);
+/// Enqueues the conversion of `from`, dense, to `to` in the float `dtype`.
+void convert_rows(const Context& context, const DeviceRows& from, DType dtype, std::byte* to);
 /// Enqueues the conversion of rows of `from`, `stride` elements of the float `dtype` apart, to
 /// `to`.
 void convert_into(const Context& context, const std::byte* from, DType dtype, std::int64_t stride,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "airlock/core/error.h"
 #include "airlock/core/interrupt.h"
 #include "airlock/math/convert.h"
 #include "airlock/remote/rules.h"
@@ -14,15 +13,6 @@ namespace {
 
 constexpr std::array kOrder = {Weight::kQ,    Weight::kK,  Weight::kV,   Weight::kO,
                                Weight::kGate, Weight::kUp, Weight::kDown};
-
-void check_tensor(ConstTensor tensor, const Shape& shape, std::string_view name) {
-  const DType dtype = tensor.spec.dtype;
-  require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
-          ErrorCode::kInternal, "weights {} are {}, expected f32, bf16 or f16", name,
-          dtype_name(dtype));
-  require(tensor.spec.shape == shape, ErrorCode::kInternal, "weights {} have shape {}, expected {}",
-          name, tensor.spec.shape, shape);
-}
 
 std::int64_t bytes_of(DType dtype) {
   return static_cast<std::int64_t>(dtype_size(dtype));
@@ -114,10 +104,7 @@ DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& 
       compute_(compute),
       layout_(layer_layout(config_, compute)),
       head_layout_(head_layout(config_, compute)) {
-  std::int64_t total = source.lm_head().bytes();
-  for (int layer = 0; layer < config_.layers; ++layer) {
-    for (const Weight weight : kOrder) total += source.layer_weight(layer, weight).bytes();
-  }
+  const std::int64_t total = matrix_bytes(source);
   Uploader uploader(compute);
   std::int64_t done = 0;
   const auto block_of = [&](std::int64_t bytes) {
@@ -129,7 +116,7 @@ DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& 
   const auto take = [&](ConstTensor tensor, const Shape& shape, std::string_view name,
                         std::byte* to, std::byte* scales) {
     throw_if_interrupted();
-    check_tensor(tensor, shape, name);
+    check_weight(tensor, shape, name);
     uploader.upload(tensor, to, scales);
     source.release(tensor);
     done += tensor.bytes();
@@ -149,7 +136,7 @@ DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& 
     }
   }
   uploader.finish();
-  check_tensor(source.embedding(), vocabulary, "embedding");
+  check_weight(source.embedding(), vocabulary, "embedding");
 }
 
 const float* DeviceWeights::scales_in(const DeviceBuffer& block, std::int64_t offset) const {
