@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Configures and builds one CMake preset: tools/build.sh [release|asan|tsan] [jobs]
+# Configures and builds one CMake preset: tools/build.sh [release|asan|tsan] [jobs] [target]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
@@ -9,5 +9,6 @@ echo "build: configuring preset $preset in build/$preset"
 cmake --preset "$preset" >"/dev/null"
 echo "build: compiling with $jobs jobs (the first time takes some minutes)"
 start=$SECONDS
-cmake --build "build/$preset" -j "$jobs"
+shift $(($# < 2 ? $# : 2))
+cmake --build "build/$preset" -j "$jobs" --target "${@:-all}"
 echo "build: OK, preset $preset in $((SECONDS - start)) s: build/$preset/src/cli/airlock"
