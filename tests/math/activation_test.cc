@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "airlock/core/error.h"
+#include "airlock/math/convert.h"
+
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
@@ -91,6 +94,43 @@ TEST(SiluMul, RoundsBf16Once) {
       }
     }
   });
+}
+
+TEST(SiluMul, OfTensorsOfAnyFloatDtypeIsThatOfTheirValuesRoundedOnce) {
+  test::for_each_target([&] {
+    const TensorSpec wide{DType::kF32, {3, 77}};
+    std::vector<float> gate = test::random_floats(3 * 77, 1, 5);
+    std::vector<float> up = test::random_floats(3 * 77, 2);
+    const Tensor wide_gate{wide, reinterpret_cast<std::byte*>(gate.data())};
+    const Tensor wide_up{wide, reinterpret_cast<std::byte*>(up.data())};
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+      const TensorSpec spec{dtype, wide.shape};
+      std::vector<std::byte> narrow[2], expected(static_cast<std::size_t>(spec.bytes()));
+      for (auto& bytes : narrow) bytes.resize(expected.size());
+      const Tensor narrow_gate{spec, narrow[0].data()};
+      const Tensor narrow_up{spec, narrow[1].data()};
+      convert(wide_gate, narrow_gate);
+      convert(wide_up, narrow_up);
+      convert(narrow_gate, wide_gate);
+      convert(narrow_up, wide_up);
+      std::vector<float> out(gate.size());
+      const Tensor wide_out{wide, reinterpret_cast<std::byte*>(out.data())};
+      silu_mul(wide_gate, wide_up, wide_out);
+      convert(wide_out, {spec, expected.data()});
+      silu_mul(narrow_gate, narrow_up, narrow_gate);
+      EXPECT_EQ(narrow[0], expected) << dtype_name(dtype);
+    }
+  });
+}
+
+TEST(SiluMul, RefusesTensorsThatDifferOrAreNotFloats) {
+  std::vector<std::byte> bytes(64);
+  const auto of = [&](DType dtype, Shape shape) { return Tensor{{dtype, shape}, bytes.data()}; };
+  const Tensor f32 = of(DType::kF32, {2, 3});
+  EXPECT_THROW(silu_mul(f32, f32, of(DType::kF32, {3, 2})), Error);
+  EXPECT_THROW(silu_mul(f32, of(DType::kBF16, {2, 3}), f32), Error);
+  const Tensor int8 = of(DType::kI8, {2, 3});
+  EXPECT_THROW(silu_mul(int8, int8, int8), Error);
 }
 
 TEST(SiluMulRows, EqualsTheContiguousKernelRowByRow) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
+#include "airlock/math/convert.h"
 
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
@@ -86,6 +87,34 @@ TEST(CausalSoftmaxRows, PassesNanAndInfinityOnAsTorchDoes) {
     EXPECT_EQ(scores[7], 0);
     for (std::size_t i = 9; i < 12; ++i) EXPECT_TRUE(std::isnan(scores[i])) << i;
   });
+}
+
+/// Scores and probabilities in `dtype`, each f32 value rounded once.
+TEST_P(CausalSoftmax, OfNarrowScoresIsThatOfTheirValuesRoundedOnce) {
+  test::for_each_target([&] {
+    const auto [heads, tokens, context, position, deviation] = GetParam();
+    const Shape shape{heads, tokens, context};
+    for (const DType dtype : {DType::kBF16, DType::kF16}) {
+      std::vector<float> wide = test::random_floats(heads * tokens * context, 1, deviation);
+      std::vector<std::uint16_t> narrow(wide.size());
+      const Tensor wide_tensor{{DType::kF32, shape}, reinterpret_cast<std::byte*>(wide.data())};
+      const Tensor tensor{{dtype, shape}, reinterpret_cast<std::byte*>(narrow.data())};
+      convert(wide_tensor, tensor);
+      convert(tensor, wide_tensor);
+      causal_softmax(tensor, position, 0.3F);
+      causal_softmax(wide_tensor, position, 0.3F);
+      std::vector<std::uint16_t> expected(wide.size());
+      convert(wide_tensor, Tensor{tensor.spec, reinterpret_cast<std::byte*>(expected.data())});
+      ASSERT_EQ(narrow, expected) << dtype_name(dtype);
+    }
+  });
+}
+
+TEST(CausalSoftmaxRows, RefusesOtherDtypesAndShapes) {
+  std::vector<std::byte> bytes(64);
+  EXPECT_THROW(causal_softmax({{DType::kI8, {1, 2, 2}}, bytes.data()}, 0, 1), Error);
+  EXPECT_THROW(causal_softmax({{DType::kI64, {1, 2, 2}}, bytes.data()}, 0, 1), Error);
+  EXPECT_THROW(causal_softmax({{DType::kF32, {2, 2}}, bytes.data()}, 0, 1), Error);
 }
 
 TEST(CausalSoftmaxRows, RefusesWhatDoesNotFitTheContext) {

@@ -150,7 +150,7 @@ TEST_P(ClientShared, TensorsInItsOwnMemoryNeedNoCopyAndGetTheSameResults) {
       Call call = the_call();
       call.inputs[0].dtype = call.reply_dtype = std::get<2>(GetParam());
       CallMemory memory(long_config(), call, 3);
-      const BufferPool pool = client.memory(call.reply_dtype);
+      const BufferPool pool = client.memory();
       const auto size = static_cast<std::size_t>(memory.inputs[0].bytes());
       in = pool.acquire(size);
       std::copy_n(memory.inputs[0].data, size, in.data());

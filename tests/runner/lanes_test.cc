@@ -159,7 +159,8 @@ class Watched final : public Operators {
     under_way_.erase(under_way_.begin());
   }
   void abandon() noexcept override { inner_.abandon(); }
-  BufferPool memory(DType wire) override { return inner_.memory(wire); }
+  DType native_dtype(DType wire) const noexcept override { return inner_.native_dtype(wire); }
+  BufferPool memory() override { return inner_.memory(); }
 
   std::ptrdiff_t most_alike = 0;
   std::size_t most = 0;

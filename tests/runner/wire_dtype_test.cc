@@ -94,6 +94,50 @@ TEST_P(WireDType, KeepsLogitsWithinTheBoundAndMostGreedyTokens) {
   }
 }
 
+/// The same operators, every tensor in f32 in the runner.
+class Widened final : public Operators {
+ public:
+  explicit Widened(Operators& inner) : inner_(inner) {}
+  void execute(const Call& call, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) override {
+    for (const ConstTensor& tensor : inputs) all_wide_ &= is_wide(tensor.spec);
+    for (const Tensor& tensor : outputs) all_wide_ &= is_wide(tensor.spec);
+    inner_.execute(call, inputs, outputs);
+  }
+  [[nodiscard]] bool all_wide() const noexcept { return all_wide_; }
+
+ private:
+  static bool is_wide(const TensorSpec& spec) {
+    return spec.dtype == DType::kF32 || spec.dtype == DType::kI64;
+  }
+  Operators& inner_;
+  bool all_wide_ = true;
+};
+
+TEST_P(WireDType, TensorsKeptAsTheyTravelChangeNoLogit) {
+  const auto checkpoint = Checkpoint::open(test::checkpoint_path("llama3-gqa"));
+  const RunnerModel model(checkpoint);
+  test::TestWorker worker(test::checkpoint_path("llama3-gqa"), DType::kF32);
+  const std::vector<std::int64_t> ids = {3, 1, 4, 1, 5, 9, 2, 6, 5};
+  for (Plan plan : preset_plans()) {
+    plan.wire_dtype = GetParam();
+    test::TestSession session(worker, model.config());
+    test::TestSession other(worker, model.config());
+    Widened widened(other.client());
+    Executor kept(model, plan, session.client());
+    Executor wide(model, plan, widened);
+    for (const Pass& pass : {Pass{0, 5, 1}, Pass{5, 3, 2}, Pass{8, 1, 1}}) {
+      const auto part = std::span(ids).subspan(static_cast<std::size_t>(pass.position),
+                                               static_cast<std::size_t>(pass.tokens));
+      const auto got = kept.run(pass, part);
+      const auto expected = wide.run(pass, part);
+      EXPECT_TRUE(std::equal(got.begin(), got.end(), expected.begin(), expected.end()))
+          << plan.name << " at " << pass.position;
+    }
+    EXPECT_TRUE(widened.all_wide());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Narrow, WireDType,
                          ::testing::Values(DType::kBF16, DType::kF16, DType::kI8),
                          [](const auto& at) { return std::string(dtype_name(at.param)); });

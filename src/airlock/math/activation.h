@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "airlock/core/dtype.h"
+#include "airlock/core/tensor.h"
 
 namespace airlock {
 
@@ -14,6 +15,9 @@ namespace airlock {
 void silu_mul(const float* gate, const float* up, std::int64_t count, float* out);
 /// The same on bf16, computed in f32 and rounded once.
 void silu_mul(const BF16* gate, const BF16* up, std::int64_t count, BF16* out);
+/// The same on tensors of one shape and one dtype, f32, bf16 or f16. Throws Error(kInvalidArgument)
+/// for others.
+void silu_mul(const ConstTensor& gate, const ConstTensor& up, const Tensor& out);
 
 /// The same on rows: [tokens, ffn] each, whose rows start `gate_stride`, `up_stride` and
 /// `out_stride` elements apart (e.g. gate and up side by side in one tensor).

@@ -155,8 +155,8 @@ void RemoteClient::abandon() noexcept {
   }
 }
 
-BufferPool RemoteClient::memory(DType wire) {
-  return memory_.arena != nullptr && wire == DType::kF32 ? memory_.shared : memory_.own;
+BufferPool RemoteClient::memory() {
+  return memory_.arena != nullptr ? memory_.shared : memory_.own;
 }
 
 WorkerStats RemoteClient::stats() {

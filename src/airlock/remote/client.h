@@ -81,7 +81,8 @@ class RemoteClient final : public Operators {
               std::span<const Tensor> outputs) override;
   void collect() override;
   void abandon() noexcept override;
-  [[nodiscard]] BufferPool memory(DType wire) override;
+  [[nodiscard]] DType native_dtype(DType wire) const noexcept override { return wire; }
+  [[nodiscard]] BufferPool memory() override;
 
   /// What the worker said of itself.
   [[nodiscard]] const WelcomeMessage& worker() const noexcept { return welcome_; }

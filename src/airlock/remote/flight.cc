@@ -15,10 +15,10 @@ double milliseconds(std::chrono::steady_clock::duration duration) {
 
 void check_memory(const Call& call, const TensorSpec& wire, const TensorSpec& own,
                   std::string_view what) {
-  const DType expected = wire.dtype == DType::kI64 ? DType::kI64 : DType::kF32;
-  require(own.shape == wire.shape && own.dtype == expected, ErrorCode::kInternal,
-          "{}: {} is {} {} in memory, expected {} {}", call, what, dtype_name(own.dtype), own.shape,
-          dtype_name(expected), wire.shape);
+  const bool widened = own.dtype == DType::kF32 && wire.dtype != DType::kI64;
+  require(own.shape == wire.shape && (own.dtype == wire.dtype || widened), ErrorCode::kInternal,
+          "{}: {} is {} {} in memory, expected {} {}, or f32", call, what, dtype_name(own.dtype),
+          own.shape, dtype_name(wire.dtype), wire.shape);
 }
 
 void copy(const ConstTensor& from, const Tensor& to) {

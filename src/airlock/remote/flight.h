@@ -41,9 +41,9 @@ class Flight {
   Flight(const Flight&) = delete;
   Flight& operator=(const Flight&) = delete;
 
-  /// Checks `inputs` and `outputs` (f32, ids i64) against the call, converts what travels in
-  /// another dtype, decides what goes through shared memory and builds the message.
-  /// Throws Error(kProtocol) for a call against the rules, Error(kInternal) for wrong memory.
+  /// Checks `inputs` and `outputs` (f32 or as they travel) against the call, converts what travels
+  /// in another dtype, decides what goes through shared memory and builds the message. Throws
+  /// Error(kProtocol) for a call against the rules, Error(kInternal) for wrong memory.
   void begin(const ModelConfig& config, const Call& call, std::span<const ConstTensor> inputs,
              std::span<const Tensor> outputs, FlightMemory& memory, std::uint64_t id);
 

@@ -20,8 +20,8 @@ class Operators {
   virtual ~Operators() = default;
 
   /// Runs `call` on `inputs` and fills `outputs`, whose shapes are those of `call.inputs` and of
-  /// infer_outputs(call). Both are f32 in memory (ids: i64) whatever dtype the call says travels:
-  /// conversion is the implementation's.
+  /// infer_outputs(call). Each is f32 in memory (ids: i64), or native_dtype() of the dtype that the
+  /// call says travels: conversion is the implementation's.
   /// Throws Error: kProtocol, kTimeout, kConnectionLost, kSessionLost, kInterrupted or what the
   /// worker answered, naming the call.
   virtual void execute(const Call& call, std::span<const ConstTensor> inputs,
@@ -40,9 +40,12 @@ class Operators {
   /// Waits until no call is under way and forgets their results, after an error.
   virtual void abandon() noexcept {}
 
-  /// Memory in which tensors that travel as `wire` need no copy to be sent or received. The peer
+  /// The dtype in which a tensor of a call that travels as `wire` needs no conversion. What a
+  /// caller only hands from one call to the next, it best keeps so.
+  [[nodiscard]] virtual DType native_dtype(DType /*wire*/) const noexcept { return DType::kF32; }
+  /// Memory in which tensors of their native dtype need no copy to be sent or received. The peer
   /// may be able to read and change it at any time: nothing but what crosses belongs there.
-  [[nodiscard]] virtual BufferPool memory(DType /*wire*/) { return {}; }
+  [[nodiscard]] virtual BufferPool memory() { return {}; }
 };
 
 }  // namespace airlock

@@ -45,6 +45,17 @@ std::array<bool, kSlotCount> crossing_slots(const Program& program) {
   }
   return crossing;
 }
+/// Slots of kernels that read and write any float dtype: scores and the MLP's, most of what
+/// crosses.
+bool is_kept_native(Slot slot) noexcept {
+  return slot == Slot::kScores || slot == Slot::kGate || slot == Slot::kUp;
+}
+
+/// What a plan's calls travel in, if those kernels take it.
+DType native_dtype(const Operators& operators, const Plan& plan) noexcept {
+  const DType dtype = operators.native_dtype(plan.wire_dtype);
+  return dtype == DType::kBF16 || dtype == DType::kF16 ? dtype : DType::kF32;
+}
 }  // namespace
 
 Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operators,
@@ -54,7 +65,8 @@ Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operat
       program_(build_program(plan)),
       operators_(operators),
       options_(std::move(options)),
-      crossing_pool_(operators.memory(plan.wire_dtype)),
+      native_(native_dtype(operators, plan)),
+      crossing_pool_(operators.memory()),
       crossing_(crossing_slots(program_)),
       rope_(model.config().head_dim, model.config().rope_theta, model.config().rope_scaling) {
   if (has_runner_cache(plan)) {
@@ -210,7 +222,6 @@ void Executor::run_local(const Step& step, int layer, Lane& lane) {
   const ModelConfig& config = model_.config();
   const Pass& pass = lane.pass;
   const std::int64_t n = pass.tokens;
-  const std::int64_t t = pass.position + n;
   const auto eps = static_cast<float>(config.rms_norm_eps);
   switch (step.kind) {
     case StepKind::kRemote:
@@ -246,8 +257,7 @@ void Executor::run_local(const Step& step, int layer, Lane& lane) {
       repeat_cached(step, layer, lane);
       break;
     case StepKind::kSoftmax:
-      causal_softmax(floats(Slot::kScores, lane), config.heads, n, t, pass.position,
-                     config.attention_scale());
+      causal_softmax(slot(Slot::kScores, lane), pass.position, config.attention_scale());
       break;
     case StepKind::kMergeHeads:
       merge_heads(floats(Slot::kMixedHeads, lane), config.heads, n, config.head_dim,
@@ -257,8 +267,7 @@ void Executor::run_local(const Step& step, int layer, Lane& lane) {
       runner_attention(layer, lane);
       break;
     case StepKind::kActivate:
-      silu_mul(floats(Slot::kGate, lane), floats(Slot::kUp, lane), n * config.ffn,
-               floats(Slot::kActivated, lane));
+      silu_mul(slot(Slot::kGate, lane), slot(Slot::kUp, lane), slot(Slot::kActivated, lane));
       break;
     case StepKind::kAdd:
       add(floats(Slot::kHidden, lane), floats(Slot::kProjected, lane), n * config.hidden);
@@ -331,12 +340,14 @@ void Executor::runner_attention(int layer, Lane& lane) {
 Tensor Executor::slot(Slot slot, Lane& lane) {
   // SiLU(gate) * up replaces gate: one tensor of [n, ffn] less in the runner.
   if (slot == Slot::kActivated) slot = Slot::kGate;
-  const TensorSpec spec = slot_spec(slot, model_.config(), lane.pass);
+  TensorSpec spec = slot_spec(slot, model_.config(), lane.pass);
+  if (is_kept_native(slot)) spec.dtype = native_;
   Buffer& buffer = lane.slots[static_cast<std::size_t>(slot)];
   const auto bytes = static_cast<std::size_t>(spec.bytes());
   if (buffer.size() < bytes) {
     buffer.release();
-    const bool crosses = crossing_[static_cast<std::size_t>(slot)];
+    const bool crosses =
+        crossing_[static_cast<std::size_t>(slot)] && spec.dtype == plan_.wire_dtype;
     buffer = (crosses ? crossing_pool_ : pool_).acquire(bytes);
   }
   return {spec, buffer.data()};

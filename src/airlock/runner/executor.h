@@ -102,7 +102,8 @@ class Executor {
   Operators& operators_;
   const ExecutorOptions options_;
   BufferPool pool_;
-  BufferPool crossing_pool_;  ///< for slots that hold nothing but what crosses
+  const DType native_;        ///< of slots that stay as they travel; f32 if none do
+  BufferPool crossing_pool_;  ///< for slots that hold nothing but what crosses, as it travels
   std::array<bool, kSlotCount> crossing_{};
   RopeTable rope_;
   std::unique_ptr<KvCache> cache_;

@@ -112,7 +112,10 @@ class WorkerSession::Explaining final : public Operators {
     explained(process_, [&] { client_.collect(); });
   }
   void abandon() noexcept override { client_.abandon(); }
-  [[nodiscard]] BufferPool memory(DType wire) override { return client_.memory(wire); }
+  [[nodiscard]] DType native_dtype(DType wire) const noexcept override {
+    return client_.native_dtype(wire);
+  }
+  [[nodiscard]] BufferPool memory() override { return client_.memory(); }
 
  private:
   RemoteClient& client_;

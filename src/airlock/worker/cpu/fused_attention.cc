@@ -34,8 +34,7 @@ void fused_attention(CpuContext& context, ConstTensor q, ConstTensor k, ConstTen
     product.a_token_major = product.b_token_major = true;
     context.gemm.multiply(product, left.data(), right.data(), scores.data());
   }
-  causal_softmax(scores.as<float>(), heads, tokens, rows, position,
-                 context.config.attention_scale());
+  causal_softmax({scores_spec, scores.data()}, position, context.config.attention_scale());
 
   const StagedInput weights(context.pool, {scores_spec, scores.data()}, compute);
   const StagedInput right(context.pool, v, compute);

@@ -8,20 +8,15 @@ namespace airlock {
 void gated_mlp(CpuContext& context, const CpuWeights& weights, int layer, ConstTensor x,
                Tensor out) {
   const std::int64_t tokens = x.spec.shape[0];
-  const std::int64_t elements = tokens * context.config.ffn;
   const TensorSpec spec{context.compute, {tokens, context.config.ffn}};
-  const Buffer gate = context.acquire(elements, context.compute);
+  const Buffer gate = context.acquire(spec.shape.elements(), context.compute);
   {
-    const Buffer up = context.acquire(elements, context.compute);
+    const Buffer up = context.acquire(spec.shape.elements(), context.compute);
     const WeightMatrix* const matrices[] = {&weights.at(layer, Weight::kGate),
                                             &weights.at(layer, Weight::kUp)};
     const Tensor outputs[] = {{spec, gate.data()}, {spec, up.data()}};
     linear(context, x, matrices, outputs);
-    if (context.compute == DType::kBF16) {
-      silu_mul(gate.as<BF16>(), up.as<BF16>(), elements, gate.as<BF16>());
-    } else {
-      silu_mul(gate.as<float>(), up.as<float>(), elements, gate.as<float>());
-    }
+    silu_mul(outputs[0], outputs[1], outputs[0]);
   }
   const WeightMatrix* const down[] = {&weights.at(layer, Weight::kDown)};
   linear(context, {spec, gate.data()}, down, {&out, 1});
