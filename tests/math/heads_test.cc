@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "airlock/math/repeat_rows.h"
+
 #include "tests/math/random.h"
 
 namespace airlock {
@@ -49,18 +51,38 @@ TEST(Heads, MergeUndoesSplit) {
   }
 }
 
+/// Every element of [kv heads, tokens + 2, head_dim] has a value of its own.
+template <typename T>
+void expect_repeated(const std::vector<T>& x, std::int64_t tokens, std::int64_t heads,
+                     std::int64_t head_dim, std::int64_t group) {
+  const auto value = [](T element) {
+    if constexpr (std::is_same_v<T, BF16>)
+      return element.to_float();
+    else
+      return element;
+  };
+  const std::int64_t stride = (tokens + 2) * head_dim;
+  std::vector<T> blocks(at(heads * group * tokens * head_dim));
+  std::vector<T> rows(blocks.size());
+  repeat_heads(x.data(), heads, stride, group, tokens, head_dim, blocks.data());
+  repeat_rows(x.data(), heads, stride, group, tokens, head_dim, rows.data());
+  for (std::int64_t h = 0; h < heads * group; ++h) {
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      for (std::int64_t d = 0; d < head_dim; ++d) {
+        const float expected = value(x[at(h / group * stride + t * head_dim + d)]);
+        ASSERT_EQ(value(blocks[at((h * tokens + t) * head_dim + d)]), expected);
+        ASSERT_EQ(value(rows[at((t * heads * group + h) * head_dim + d)]), expected);
+      }
+    }
+  }
+}
+
 TEST(Heads, RepeatGivesEveryQueryHeadItsKvHead) {
   for (const auto& [tokens, heads, head_dim] : kCases) {
     for (const std::int64_t group : {1, 3}) {
-      const std::int64_t stride = (tokens + 2) * head_dim;
-      const std::vector<float> x = test::random_floats(heads * stride, 1);
-      std::vector<float> out(at(heads * group * tokens * head_dim));
-      repeat_heads(x.data(), heads, stride, group, tokens, head_dim, out.data());
-      for (std::int64_t h = 0; h < heads * group; ++h) {
-        for (std::int64_t i = 0; i < tokens * head_dim; ++i) {
-          ASSERT_EQ(out[at(h * tokens * head_dim + i)], x[at(h / group * stride + i)]);
-        }
-      }
+      const std::vector<float> x = test::random_floats(heads * (tokens + 2) * head_dim, 1);
+      expect_repeated(x, tokens, heads, head_dim, group);
+      expect_repeated(test::to_bf16(x), tokens, heads, head_dim, group);
     }
   }
 }

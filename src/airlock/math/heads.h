@@ -25,5 +25,8 @@ void merge_heads(const float* x, std::int64_t heads, std::int64_t tokens, std::i
 /// head_dim] f32, dense.
 void repeat_heads(const float* x, std::int64_t kv_heads, std::int64_t head_stride,
                   std::int64_t group, std::int64_t tokens, std::int64_t head_dim, float* out);
+/// The same on bf16.
+void repeat_heads(const BF16* x, std::int64_t kv_heads, std::int64_t head_stride,
+                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, BF16* out);
 
 }  // namespace airlock

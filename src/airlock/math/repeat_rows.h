@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "airlock/core/dtype.h"
+
 namespace airlock {
 
 /// Copies each KV head to the `group` query heads that share it: x: kv_heads blocks of
@@ -10,5 +12,8 @@ namespace airlock {
 /// head_dim] f32. Thread-safe.
 void repeat_rows(const float* x, std::int64_t kv_heads, std::int64_t head_stride,
                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, float* out);
+/// The same on bf16.
+void repeat_rows(const BF16* x, std::int64_t kv_heads, std::int64_t head_stride, std::int64_t group,
+                 std::int64_t tokens, std::int64_t head_dim, BF16* out);
 
 }  // namespace airlock

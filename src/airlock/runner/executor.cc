@@ -23,9 +23,14 @@ DType product_dtype(const Plan& plan) {
   return plan.wire_dtype == DType::kBF16 ? DType::kBF16 : DType::kF32;
 }
 
-/// Only the runner's own attention reads the cache as it is; the others send it on from f32.
-DType cache_dtype(const Plan& plan) {
-  return plan.attention == Attention::kRunner ? product_dtype(plan) : DType::kF32;
+/// Copies of heads keep bf16 or f32.
+DType copied_dtype(DType native) {
+  return native == DType::kBF16 ? DType::kBF16 : DType::kF32;
+}
+
+/// Only the runner's own attention reads the cache as it is; the others send copies of it.
+DType cache_dtype(const Plan& plan, DType native) {
+  return plan.attention == Attention::kRunner ? product_dtype(plan) : copied_dtype(native);
 }
 
 /// Slots filled and read by arithmetic only, whose every value the worker gets to see or makes:
@@ -45,10 +50,23 @@ std::array<bool, kSlotCount> crossing_slots(const Program& program) {
   }
   return crossing;
 }
-/// Slots of kernels that read and write any float dtype: scores and the MLP's, most of what
-/// crosses.
-bool is_kept_native(Slot slot) noexcept {
-  return slot == Slot::kScores || slot == Slot::kGate || slot == Slot::kUp;
+/// What a slot is kept in: most of what crosses is written and read by kernels that take it as it
+/// travels.
+DType kept_dtype(Slot slot, DType native) {
+  switch (slot) {
+    case Slot::kScores:
+    case Slot::kGate:
+    case Slot::kUp:
+      return native;
+    case Slot::kQHeads:
+    case Slot::kKHeads:
+    case Slot::kVHeads:
+    case Slot::kKRows:
+    case Slot::kVRows:
+      return copied_dtype(native);
+    default:
+      return DType::kF32;
+  }
 }
 
 /// What a plan's calls travel in, if those kernels take it.
@@ -70,7 +88,7 @@ Executor::Executor(const RunnerModel& model, const Plan& plan, Operators& operat
       crossing_(crossing_slots(program_)),
       rope_(model.config().head_dim, model.config().rope_theta, model.config().rope_scaling) {
   if (has_runner_cache(plan)) {
-    cache_ = std::make_unique<KvCache>(model.config(), cache_dtype(plan), pool_);
+    cache_ = std::make_unique<KvCache>(model.config(), cache_dtype(plan, native_), pool_);
   }
   if (plan.lm_head == Side::kRunner)
     lm_head_ = std::make_unique<RunnerLmHead>(model.checkpoint(), product_dtype(plan));
@@ -249,8 +267,7 @@ void Executor::run_local(const Step& step, int layer, Lane& lane) {
       rotate_and_cache(layer, lane);
       break;
     case StepKind::kSplitQueries:
-      split_heads(floats(Slot::kQ, lane), n, config.heads, config.head_dim,
-                  floats(Slot::kQHeads, lane), n * config.head_dim, 0);
+      split_queries(lane);
       break;
     case StepKind::kRepeatHeads:
     case StepKind::kRepeatRows:
@@ -297,17 +314,45 @@ void Executor::rotate_and_cache(int layer, Lane& lane) {
   cache_->commit(layer, n);
 }
 
+void Executor::split_queries(Lane& lane) {
+  const ModelConfig& config = model_.config();
+  const std::int64_t n = lane.pass.tokens;
+  const std::int64_t stride = n * config.head_dim;
+  const float* q = floats(Slot::kQ, lane);
+  const Tensor out = slot(Slot::kQHeads, lane);
+  if (out.spec.dtype == DType::kBF16) {
+    split_heads(q, n, config.heads, config.head_dim, out.as<BF16>(), stride, 0);
+  } else {
+    split_heads(q, n, config.heads, config.head_dim, out.as<float>(), stride, 0);
+  }
+}
+
 void Executor::repeat_cached(const Step& step, int layer, Lane& lane) {
+  if (cache_->dtype() == DType::kBF16) {
+    repeat_cached_as<BF16>(step, layer, lane);
+  } else {
+    repeat_cached_as<float>(step, layer, lane);
+  }
+}
+
+template <typename T>
+void Executor::repeat_cached_as(const Step& step, int layer, Lane& lane) {
   const Pass& pass = lane.pass;
   const ModelConfig& config = model_.config();
-  const auto repeat = step.kind == StepKind::kRepeatRows ? repeat_rows : repeat_heads;
   const std::int64_t context = pass.position + pass.tokens;
   const std::int64_t group = config.heads / config.kv_heads;
   const std::int64_t stride = cache_->head_stride(layer);
-  repeat(static_cast<const float*>(cache_->keys(layer)), config.kv_heads, stride, group, context,
-         config.head_dim, floats(step.outputs[0], lane));
-  repeat(static_cast<const float*>(cache_->values(layer)), config.kv_heads, stride, group, context,
-         config.head_dim, floats(step.outputs[1], lane));
+  const auto repeat = [&](const void* heads, Slot out) {
+    const auto* from = static_cast<const T*>(heads);
+    T* to = slot(out, lane).as<T>();
+    if (step.kind == StepKind::kRepeatRows) {
+      repeat_rows(from, config.kv_heads, stride, group, context, config.head_dim, to);
+    } else {
+      repeat_heads(from, config.kv_heads, stride, group, context, config.head_dim, to);
+    }
+  };
+  repeat(cache_->keys(layer), step.outputs[0]);
+  repeat(cache_->values(layer), step.outputs[1]);
 }
 
 void Executor::runner_attention(int layer, Lane& lane) {
@@ -341,7 +386,7 @@ Tensor Executor::slot(Slot slot, Lane& lane) {
   // SiLU(gate) * up replaces gate: one tensor of [n, ffn] less in the runner.
   if (slot == Slot::kActivated) slot = Slot::kGate;
   TensorSpec spec = slot_spec(slot, model_.config(), lane.pass);
-  if (is_kept_native(slot)) spec.dtype = native_;
+  if (spec.dtype == DType::kF32) spec.dtype = kept_dtype(slot, native_);
   Buffer& buffer = lane.slots[static_cast<std::size_t>(slot)];
   const auto bytes = static_cast<std::size_t>(spec.bytes());
   if (buffer.size() < bytes) {
