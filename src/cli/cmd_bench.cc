@@ -86,7 +86,7 @@ void bench(BenchFlags flags) {
   const auto dir = checkpoint_dir(flags.model);
   const OpenModel open = open_model(dir, false);
   std::optional<LocalModel> reference;
-  if (flags.reference) reference.emplace(dir, asked.backend.compute_dtype);
+  if (flags.reference) reference.emplace(dir, asked.backend);
 
   std::vector<Measurement> measurements;
   for (const Transport link : links) {
@@ -137,7 +137,7 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--link", flags->links, "shm, unix, tcp, inproc, several with commas")
       ->capture_default_str();
   command->add_flag("--reference", flags->reference,
-                    "also time the same plan in this process, and the ratio");
+                    "also time the same plan in this process, on the same device, and the ratio");
   command->add_flag("--probe", flags->probe,
                     "show what links and both sides do, as --plan auto measures it, and no plans");
   command->add_option("--ledger-dir", flags->ledger_dir,

@@ -66,7 +66,9 @@ void perplexity(const PerplexityFlags& flags) {
   check_windows(config, static_cast<std::int64_t>(ids.size()), bos.has_value(), options);
 
   const OpenModel open = open_model(dir, false);
-  LocalModel reference(dir, DType::kF32);
+  BackendOptions exact;
+  exact.compute_dtype = DType::kF32;
+  LocalModel reference(dir, exact);
   Progress loading(worker.uri.empty() ? "starting a worker" : "connecting to " + worker.uri);
   TrafficCounter counter;
   WorkerSession session(*open.model, open.fingerprint, worker, &counter);

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "airlock/worker/backend.h"
 #include "airlock/worker/checkpoint_source.h"
+#include "airlock/worker/device.h"
 
 namespace airlock {
 
@@ -13,9 +13,9 @@ struct LocalModel {
   CheckpointSource source;
   std::unique_ptr<Backend> backend;
 
-  /// Packs the checkpoint's weights for the CPU, showing progress. Throws as Checkpoint::open and
-  /// make_cpu_backend do.
-  LocalModel(const std::filesystem::path& dir, DType compute_dtype);
+  /// Loads the checkpoint's weights, showing progress. Throws as Checkpoint::open and make_backend
+  /// do.
+  LocalModel(const std::filesystem::path& dir, BackendOptions options);
 };
 
 }  // namespace airlock

@@ -121,7 +121,9 @@ class FakeBackend : public Backend {
     }
     ++calls;
   }
+  [[nodiscard]] bool lost() const noexcept override { return is_lost; }
   std::atomic<int> calls{0};
+  std::atomic<bool> is_lost{false};
 
  private:
   std::atomic<bool> busy_{false};

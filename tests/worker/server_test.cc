@@ -164,6 +164,61 @@ TEST_P(ServerTest, TellsAConnectionTooManyWhenSilentOnesHoldTheRest) {
   testing::expect_all_answers(*client, small_config(), 2, 3);
 }
 
+/// A kernel that faults takes the GPU's context with it.
+TEST_P(ServerTest, EndsOnceItsBackendIsLostAndTellsTheRunnerWhy) {
+  backend.during = [&](const Call&) {
+    backend.is_lost = true;
+    fail(ErrorCode::kInternal, "an illegal memory access was encountered");
+  };
+  listener = listen(uri);
+  uri = listener->local_uri();
+  server.emplace(backend, small_fingerprint(), options);
+  std::string why;
+  thread = std::thread([&] {
+    try {
+      server->serve(*listener);
+    } catch (const Error& error) {
+      why = error.what();
+    }
+  });
+  const auto bystander = runner();
+  {
+    const auto client = runner();
+    try {
+      append(*client, 0, 1);
+      ADD_FAILURE() << "the call succeeded";
+    } catch (const WorkerFailure& failure) {
+      EXPECT_NE(std::string(failure.what()).find("illegal memory access"), std::string::npos);
+    }
+  }
+  thread.join();
+  EXPECT_NE(why.find("start the worker again"), std::string::npos) << why;
+  EXPECT_THROW(append(*bystander, 0, 1), Error);
+  EXPECT_TRUE(refusal());
+}
+
+TEST_P(ServerTest, APrivateWorkerEndsToo) {
+  server.emplace(backend, small_fingerprint(), options);
+  listener = listen(uri);
+  uri = listener->local_uri();
+  backend.during = [&](const Call&) {
+    backend.is_lost = true;
+    fail(ErrorCode::kInternal, "gone");
+  };
+  std::string why;
+  thread = std::thread([&] {
+    try {
+      server->serve(listener->accept());
+    } catch (const Error& error) {
+      why = error.what();
+    }
+  });
+  const auto client = runner();
+  EXPECT_EQ(append_error(*client, 0, 1), ErrorCode::kInternal);
+  thread.join();
+  EXPECT_NE(why.find("start the worker again"), std::string::npos) << why;
+}
+
 TEST_P(ServerTest, AHostileRunnerDoesNotDisturbAnother) {
   start();
   const auto client = runner();

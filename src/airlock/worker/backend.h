@@ -63,6 +63,10 @@ class Backend {
   /// Allocates nothing once the shapes have been seen. One call at a time per backend.
   virtual void execute(const Call& call, BackendSession& session,
                        std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) = 0;
+
+  /// True once a call has failed in such a way that every later one of this process would: a GPU's
+  /// context does not survive a fault in a kernel. From any thread.
+  [[nodiscard]] virtual bool lost() const noexcept { return false; }
 };
 
 }  // namespace airlock

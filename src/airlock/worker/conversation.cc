@@ -93,6 +93,9 @@ void Conversation::compute(Request& request) {
 
 void Conversation::answer(Request& request) {
   request.answer(channel_, encoder_, context_.pool, [this] { return context_.stats(); });
+  if (!context_.backend.lost()) return;
+  channel_.link().close();
+  if (context_.on_lost) context_.on_lost();
 }
 
 void Conversation::answer_hello(const IncomingFrame& frame) {

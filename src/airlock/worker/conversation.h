@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct ServerContext {
   const ServerOptions options;
   SessionTable sessions;
   BufferPool pool;
+  /// Called, from any thread, when the backend is lost and the runner has been told. May be empty.
+  std::function<void()> on_lost = {};
 
   [[nodiscard]] WorkerStats stats() const;
 };

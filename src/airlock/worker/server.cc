@@ -63,6 +63,12 @@ struct Server::State {
     }
   }
 
+  void require_backend() const {
+    require(!context.backend.lost(), ErrorCode::kInternal,
+            "{} is lost to this process, all its calls would fail: start the worker again",
+            context.backend.description());
+  }
+
   static void turn_away(std::unique_ptr<Link> link, std::string_view reason) noexcept {
     try {
       log_warning("a runner at {} was turned away: {}", link->peer(), reason);
@@ -82,7 +88,8 @@ Server::Server(Backend& backend, const FingerprintBytes& fingerprint, const Serv
                         fingerprint,
                         options,
                         {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-                        backend.host_memory()},
+                        backend.host_memory(),
+                        {}},
                        {},
                        {}}) {}
 
@@ -91,16 +98,20 @@ Server::~Server() {
 }
 
 void Server::serve(Listener& listener) {
+  state_->context.on_lost = [&] { listener.close(); };
   try {
     while (auto link = listener.accept()) state_->take(std::move(link));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInterrupted) throw;
   }
   state_->reap(true);
+  state_->context.on_lost = nullptr;
+  state_->require_backend();
 }
 
 void Server::serve(std::unique_ptr<Link> link) {
   Conversation(state_->context, std::move(link)).run();
+  state_->require_backend();
 }
 
 WorkerStats Server::stats() const {

@@ -1,6 +1,7 @@
 #include "airlock/worker/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include <cuda_runtime_api.h>
 
@@ -129,6 +130,7 @@ class CudaBackend final : public Backend {
   void memory_gone(std::span<std::byte> memory) noexcept override { host_.remove(memory); }
 
   void execute(const Call& call, BackendSession& session, Inputs inputs, Outputs outputs) override;
+  [[nodiscard]] bool lost() const noexcept override { return lost_; }
 
  private:
   void enqueue(const Call& call, DeviceCache& cache, Inputs inputs, Outputs outputs);
@@ -157,6 +159,7 @@ class CudaBackend final : public Backend {
   ReplayTable<Graph> replays_;
   BufferPool gathered_;
   std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
+  std::atomic<bool> lost_{false};
 };
 
 void CudaBackend::embed(ConstTensor ids, Tensor out) {
@@ -230,6 +233,7 @@ void CudaBackend::execute(const Call& call, BackendSession& session, Inputs inpu
     transfers_.finish();
   } catch (...) {
     transfers_.settle();  // nothing may write the caller's tensors after this
+    lost_ = cudaDeviceSynchronize() != cudaSuccess;
     throw;
   }
 }
