@@ -8,7 +8,8 @@
 #   memory   what a baseline prefill takes beyond the weights, whole and in chunks
 #   raw      request and reply of 8 and 128 MiB against copies, plain sockets and ZeroMQ
 #
-# REPS (default 5) repetitions of split, SHAPE_REPS (default 1) of shape. Prints markdown tables.
+# REPS (default 5) repetitions of split, SHAPE_REPS (default 1) of shape, over SHAPE_LINK (default
+# shm; unix: with copies through a socket). Prints markdown tables.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 airlock=build/release/src/cli/airlock
@@ -23,7 +24,7 @@ split() {
 }
 
 shape() {
-  local link=(--link unix --shape "162MB/s,0.1ms" --tokens 1024 -r "${SHAPE_REPS:-1}")
+  local link=(--link "${SHAPE_LINK:-shm}" --shape "162MB/s,0.1ms" --tokens 1024 -r "${SHAPE_REPS:-1}")
   bench "${link[@]}" --plan baseline,bf16,combined,blocks,auto
   bench "${link[@]}" --plan baseline,bf16 --chunk 128 --lanes 8 --reference
   bench "${link[@]}" --plan combined,blocks --chunk 256 --lanes 4 --reference

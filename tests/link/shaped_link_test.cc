@@ -124,6 +124,68 @@ INSTANTIATE_TEST_SUITE_P(Loads, ShapedLinkOf,
                                            Load{"Fat", {50e9, 0}, 80'000'000}),
                          [](const auto& test) { return test.param.name; });
 
+/// A message of kHead bytes that tells of `bytes` in shared memory.
+constexpr std::size_t kHead = 64;
+
+TEST_P(ShapedLinkOf, BytesInSharedMemoryGoOutAtItsBandwidth) {
+  Shaped shaped(shape());
+  shaped.link->carry_out(bytes());
+  shaped.link->send(Bytes(kHead));
+  shaped.link->carry_out(bytes());
+  shaped.link->send(Bytes(kHead));
+  expect_near(shaped.elapsed(), shaped.share(2 * (bytes() + kHead)));
+  ASSERT_EQ(shaped.far->arrivals().size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_GE(seconds_of(shaped.far->arrivals()[i].at - shaped.begin()),
+              shaped.share((i + 1) * (bytes() + kHead)) - 1e-9);
+  }
+  EXPECT_EQ(shaped.link->bytes_sent(), 2 * kHead);
+}
+
+TEST_P(ShapedLinkOf, BytesInSharedMemoryComeInAtItsBandwidthAfterOneRoundTrip) {
+  Shaped shaped(shape());
+  shaped.far->say(shaped.begin(), 3 * kHead);
+  for (int i = 0; i < 3; ++i) {
+    shaped.expect_bytes(kHead);
+    shaped.link->carry_in(bytes());
+  }
+  expect_near(shaped.elapsed(), shaped.share(3 * bytes()) + shape().rtt_ms / 1e3);
+  EXPECT_EQ(shaped.link->bytes_received(), 3 * kHead);
+}
+
+TEST(ShapedLink, BytesInSharedMemoryArriveWhileNobodyReceives) {
+  Shaped shaped({100e6, 1});
+  shaped.far->say(shaped.begin(), 2 * kHead);  // two messages of half a second each
+  shaped.clock.sleep(milliseconds(700));
+  shaped.expect_bytes(kHead);
+  shaped.link->carry_in(50'000'000);
+  expect_near(shaped.elapsed(), 0.7);
+  shaped.expect_bytes(kHead);
+  shaped.link->carry_in(50'000'000);
+  expect_near(shaped.elapsed(), 1.001);
+  // The line was idle since.
+  shaped.far->say(shaped.begin() + seconds(2), kHead);
+  shaped.expect_bytes(kHead);
+  shaped.link->carry_in(50'000'000);
+  expect_near(shaped.elapsed(), 2.501);
+}
+
+TEST(ShapedLink, CloseEndsAWaitForSharedMemory) {
+  for (const bool out : {true, false}) {
+    auto inner = make_inproc_pair();
+    const auto shaped = shape_link(std::move(inner.first), {1e3, 0});
+    Bytes byte(1);
+    inner.second->send(byte);
+    shaped->receive(byte);
+    Background closer([&] {
+      std::this_thread::sleep_for(milliseconds(20));
+      shaped->close();
+    });
+    expect_error(ErrorCode::kConnectionLost, "closed on this side",
+                 [&] { out ? shaped->carry_out(1'000'000) : shaped->carry_in(1'000'000); });
+  }
+}
+
 TEST(ShapedLink, PaysTheRoundTripOnceATurnaround) {
   for (const std::size_t size : {std::size_t{100}, std::size_t{1'000'000}}) {
     SCOPED_TRACE(size);
@@ -301,14 +363,29 @@ TEST(ShapedLink, AnInterruptEndsAWaitForTheShape) {
   clear_interrupt();
 }
 
-TEST(ShapedLink, CarriesNoDescriptors) {
+TEST(ShapedLink, SendsDescriptorsAndTakesNone) {
   LinkEnds ends = inherited(Transport::kShm);
-  ASSERT_TRUE(ends.first->passes_descriptors());
   const std::string peer = ends.first->peer();
   const auto shaped = shape_link(std::move(ends.first), {1e6, 0});
-  EXPECT_FALSE(shaped->passes_descriptors());
+  EXPECT_TRUE(shaped->passes_descriptors());
   EXPECT_EQ(shaped->transport(), Transport::kShm);
   EXPECT_EQ(shaped->peer(), peer);
+  const Bytes byte(1);
+  const std::span<const std::byte> parts[] = {byte};
+  shaped->send_with_descriptor(parts, STDIN_FILENO);
+  Bytes got(1);
+  ends.second->receive(got);
+  EXPECT_TRUE(ends.second->take_descriptor());
+  EXPECT_EQ(shaped->bytes_sent(), 1u);
+
+  ends.second->send_with_descriptor(parts, STDIN_FILENO);
+  expect_error(ErrorCode::kProtocol, "descriptor that nobody asked for",
+               [&] { shaped->receive(got); });
+}
+
+TEST(ShapedLink, SendsDescriptorsOnlyWhereTheLinkDoes) {
+  const auto shaped = shape_link(make_inproc_pair().first, {1e6, 0});
+  EXPECT_FALSE(shaped->passes_descriptors());
   expect_error(ErrorCode::kUnsupported, "no descriptors",
                [&] { shaped->send_with_descriptor({}, 0); });
 }

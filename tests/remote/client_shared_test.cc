@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/link/shaped_link.h"
 #include "airlock/math/convert.h"
 #include "airlock/remote/client.h"
 #include "airlock/remote/rules.h"
@@ -137,6 +138,42 @@ TEST_P(ClientShared, GetsRightResultsWhateverTheBudgetAndAccountsForAllBytes) {
     EXPECT_EQ(shares, agreed() >= 4096);
   }
   EXPECT_TRUE(testing::holds_no_more_than(before));
+}
+
+/// Runs the_call over a shaped link that could share memory: elapsed time, and bytes that went
+/// through the socket.
+struct ShapedCall {
+  double seconds = 0;
+  std::int64_t through_socket = 0;
+};
+ShapedCall run_shaped(double bytes_per_second, CompressMode compress) {
+  testing::FakeWorker worker(long_config(), {});
+  auto shaped = shape_link(worker.dial(Transport::kShm), {bytes_per_second, 0});
+  const Link& link = *shaped;
+  ClientOptions options;
+  options.compress = compress;
+  RemoteClient client(std::move(shaped), long_config(), small_fingerprint(), options, nullptr);
+  CallMemory memory(long_config(), the_call(), 3);
+  const std::uint64_t before = link.bytes_sent() + link.bytes_received();
+  const auto began = std::chrono::steady_clock::now();
+  client.execute(the_call(), memory.inputs, memory.outputs);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - began;
+  EXPECT_TRUE(memory.answered());
+  return {elapsed.count(),
+          static_cast<std::int64_t>(link.bytes_sent() + link.bytes_received() - before)};
+}
+
+TEST(ClientShaped, TensorsInSharedMemoryTakeTheTimeOfTheShape) {
+  const Call call = the_call();
+  const std::int64_t bytes =
+      total_bytes(call.inputs) + total_bytes(infer_outputs(long_config(), call));
+  const ShapedCall shared = run_shaped(1e6, CompressMode::kNone);
+  EXPECT_LT(shared.through_socket, 1000);
+  EXPECT_GE(shared.seconds, static_cast<double>(bytes) / 1e6);  // some 50 ms; never less
+}
+
+TEST(ClientShaped, TensorsThatAreToBeCompressedTravelThroughTheSocket) {
+  EXPECT_GT(run_shaped(1e9, CompressMode::kLz4).through_socket, 1000);
 }
 
 TEST_P(ClientShared, TensorsInItsOwnMemoryNeedNoCopyAndGetTheSameResults) {

@@ -75,6 +75,14 @@ class Link {
   /// The oldest descriptor that came with bytes received so far; none: an empty Fd.
   [[nodiscard]] virtual Fd take_descriptor() { return {}; }
 
+  /// Tells of `bytes` in memory both ends share that belong to what is sent next, or was received
+  /// last: a link that behaves like another one lets pass the time they would take there, on the
+  /// thread that sends or receives. Throws as send and receive do.
+  virtual void carry_out(std::size_t /*bytes*/) {}
+  virtual void carry_in(std::size_t /*bytes*/) {}
+  /// True if that takes time: shared memory then is no faster than what travels along.
+  [[nodiscard]] virtual bool carries_memory() const noexcept { return false; }
+
   /// Ends the connection and wakes calls that block on it, at both ends. Bytes already sent can
   /// still be received by the peer, unless it goes on sending over TCP: that resets the connection.
   /// Any number of times, from any thread.

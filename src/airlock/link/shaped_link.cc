@@ -77,6 +77,7 @@ void ShapedLink::close() noexcept {
   if (closed_.exchange(true)) return;
   inner_->close();
   stop_sending_.set();
+  stop_receiving_.set();
   receiver_.alarm.set();
   pumper_.alarm.set();
 }
@@ -118,7 +119,40 @@ void ShapedLink::send(std::span<const std::span<const std::byte>> parts) {
     // While this piece is handed over the next one is on the link already. A peer that holds us up
     // for longer leaves the link idle.
     const Duration handing = std::min(clock_.now() - begin, out_.time_of(bytes));
-    late_ = std::clamp<Duration>(begin - due, Duration::zero(), kMostLate) + handing;
+    late_ = lateness(begin, due) + handing;
+  }
+}
+
+ShapedLink::Duration ShapedLink::lateness(Time now, Time due) noexcept {
+  return std::clamp<Duration>(now - due, Duration::zero(), kMostLate);
+}
+
+void ShapedLink::send_with_descriptor(std::span<const std::span<const std::byte>> parts,
+                                      int descriptor) {
+  std::size_t bytes = 0;
+  for (const auto& part : parts) bytes += part.size();
+  carry_out(bytes);
+  inner_->send_with_descriptor(parts, descriptor);
+  count_sent(bytes);
+}
+
+void ShapedLink::carry_out(std::size_t bytes) {
+  const Time due = out_.carry(clock_.now() - late_, bytes);
+  wait_to_send(due, bytes);
+  late_ = lateness(clock_.now(), due);
+}
+
+void ShapedLink::carry_in(std::size_t bytes) {
+  // They follow what told of them; what comes after them may be in memory, or here, already.
+  memory_due_ = std::max(memory_due_, taken_due_) + out_.time_of(bytes);
+  wait_to_receive(memory_due_, bytes);
+}
+
+void ShapedLink::wait_to_receive(Time due, std::size_t left) {
+  while (true) {
+    if (closed_) fail_lost("receive", left, kClosedHere);
+    if (clock_.now() >= due) return;
+    clock_.wait(stop_receiving_, due);
   }
 }
 
@@ -138,7 +172,10 @@ std::size_t ShapedLink::wait_for_bytes(std::size_t most, std::size_t left) {
     if (!in_.empty()) {
       const std::size_t bytes = std::min(most, in_.run());
       const Time due = in_.due(bytes);
-      if (clock_.now() >= due) return bytes;
+      if (clock_.now() >= due) {
+        taken_due_ = due;
+        return bytes;
+      }
       sleep(lock, receiver_, due);
     } else if (ended_) {
       if (failure_) std::rethrow_exception(failure_);
@@ -182,6 +219,7 @@ std::size_t ShapedLink::receive_some(std::span<std::byte> into) {
   {
     const std::lock_guard lock(mutex_);
     bytes = std::min(into.size(), in_.arrived(clock_.now()));
+    taken_due_ = in_.due(bytes);
   }
   const std::span<std::byte> parts[] = {into};
   PartCursor<std::byte> cursor(parts);
@@ -230,6 +268,8 @@ void ShapedLink::pump_until_end() {
     if (space.empty() || !inner_->wait_readable(std::nullopt)) return;
     const std::size_t bytes = inner_->receive_some(space);
     if (bytes == 0) return;
+    require(!inner_->take_descriptor(), ErrorCode::kProtocol,
+            "{}: it sent a descriptor that nobody asked for", peer());
     const std::lock_guard lock(mutex_);
     in_.add(bytes, clock_.now());
     wake(receiver_);

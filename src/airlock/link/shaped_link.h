@@ -28,9 +28,12 @@ namespace airlock {
 /// What it may have read ahead is bounded (bandwidth times round trip and a little, 64 MiB at
 /// most: a longer and fatter link carries 64 MiB a round trip); beyond that the peer has to wait.
 ///
-/// Memory is never shared over a shaped link (passes_descriptors() is false): it would carry bytes
-/// past the shape. Counters count what this link's user sent and received; the stall timeout does
-/// not run while bytes wait for their time. An interrupt ends the incoming direction for good.
+/// Bytes that go through shared memory take their time on it as well, if its user tells of them
+/// (carry_out, carry_in), which is as close as one machine comes to two: no copy through a socket
+/// takes the cores from the work of either side. Descriptors go out and never in: a peer that sends
+/// one breaks the protocol. Counters count what this link's user sent and received; the stall
+/// timeout does not run while bytes wait for their time. An interrupt ends the incoming direction
+/// for good.
 class ShapedLink final : public LinkBase {
  public:
   ShapedLink(std::unique_ptr<Link> inner, const LinkShape& shape, ShaperClock& clock);
@@ -43,6 +46,14 @@ class ShapedLink final : public LinkBase {
   [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override;
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
   void set_spin(bool on) override { inner_->set_spin(on); }
+  [[nodiscard]] bool passes_descriptors() const noexcept override {
+    return inner_->passes_descriptors();
+  }
+  void send_with_descriptor(std::span<const std::span<const std::byte>> parts,
+                            int descriptor) override;
+  void carry_out(std::size_t bytes) override;
+  void carry_in(std::size_t bytes) override;
+  [[nodiscard]] bool carries_memory() const noexcept override { return true; }
   void set_stall_timeout(std::chrono::milliseconds timeout) override;
   void close() noexcept override;
 
@@ -61,6 +72,9 @@ class ShapedLink final : public LinkBase {
   static void wake(Sleeper& sleeper) noexcept;
 
   void wait_to_send(Time due, std::size_t left);
+  void wait_to_receive(Time due, std::size_t left);
+  /// Sleeps that end late are made up for.
+  [[nodiscard]] static Duration lateness(Time now, Time due) noexcept;
   /// Waits for `most` of the next bytes, or fewer if there is a pause after them. Returns how many,
   /// 0: the peer closed cleanly. `left` is for messages.
   std::size_t wait_for_bytes(std::size_t most, std::size_t left);
@@ -78,6 +92,10 @@ class ShapedLink final : public LinkBase {
   SerialLine out_;   ///< with what follows: the sending thread's
   Duration late_{};  ///< by how much sending is behind the shape
   Alarm stop_sending_;
+
+  Time taken_due_{};   ///< with what follows, the receiving thread's: of what was taken last
+  Time memory_due_{};  ///< when the last bytes of shared memory have arrived
+  Alarm stop_receiving_;
 
   std::mutex mutex_;
   DelayLine in_;

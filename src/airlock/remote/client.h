@@ -43,9 +43,9 @@ struct ClientOptions {
   /// kSharedFrom.
   std::optional<std::int64_t> shared_from = {};
   std::int64_t shared_up_to = std::numeric_limits<std::int64_t>::max();
-  static constexpr std::int64_t kSharedFrom = 4096;  ///< a page: where there is no measurement
-  /// Of tensors that travel behind their messages. Auto needs a profile, and never compresses
-  /// without one.
+  static constexpr std::int64_t kSharedFrom = LinkProfile::kPage;  ///< without a measurement
+  /// Of tensors that travel behind their messages, as all do where shared memory is no faster (over
+  /// a shaped link). Auto needs a profile, and never compresses without one.
   CompressMode compress = CompressMode::kNone;
 };
 

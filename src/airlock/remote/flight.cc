@@ -152,6 +152,7 @@ void Flight::send(Channel& channel, const FlightMemory& memory) {
     parts[count++] = carried.behind();
     if (carried.encoding.compressed()) saved += carried.tensor.bytes() - carried.encoding.bytes;
   }
+  channel.link().carry_out(static_cast<std::size_t>(through_memory));
   const FrameBytes sent =
       channel.send(FrameType::kCall, id_, message_, std::span(parts).first(count),
                    layout_of(transfer_.input_encodings));
@@ -200,6 +201,7 @@ void Flight::receive(Channel& channel, const IncomingFrame& frame, const FlightM
     parts[count++] = carried.behind();
   }
   channel.receive_tensors(std::span(parts).first(count), layout_of(answer.encodings));
+  channel.link().carry_in(static_cast<std::size_t>(through_memory));
   const FrameBytes received = channel.received_bytes();
   in_.wire = received.payload + through_memory;
   in_.raw = in_.wire + saved;

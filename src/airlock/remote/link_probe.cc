@@ -57,12 +57,14 @@ class Prober {
     const auto began = Clock::now();
     std::fill(out.begin(), out.end(), static_cast<std::byte>(id));
     const std::array<std::span<const std::byte>, 1> sent = {out};
+    if (shared) channel_.link().carry_out(out.size());
     channel_.send(FrameType::kProbe, id, builder_.build(probe),
                   std::span(sent).first(shared || bytes == 0 ? 0 : 1));
     const IncomingFrame frame = await_(id);
     const std::array<std::span<std::byte>, 1> wanted = {in};
     require(frame.message.empty(), ErrorCode::kProtocol, "the answer to a probe has a message");
     channel_.receive_tensors(std::span(wanted).first(shared || reply_bytes == 0 ? 0 : 1));
+    if (shared) channel_.link().carry_in(in.size());
     const auto* words = reinterpret_cast<const std::uint32_t*>(in.data());
     sum_ = std::accumulate(words, words + in.size() / sizeof *words, std::uint32_t{0});
     return std::chrono::duration<double, std::milli>(Clock::now() - began).count();
@@ -125,7 +127,8 @@ LinkProfile probe_link(Channel& channel, const FlightMemory& memory, MessageBuil
       Prober::rate(profile.rtt_ms,
                    [&](std::int64_t bytes) { return prober.exchange(bytes, bytes, true); }) *
       2;
-  profile.shared_from = prober.crossover();
+  // Where both take the same time, what is saved is the copies, and there is nothing to measure.
+  profile.shared_from = channel.link().carries_memory() ? LinkProfile::kPage : prober.crossover();
   return profile;
 }
 

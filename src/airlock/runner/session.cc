@@ -134,6 +134,7 @@ std::string kind_of(const WorkerOptions& options) {
       options.uri.empty() ? std::string(transport_name(options.transport)) : options.uri;
   if (options.shape) {
     kind += ", " + to_string(*options.shape);
+    if (options.client.compress != CompressMode::kNone) kind += ", compressed";
   }
   return kind;
 }
