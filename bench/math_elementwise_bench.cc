@@ -112,7 +112,8 @@ void repeat(benchmark::State& state) {
   const std::vector<float> x = numbers(kKvHeads * head);
   std::vector<float> out(static_cast<std::size_t>(kHeads * head));
   for (auto _ : state) {
-    repeat_heads(x.data(), kKvHeads, head, kHeads / kKvHeads, kTokens, kHeadDim, out.data());
+    repeat_heads(DType::kF32, x.data(), kKvHeads, head, kHeads / kKvHeads, kTokens, kHeadDim,
+                 out.data());
   }
   report(state, (kKvHeads + kHeads) * head * 4);
 }

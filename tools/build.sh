@@ -9,6 +9,6 @@ echo "build: configuring preset $preset in build/$preset"
 cmake --preset "$preset" >"/dev/null"
 echo "build: compiling with $jobs jobs (the first time takes some minutes)"
 start=$SECONDS
-shift $(($# < 2 ? $# : 2))
-cmake --build "build/$preset" -j "$jobs" --target "${@:-all}"
+targets=("${@:3}")
+cmake --build "build/$preset" -j "$jobs" --target "${targets[@]:-all}"
 echo "build: OK, preset $preset in $((SECONDS - start)) s: build/$preset/src/cli/airlock"

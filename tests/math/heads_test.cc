@@ -64,8 +64,9 @@ void expect_repeated(const std::vector<T>& x, std::int64_t tokens, std::int64_t 
   const std::int64_t stride = (tokens + 2) * head_dim;
   std::vector<T> blocks(at(heads * group * tokens * head_dim));
   std::vector<T> rows(blocks.size());
-  repeat_heads(x.data(), heads, stride, group, tokens, head_dim, blocks.data());
-  repeat_rows(x.data(), heads, stride, group, tokens, head_dim, rows.data());
+  const DType dtype = std::is_same_v<T, BF16> ? DType::kBF16 : DType::kF32;
+  repeat_heads(dtype, x.data(), heads, stride, group, tokens, head_dim, blocks.data());
+  repeat_rows(dtype, x.data(), heads, stride, group, tokens, head_dim, rows.data());
   for (std::int64_t h = 0; h < heads * group; ++h) {
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t d = 0; d < head_dim; ++d) {

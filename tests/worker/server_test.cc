@@ -57,6 +57,24 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
     server.emplace(backend, small_fingerprint(), options);
     thread = std::thread([this] { server->serve(*listener); });
   }
+  /// start() for a backend that a call loses: serves all who come, or the first one as a private
+  /// worker does; `ended_with` is what that threw, once `thread` has ended.
+  void start_and_lose_backend(bool privately) {
+    backend.during = [this](const Call&) {
+      backend.is_lost = true;
+      fail(ErrorCode::kInternal, "an illegal memory access was encountered");
+    };
+    listener = listen(uri);
+    uri = listener->local_uri();
+    server.emplace(backend, small_fingerprint(), options);
+    thread = std::thread([this, privately] {
+      try {
+        privately ? server->serve(listener->accept()) : server->serve(*listener);
+      } catch (const Error& error) {
+        ended_with = error.what();
+      }
+    });
+  }
   void stop() {
     if (listener) listener->close();
     if (thread.joinable()) thread.join();
@@ -102,6 +120,7 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
   std::unique_ptr<Listener> listener;
   std::optional<Server> server;
   std::thread thread;
+  std::string ended_with;
 };
 
 INSTANTIATE_TEST_SUITE_P(Transports, ServerTest,
@@ -166,21 +185,7 @@ TEST_P(ServerTest, TellsAConnectionTooManyWhenSilentOnesHoldTheRest) {
 
 /// A kernel that faults takes the GPU's context with it.
 TEST_P(ServerTest, EndsOnceItsBackendIsLostAndTellsTheRunnerWhy) {
-  backend.during = [&](const Call&) {
-    backend.is_lost = true;
-    fail(ErrorCode::kInternal, "an illegal memory access was encountered");
-  };
-  listener = listen(uri);
-  uri = listener->local_uri();
-  server.emplace(backend, small_fingerprint(), options);
-  std::string why;
-  thread = std::thread([&] {
-    try {
-      server->serve(*listener);
-    } catch (const Error& error) {
-      why = error.what();
-    }
-  });
+  start_and_lose_backend(false);
   const auto bystander = runner();
   {
     const auto client = runner();
@@ -192,31 +197,17 @@ TEST_P(ServerTest, EndsOnceItsBackendIsLostAndTellsTheRunnerWhy) {
     }
   }
   thread.join();
-  EXPECT_NE(why.find("start the worker again"), std::string::npos) << why;
+  EXPECT_NE(ended_with.find("start the worker again"), std::string::npos) << ended_with;
   EXPECT_THROW(append(*bystander, 0, 1), Error);
   EXPECT_TRUE(refusal());
 }
 
 TEST_P(ServerTest, APrivateWorkerEndsToo) {
-  server.emplace(backend, small_fingerprint(), options);
-  listener = listen(uri);
-  uri = listener->local_uri();
-  backend.during = [&](const Call&) {
-    backend.is_lost = true;
-    fail(ErrorCode::kInternal, "gone");
-  };
-  std::string why;
-  thread = std::thread([&] {
-    try {
-      server->serve(listener->accept());
-    } catch (const Error& error) {
-      why = error.what();
-    }
-  });
+  start_and_lose_backend(true);
   const auto client = runner();
   EXPECT_EQ(append_error(*client, 0, 1), ErrorCode::kInternal);
   thread.join();
-  EXPECT_NE(why.find("start the worker again"), std::string::npos) << why;
+  EXPECT_NE(ended_with.find("start the worker again"), std::string::npos) << ended_with;
 }
 
 TEST_P(ServerTest, AHostileRunnerDoesNotDisturbAnother) {

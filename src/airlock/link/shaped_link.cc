@@ -111,7 +111,7 @@ void ShapedLink::send(std::span<const std::span<const std::byte>> parts) {
     for (const auto& span : piece) bytes += span.size();
 
     const Time due = out_.carry(clock_.now() - late_, bytes);
-    wait_to_send(due, cursor.left());
+    wait_until(due, stop_sending_, "send", cursor.left());
     const Time begin = clock_.now();
     inner_->send(piece);
     count_sent(bytes);
@@ -137,30 +137,24 @@ void ShapedLink::send_with_descriptor(std::span<const std::span<const std::byte>
 }
 
 void ShapedLink::carry_out(std::size_t bytes) {
+  if (bytes == 0) return;
   const Time due = out_.carry(clock_.now() - late_, bytes);
-  wait_to_send(due, bytes);
+  wait_until(due, stop_sending_, "send", bytes);
   late_ = lateness(clock_.now(), due);
 }
 
 void ShapedLink::carry_in(std::size_t bytes) {
+  if (bytes == 0) return;
   // They follow what told of them; what comes after them may be in memory, or here, already.
   memory_due_ = std::max(memory_due_, taken_due_) + out_.time_of(bytes);
-  wait_to_receive(memory_due_, bytes);
+  wait_until(memory_due_, stop_receiving_, "receive", bytes);
 }
 
-void ShapedLink::wait_to_receive(Time due, std::size_t left) {
+void ShapedLink::wait_until(Time due, const Alarm& stop, const char* verb, std::size_t left) {
   while (true) {
-    if (closed_) fail_lost("receive", left, kClosedHere);
+    if (closed_) fail_lost(verb, left, kClosedHere);
     if (clock_.now() >= due) return;
-    clock_.wait(stop_receiving_, due);
-  }
-}
-
-void ShapedLink::wait_to_send(Time due, std::size_t left) {
-  while (true) {
-    if (closed_) fail_lost("send", left, kClosedHere);
-    if (clock_.now() >= due) return;
-    clock_.wait(stop_sending_, due);
+    clock_.wait(stop, due);
   }
 }
 

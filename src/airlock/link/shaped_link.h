@@ -71,8 +71,8 @@ class ShapedLink final : public LinkBase {
   void sleep(std::unique_lock<std::mutex>& lock, Sleeper& sleeper, std::optional<Time> until);
   static void wake(Sleeper& sleeper) noexcept;
 
-  void wait_to_send(Time due, std::size_t left);
-  void wait_to_receive(Time due, std::size_t left);
+  /// Waits until `due`; close() sets `stop`. `verb` and `left` are for messages.
+  void wait_until(Time due, const Alarm& stop, const char* verb, std::size_t left);
   /// Sleeps that end late are made up for.
   [[nodiscard]] static Duration lateness(Time now, Time due) noexcept;
   /// Waits for `most` of the next bytes, or fewer if there is a pause after them. Returns how many,

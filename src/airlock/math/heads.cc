@@ -8,9 +8,8 @@
 
 namespace airlock {
 namespace {
-template <typename T>
-void copy_row(const T* from, std::int64_t count, T* to) {
-  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+void copy_row(const float* from, std::int64_t count, float* to) {
+  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
 }
 void copy_row(const float* from, std::int64_t count, BF16* to) {
   convert_elements(DType::kF32, from, DType::kBF16, to, count);
@@ -25,23 +24,6 @@ void split(const float* x, std::int64_t tokens, std::int64_t heads, std::int64_t
         copy_row(x + (t * heads + h) * head_dim, head_dim,
                  out + h * head_stride + (first_row + t) * head_dim);
       }
-    }
-  });
-}
-
-template <typename T>
-void repeat(const T* x, std::int64_t kv_heads, std::int64_t head_stride, std::int64_t group,
-            std::int64_t tokens, std::int64_t head_dim, T* out) {
-  const std::int64_t head = tokens * head_dim;
-  // One index a slice of an output head, so that a single head still spreads over threads.
-  const std::int64_t slices = (head + kGrainElements - 1) / kGrainElements;
-  parallel_for(kv_heads * group * slices, 1, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t query_head = i / slices;
-      const std::int64_t from = head * (i % slices) / slices;
-      const std::int64_t to = head * (i % slices + 1) / slices;
-      copy_row(x + query_head / group * head_stride + from, to - from,
-               out + query_head * head + from);
     }
   });
 }
@@ -68,14 +50,24 @@ void merge_heads(const float* x, std::int64_t heads, std::int64_t tokens, std::i
   });
 }
 
-void repeat_heads(const float* x, std::int64_t kv_heads, std::int64_t head_stride,
-                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, float* out) {
-  repeat(x, kv_heads, head_stride, group, tokens, head_dim, out);
-}
-
-void repeat_heads(const BF16* x, std::int64_t kv_heads, std::int64_t head_stride,
-                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, BF16* out) {
-  repeat(x, kv_heads, head_stride, group, tokens, head_dim, out);
+void repeat_heads(DType dtype, const void* x, std::int64_t kv_heads, std::int64_t head_stride,
+                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, void* out) {
+  const auto size = static_cast<std::int64_t>(dtype_size(dtype));
+  const auto* source = static_cast<const std::byte*>(x);
+  auto* target = static_cast<std::byte*>(out);
+  const std::int64_t head = tokens * head_dim;
+  // One index a slice of an output head, so that a single head still spreads over threads.
+  const std::int64_t slices = (head + kGrainElements - 1) / kGrainElements;
+  parallel_for(kv_heads * group * slices, 1, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t query_head = i / slices;
+      const std::int64_t from = head * (i % slices) / slices;
+      const std::int64_t to = head * (i % slices + 1) / slices;
+      std::memcpy(target + (query_head * head + from) * size,
+                  source + (query_head / group * head_stride + from) * size,
+                  static_cast<std::size_t>((to - from) * size));
+    }
+  });
 }
 
 }  // namespace airlock

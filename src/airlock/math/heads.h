@@ -21,12 +21,9 @@ void merge_heads(const float* x, std::int64_t heads, std::int64_t tokens, std::i
                  float* out);
 
 /// Copies each KV head to the `group` query heads that share it: x: kv_heads blocks of
-/// [tokens, head_dim] f32, `head_stride` elements apart -> out: [kv_heads * group, tokens,
-/// head_dim] f32, dense.
-void repeat_heads(const float* x, std::int64_t kv_heads, std::int64_t head_stride,
-                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, float* out);
-/// The same on bf16.
-void repeat_heads(const BF16* x, std::int64_t kv_heads, std::int64_t head_stride,
-                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, BF16* out);
+/// [tokens, head_dim], `head_stride` elements apart -> out: [kv_heads * group, tokens, head_dim],
+/// dense. Both are of `dtype`, any but int8.
+void repeat_heads(DType dtype, const void* x, std::int64_t kv_heads, std::int64_t head_stride,
+                  std::int64_t group, std::int64_t tokens, std::int64_t head_dim, void* out);
 
 }  // namespace airlock

@@ -8,12 +8,9 @@
 namespace airlock {
 
 /// Copies each KV head to the `group` query heads that share it: x: kv_heads blocks of
-/// [tokens, head_dim] f32, `head_stride` elements apart -> out: [tokens, kv_heads * group *
-/// head_dim] f32. Thread-safe.
-void repeat_rows(const float* x, std::int64_t kv_heads, std::int64_t head_stride,
-                 std::int64_t group, std::int64_t tokens, std::int64_t head_dim, float* out);
-/// The same on bf16.
-void repeat_rows(const BF16* x, std::int64_t kv_heads, std::int64_t head_stride, std::int64_t group,
-                 std::int64_t tokens, std::int64_t head_dim, BF16* out);
+/// [tokens, head_dim], `head_stride` elements apart -> out: [tokens, kv_heads * group * head_dim].
+/// Both are of `dtype`, any but int8. Thread-safe.
+void repeat_rows(DType dtype, const void* x, std::int64_t kv_heads, std::int64_t head_stride,
+                 std::int64_t group, std::int64_t tokens, std::int64_t head_dim, void* out);
 
 }  // namespace airlock

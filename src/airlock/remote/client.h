@@ -43,7 +43,7 @@ struct ClientOptions {
   /// kSharedFrom.
   std::optional<std::int64_t> shared_from = {};
   std::int64_t shared_up_to = std::numeric_limits<std::int64_t>::max();
-  static constexpr std::int64_t kSharedFrom = LinkProfile::kPage;  ///< without a measurement
+  static constexpr std::int64_t kSharedFrom = SharedArena::kLeastBlock;  ///< without a measurement
   /// Of tensors that travel behind their messages, as all do where shared memory is no faster (over
   /// a shaped link). Auto needs a profile, and never compresses without one.
   CompressMode compress = CompressMode::kNone;

@@ -13,7 +13,6 @@ namespace airlock {
 /// Figures of one link between this runner and this worker.
 struct LinkProfile {
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-  static constexpr std::int64_t kPage = 4096;
 
   double rtt_ms = 0;        ///< of an empty request and its answer, median
   double send_rate = 0;     ///< bytes per second behind messages, runner to worker

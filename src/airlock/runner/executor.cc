@@ -328,31 +328,16 @@ void Executor::split_queries(Lane& lane) {
 }
 
 void Executor::repeat_cached(const Step& step, int layer, Lane& lane) {
-  if (cache_->dtype() == DType::kBF16) {
-    repeat_cached_as<BF16>(step, layer, lane);
-  } else {
-    repeat_cached_as<float>(step, layer, lane);
-  }
-}
-
-template <typename T>
-void Executor::repeat_cached_as(const Step& step, int layer, Lane& lane) {
   const Pass& pass = lane.pass;
   const ModelConfig& config = model_.config();
+  const auto repeat = step.kind == StepKind::kRepeatRows ? repeat_rows : repeat_heads;
   const std::int64_t context = pass.position + pass.tokens;
   const std::int64_t group = config.heads / config.kv_heads;
   const std::int64_t stride = cache_->head_stride(layer);
-  const auto repeat = [&](const void* heads, Slot out) {
-    const auto* from = static_cast<const T*>(heads);
-    T* to = slot(out, lane).as<T>();
-    if (step.kind == StepKind::kRepeatRows) {
-      repeat_rows(from, config.kv_heads, stride, group, context, config.head_dim, to);
-    } else {
-      repeat_heads(from, config.kv_heads, stride, group, context, config.head_dim, to);
-    }
-  };
-  repeat(cache_->keys(layer), step.outputs[0]);
-  repeat(cache_->values(layer), step.outputs[1]);
+  repeat(cache_->dtype(), cache_->keys(layer), config.kv_heads, stride, group, context,
+         config.head_dim, slot(step.outputs[0], lane).data);
+  repeat(cache_->dtype(), cache_->values(layer), config.kv_heads, stride, group, context,
+         config.head_dim, slot(step.outputs[1], lane).data);
 }
 
 void Executor::runner_attention(int layer, Lane& lane) {

@@ -91,9 +91,6 @@ class Executor {
   void rotate_and_cache(int layer, Lane& lane);
   void split_queries(Lane& lane);
   void repeat_cached(const Step& step, int layer, Lane& lane);
-  /// T: of the cache's dtype.
-  template <typename T>
-  void repeat_cached_as(const Step& step, int layer, Lane& lane);
   void runner_attention(int layer, Lane& lane);
   /// The slot's memory for the lane's pass, [as slot_spec says]; content kept if it was large
   /// enough.

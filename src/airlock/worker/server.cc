@@ -88,8 +88,7 @@ Server::Server(Backend& backend, const FingerprintBytes& fingerprint, const Serv
                         fingerprint,
                         options,
                         {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-                        backend.host_memory(),
-                        {}},
+                        backend.host_memory()},
                        {},
                        {}}) {}
 
@@ -99,13 +98,18 @@ Server::~Server() {
 
 void Server::serve(Listener& listener) {
   state_->context.on_lost = [&] { listener.close(); };
+  const struct End {
+    State& state;
+    ~End() {
+      state.reap(true);
+      state.context.on_lost = nullptr;
+    }
+  } end{*state_};
   try {
     while (auto link = listener.accept()) state_->take(std::move(link));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInterrupted) throw;
   }
-  state_->reap(true);
-  state_->context.on_lost = nullptr;
   state_->require_backend();
 }
 
