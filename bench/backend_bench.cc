@@ -11,7 +11,7 @@
 #include <benchmark/benchmark.h>
 
 #include "airlock/core/buffer_pool.h"
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 #include "airlock/worker/cpu/cpu_backend.h"
 
 namespace airlock {

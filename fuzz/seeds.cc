@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 #include "airlock/wire/codec.h"
 
 #include "tests/support/raw_peer.h"

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "airlock/engine/measure.h"
 #include "airlock/report/table.h"
-#include "airlock/runner/measure.h"
 
 namespace airlock {
 

@@ -6,9 +6,9 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/engine/live_plan.h"
+#include "airlock/engine/measure.h"
 #include "airlock/report/table.h"
-#include "airlock/runner/live_plan.h"
-#include "airlock/runner/measure.h"
 #include "cli/bench_table.h"
 #include "cli/commands.h"
 #include "cli/local_model.h"

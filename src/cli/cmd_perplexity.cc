@@ -5,10 +5,10 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/engine/perplexity.h"
+#include "airlock/launch/session.h"
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/table.h"
-#include "airlock/runner/perplexity.h"
-#include "airlock/runner/session.h"
 #include "cli/commands.h"
 #include "cli/local_model.h"
 #include "cli/model_source.h"

@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/engine/generate.h"
+#include "airlock/engine/live_plan.h"
+#include "airlock/launch/session.h"
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/text.h"
-#include "airlock/runner/generate.h"
-#include "airlock/runner/live_plan.h"
-#include "airlock/runner/session.h"
 #include "cli/commands.h"
 #include "cli/model_source.h"
 #include "cli/plan_flags.h"

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "airlock/core/dtype.h"
+#include "airlock/engine/perplexity.h"
 #include "airlock/report/table.h"
-#include "airlock/runner/perplexity.h"
 
 namespace airlock {
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "airlock/runner/session.h"
+#include "airlock/launch/session.h"
 #include "cli/device_flags.h"
 
 namespace CLI {

@@ -10,8 +10,8 @@
 
 #include <gtest/gtest.h>
 
+#include "airlock/ops/rules.h"
 #include "airlock/remote/client.h"
-#include "airlock/remote/rules.h"
 
 #include "tests/support/call_memory.h"
 #include "tests/support/count_allocations.h"

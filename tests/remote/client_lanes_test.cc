@@ -12,8 +12,8 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
+#include "airlock/ops/rules.h"
 #include "airlock/remote/client.h"
-#include "airlock/remote/rules.h"
 
 #include "tests/support/fake_worker.h"
 #include "tests/support/leftovers.h"

@@ -18,8 +18,8 @@
 #include "airlock/core/error.h"
 #include "airlock/link/shaped_link.h"
 #include "airlock/math/convert.h"
+#include "airlock/ops/rules.h"
 #include "airlock/remote/client.h"
-#include "airlock/remote/rules.h"
 
 #include "tests/support/fake_worker.h"
 #include "tests/support/leftovers.h"

@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 
 #include "tests/support/link_pair.h"
 #include "tests/support/raw_peer.h"

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "airlock/model/config.h"
+#include "airlock/ops/rules.h"
 #include "airlock/plan/program.h"
 #include "airlock/remote/ledger.h"
-#include "airlock/remote/rules.h"
 
 namespace airlock {
 

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 
 #include "tests/support/fake_backend.h"
 

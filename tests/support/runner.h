@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "airlock/remote/operators.h"
+#include "airlock/ops/operators.h"
 
 #include "tests/support/call_memory.h"
 #include "tests/support/small_model.h"

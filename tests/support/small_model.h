@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "airlock/model/config.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 #include "airlock/wire/message.h"
 
 namespace airlock::testing {

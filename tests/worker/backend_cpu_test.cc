@@ -5,8 +5,8 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/interrupt.h"
+#include "airlock/kernels/kv_cache.h"
 #include "airlock/worker/cpu/cpu_backend.h"
-#include "airlock/worker/cpu/kv_cache.h"
 
 #include "tests/worker/backend_suite.h"
 

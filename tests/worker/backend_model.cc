@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 
 namespace airlock::testing {
 namespace {

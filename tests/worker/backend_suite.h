@@ -10,7 +10,7 @@
 
 #include <gtest/gtest.h>
 
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 #include "airlock/worker/backend.h"
 #include "airlock/worker/weight_source.h"
 

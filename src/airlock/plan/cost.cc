@@ -1,8 +1,8 @@
 #include "airlock/plan/cost.h"
 
 #include "airlock/core/error.h"
+#include "airlock/ops/rules.h"
 #include "airlock/plan/program.h"
-#include "airlock/remote/rules.h"
 
 namespace airlock {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "airlock/model/config.h"
+#include "airlock/ops/call.h"
 #include "airlock/plan/plan.h"
-#include "airlock/wire/call.h"
 
 namespace airlock {
 

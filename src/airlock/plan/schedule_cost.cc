@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "airlock/ops/rules.h"
 #include "airlock/plan/program.h"
-#include "airlock/remote/rules.h"
 
 namespace airlock {
 namespace {

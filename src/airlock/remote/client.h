@@ -14,10 +14,10 @@
 #include "airlock/core/pipeline.h"
 #include "airlock/link/link.h"
 #include "airlock/model/config.h"
+#include "airlock/ops/operators.h"
 #include "airlock/remote/flight.h"
 #include "airlock/remote/ledger.h"
 #include "airlock/remote/link_probe.h"
-#include "airlock/remote/operators.h"
 #include "airlock/wire/channel.h"
 #include "airlock/wire/message.h"
 

@@ -8,7 +8,7 @@
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/core/tensor.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 #include "airlock/wire/codec.h"
 
 namespace airlock {

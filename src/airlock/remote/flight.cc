@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "airlock/math/convert.h"
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 
 namespace airlock {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "airlock/core/dtype.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 
 namespace airlock {
 

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "airlock/core/buffer_pool.h"
+#include "airlock/kernels/kv_cache.h"
 #include "airlock/math/rope.h"
+#include "airlock/ops/operators.h"
 #include "airlock/plan/program.h"
-#include "airlock/remote/operators.h"
 #include "airlock/runner/lm_head.h"
 #include "airlock/runner/runner_model.h"
-#include "airlock/worker/cpu/kv_cache.h"
 
 namespace airlock {
 

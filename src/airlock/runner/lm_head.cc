@@ -1,8 +1,8 @@
 #include "airlock/runner/lm_head.h"
 
 #include "airlock/core/buffer_pool.h"
+#include "airlock/kernels/weight_matrix.h"
 #include "airlock/math/convert.h"
-#include "airlock/worker/cpu/weight_matrix.h"
 
 namespace airlock {
 

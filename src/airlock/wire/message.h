@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "airlock/core/error.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 #include "airlock/wire/compression.h"
 #include "airlock/wire/frame.h"
 

@@ -10,7 +10,7 @@
 #include "airlock/core/buffer_pool.h"
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 
 namespace airlock {
 

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "airlock/core/log.h"
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 
 namespace airlock {
 namespace {

@@ -9,7 +9,7 @@
 #include <span>
 
 #include "airlock/core/tensor.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 #include "airlock/worker/backend.h"
 
 namespace airlock {

@@ -7,7 +7,7 @@
 
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 
 namespace airlock {
 

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
-#include "airlock/worker/cpu/kv_cache.h"
+#include "airlock/kernels/kv_cache.h"
 
 #include "tests/worker/backend_model.h"
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "airlock/kernels/kv_cache.h"
 #include "airlock/worker/cpu/context.h"
-#include "airlock/worker/cpu/kv_cache.h"
 #include "airlock/worker/cpu/weights.h"
 
 namespace airlock {

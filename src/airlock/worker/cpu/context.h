@@ -5,9 +5,9 @@
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/core/tensor.h"
+#include "airlock/kernels/gemm.h"
 #include "airlock/math/rope.h"
 #include "airlock/model/config.h"
-#include "airlock/worker/cpu/gemm.h"
 
 namespace airlock {
 

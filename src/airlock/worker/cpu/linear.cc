@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "airlock/math/gemv.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 
 namespace airlock {
 namespace {

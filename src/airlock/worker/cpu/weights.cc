@@ -1,7 +1,7 @@
 #include "airlock/worker/cpu/weights.h"
 
 #include "airlock/core/interrupt.h"
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 
 namespace airlock {
 std::int64_t CpuWeights::bytes() const {

@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "airlock/worker/cpu/weight_matrix.h"
+#include "airlock/kernels/weight_matrix.h"
 #include "airlock/worker/weight_source.h"
 
 namespace airlock {

@@ -8,7 +8,7 @@
 #include "airlock/core/error.h"
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 #include "airlock/worker/cuda/device_memory.h"
 #include "airlock/worker/cuda/gemm.h"
 #include "airlock/worker/cuda/gpu.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "airlock/core/error.h"
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 
 namespace airlock::cuda {
 namespace {

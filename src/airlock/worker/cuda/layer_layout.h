@@ -8,7 +8,7 @@
 
 #include "airlock/core/dtype.h"
 #include "airlock/model/config.h"
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 
 namespace airlock::cuda {
 

@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 #include "airlock/worker/cuda/context.h"
 #include "airlock/worker/cuda/device_cache.h"
 #include "airlock/worker/cuda/weights.h"

@@ -9,7 +9,7 @@
 #include <list>
 #include <optional>
 
-#include "airlock/wire/call.h"
+#include "airlock/ops/call.h"
 
 namespace airlock::cuda {
 

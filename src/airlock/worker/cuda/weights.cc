@@ -4,7 +4,7 @@
 
 #include "airlock/core/interrupt.h"
 #include "airlock/math/convert.h"
-#include "airlock/remote/rules.h"
+#include "airlock/ops/rules.h"
 #include "airlock/worker/cuda/host_memory.h"
 #include "airlock/worker/cuda/stream.h"
 

@@ -1,0 +1,145 @@
+#include "airlock/engine/measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "airlock/core/error.h"
+#include "airlock/core/process_memory.h"
+#include "airlock/runner/executor.h"
+#include "airlock/worker/local_operators.h"
+
+namespace airlock {
+namespace {
+using Clock = std::chrono::steady_clock;
+
+std::vector<std::int64_t> fixed_ids(std::int64_t count, std::int64_t vocab) {
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(count));
+  // A multiplicative walk spreads the rows of the embedding that are touched.
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = static_cast<std::int64_t>((i * 7919 + 13) % static_cast<std::size_t>(vocab));
+  }
+  return ids;
+}
+
+double run_once(Executor& executor, std::span<const std::int64_t> ids,
+                const MeasureOptions& options) {
+  const auto begin = Clock::now();
+  executor.run(make_passes(executor.plan(), options.tokens, 0),
+               ids.first(static_cast<std::size_t>(options.tokens)));
+  for (std::int64_t position = options.tokens; position < static_cast<std::int64_t>(ids.size());
+       ++position) {
+    executor.run({position, 1, 1}, ids.subspan(static_cast<std::size_t>(position), 1));
+  }
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+Traffic traffic_of(const std::vector<LedgerEntry>& entries) {
+  Traffic traffic;
+  for (const LedgerEntry& entry : entries) {
+    traffic.add(entry.op, entry.sent_bytes, entry.received_bytes);
+  }
+  return traffic;
+}
+}  // namespace
+
+Spread spread_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  const double median =
+      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+  return {values.front(), median, values.back()};
+}
+
+Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& asked,
+                    const WorkerOptions& worker, const MeasureOptions& options,
+                    Backend* reference) {
+  const ModelConfig& config = model.config();
+  require(options.repetitions >= 1, ErrorCode::kInvalidArgument,
+          "{} repetitions, expected at least 1", options.repetitions);
+  check_tokens(config, options.tokens, options.generated);
+  const std::int64_t fed = options.tokens + std::max<std::int64_t>(options.generated, 1) - 1;
+  const auto ids = fixed_ids(fed, config.vocab);
+
+  Measurement result;
+  result.plan = asked;
+  result.repetitions = options.repetitions;
+  result.shape = worker.shape;
+  MemoryLedger ledger;
+  WorkerOptions wanted = worker;
+  wanted.client.lanes = options.choose ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, asked);
+  WorkerSession session(model, fingerprint, wanted, &ledger);
+  if (options.choose) {
+    LiveRequest request = *options.choose;
+    request.prompt = options.tokens;
+    request.generated = options.generated;
+    PlanChoice choice = choose_live_plan(model, session, request);
+    result.plan = std::move(choice.plan);
+    result.why = std::move(choice.why);
+  }
+  const Plan& plan = result.plan;
+  result.lanes = session.client().lanes();
+  result.predicted = predict_traffic(config, plan, options.tokens, options.generated);
+  ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
+  Executor split(model, plan, session.operators());
+  std::optional<LocalOperators> local;
+  std::optional<Executor> whole;
+  if (reference != nullptr) {
+    local.emplace(*reference);
+    whole.emplace(model, plan, *local);
+  }
+  // One token brings in what is mapped from the checkpoint: it is not what a prefill takes.
+  split.run({0, 1, 1}, std::span(ids).first(1));
+  if (whole) whole->run({0, 1, 1}, std::span(ids).first(1));
+  reset_peak_memory();
+  const std::int64_t runner_before = process_memory().resident_bytes;
+  const std::int64_t worker_before = session.client().stats().resident_bytes;
+
+  std::vector<double> wall, runner, worked, linked, referenced;
+  for (int run = 0; run <= options.repetitions; ++run) {
+    if (options.progress) options.progress(run, options.repetitions + 1);
+    ledger.clear();
+    const double local_before = split.local_ms();
+    const double wall_ms = run_once(split, ids, options);
+    const double reference_ms = whole ? run_once(*whole, ids, options) : 0;
+    const Traffic traffic = traffic_of(ledger.entries());
+    if (run == 0) {
+      result.traffic = traffic;
+      continue;
+    }
+    require(traffic == result.traffic, ErrorCode::kInternal,
+            "plan {}: a repetition moved {} bytes, the one before {}", plan.name,
+            traffic.total_bytes(), result.traffic.total_bytes());
+    double codec_ms = 0, worker_ms = 0, link_ms = 0;
+    for (const LedgerEntry& entry : ledger.entries()) {
+      codec_ms += entry.encode_ms + entry.decode_ms;
+      worker_ms += entry.worker_ms;
+      link_ms += entry.send_ms + entry.receive_ms;
+    }
+    wall.push_back(wall_ms);
+    runner.push_back(split.local_ms() - local_before + codec_ms);
+    worked.push_back(worker_ms);
+    linked.push_back(link_ms);
+    if (whole) referenced.push_back(reference_ms);
+  }
+  result.ledger = ledger.entries();
+  result.link = result.ledger.empty() ? "" : result.ledger.front().link;
+  for (const LedgerEntry& entry : result.ledger) {
+    result.overhead_bytes += entry.overhead_bytes;
+    result.wire_bytes += entry.sent_wire_bytes + entry.received_wire_bytes;
+  }
+  result.wall_ms = spread_of(wall);
+  result.tokens_per_second = static_cast<double>(fed) / result.wall_ms.median * 1e3;
+  result.runner_ms = spread_of(runner).median;
+  result.worker_ms = spread_of(worked).median;
+  result.link_ms = spread_of(linked).median;
+  result.reference_ms = spread_of(referenced);
+  if (whole) result.slowdown = result.wall_ms.median / result.reference_ms.median;
+  result.worker_peak_bytes = session.client().stats().peak_resident_bytes;
+  result.worker_extra_bytes = result.worker_peak_bytes - worker_before;
+  result.runner_extra_bytes = process_memory().peak_bytes - runner_before;
+  return result;
+}
+
+}  // namespace airlock

@@ -1,0 +1,190 @@
+#include "airlock/launch/session.h"
+
+#include <thread>
+
+#include "airlock/core/error.h"
+#include "airlock/engine/known_by_kind.h"
+#include "airlock/link/connect.h"
+#include "airlock/link/pair.h"
+#include "airlock/link/shaped_link.h"
+#include "airlock/worker/checkpoint_source.h"
+#include "airlock/worker/server.h"
+
+namespace airlock {
+
+/// A worker on a thread of this process, for `inproc:`.
+class WorkerSession::InprocWorker {
+ public:
+  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint,
+               const WorkerOptions& worker)
+      : source_(Checkpoint::open(model.checkpoint().dir())), ends_(make_inproc_pair()) {
+    ServerOptions server;
+    server.kv_budget = worker.backend.kv_bytes;
+    backend_ = make_backend(source_, worker.backend);
+    server_ = std::make_unique<Server>(*backend_, fingerprint, server);
+    thread_ = std::thread([this] { server_->serve(std::move(ends_.second)); });
+  }
+  ~InprocWorker() { thread_.join(); }
+  InprocWorker(const InprocWorker&) = delete;
+  InprocWorker& operator=(const InprocWorker&) = delete;
+
+  std::unique_ptr<Link> take_link() { return std::move(ends_.first); }
+
+ private:
+  CheckpointSource source_;
+  std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> ends_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Server> server_;
+  std::thread thread_;
+};
+
+namespace {
+
+/// Runs `work`; if our worker process is the reason for its failure, the error says how it ended.
+template <typename Work>
+void explained(WorkerProcess* process, const Work& work) {
+  try {
+    work();
+  } catch (const WorkerFailure&) {
+    throw;
+  } catch (const Error& error) {
+    if (process == nullptr || error.code() != ErrorCode::kConnectionLost) throw;
+    const std::string end = process->how_it_ended();
+    if (end.empty()) throw;
+    throw Error(error.code(), fmt::format("{}: the worker process {}", error.what(), end));
+  }
+}
+
+std::string gib(std::int64_t bytes) {
+  return fmt::format("{}", static_cast<double>(bytes) / 0x1p30);
+}
+
+WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint& fingerprint,
+                                     const WorkerOptions& options) {
+  const BackendOptions& backend = options.backend;
+  WorkerProcessOptions process;
+  process.program = options.program;
+  process.transport = options.transport;
+  process.arguments = {"-m",
+                       model.checkpoint().dir().string(),
+                       "--compute-dtype",
+                       std::string(dtype_name(backend.compute_dtype)),
+                       "--device",
+                       device_name(backend.device),
+                       "--gpu-memory",
+                       gib(backend.gpu_memory),
+                       "--kv-budget",
+                       gib(backend.kv_bytes),
+                       "--fingerprint",
+                       to_hex(fingerprint),
+                       "--shm-budget",
+                       gib(options.client.shared_bytes)};
+  if (backend.tf32) process.arguments.emplace_back("--tf32");
+  if (options.threads > 0) {
+    process.arguments.insert(process.arguments.end(),
+                             {"--threads", std::to_string(options.threads)});
+  }
+  return process;
+}
+
+}  // namespace
+
+int lanes_for(int asked, const Plan& plan) noexcept {
+  // With one lane nothing overlaps; from three on, two cores and one link have nothing left to
+  // fill.
+  if (asked == 0) return plan.chunk > 0 ? 2 : 1;
+  return asked;
+}
+
+class WorkerSession::Explaining final : public Operators {
+ public:
+  Explaining(RemoteClient& client, WorkerProcess* process) : client_(client), process_(process) {}
+  void execute(const Call& call, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) override {
+    explained(process_, [&] { client_.execute(call, inputs, outputs); });
+  }
+  [[nodiscard]] int lanes() const noexcept override { return client_.lanes(); }
+  void submit(const Call& call, std::span<const ConstTensor> inputs,
+              std::span<const Tensor> outputs) override {
+    explained(process_, [&] { client_.submit(call, inputs, outputs); });
+  }
+  void collect() override {
+    explained(process_, [&] { client_.collect(); });
+  }
+  void abandon() noexcept override { client_.abandon(); }
+  [[nodiscard]] DType native_dtype(DType wire) const noexcept override {
+    return client_.native_dtype(wire);
+  }
+  [[nodiscard]] BufferPool memory() override { return client_.memory(); }
+
+ private:
+  RemoteClient& client_;
+  WorkerProcess* process_;
+};
+
+namespace {
+
+KnownByKind<LinkProfile>& known_profiles() {
+  static KnownByKind<LinkProfile> known;
+  return known;
+}
+
+std::string kind_of(const WorkerOptions& options) {
+  std::string kind =
+      options.uri.empty() ? std::string(transport_name(options.transport)) : options.uri;
+  if (options.shape) {
+    kind += ", " + to_string(*options.shape);
+    if (options.client.compress != CompressMode::kNone) kind += ", compressed";
+  }
+  return kind;
+}
+
+}  // namespace
+
+WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
+                             const WorkerOptions& options, LedgerSink* ledger)
+    : kind_(kind_of(options)),
+      on_gpu_(options.uri.empty() && options.backend.device.kind == Device::Kind::kCuda) {
+  ClientOptions client = options.client;
+  if (!client.profile) client.profile = known_profiles().find(kind_);
+  client.probe = !client.profile;
+  std::unique_ptr<Link> link;
+  if (!options.uri.empty()) {
+    link = connect(parse_uri(options.uri), options.connect_timeout);
+  } else if (options.transport == Transport::kInproc) {
+    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options);
+    link = inproc_->take_link();
+  } else {
+    process_ = std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));
+    link = process_->take_link();
+    // It loads its weights before it answers; should it fail, the connection closes.
+    client.hello_timeout = std::chrono::milliseconds(0);
+  }
+  if (options.shape) link = shape_link(std::move(link), *options.shape);
+  explained(process_.get(), [&] {
+    client_ = std::make_unique<RemoteClient>(std::move(link), model.config(), fingerprint, client,
+                                             ledger);
+  });
+  known_profiles().keep(kind_, *client_->profile());
+  operators_ = std::make_unique<Explaining>(*client_, process_.get());
+}
+
+// The client goes first: its end of the link is what tells the worker that the session is over.
+WorkerSession::~WorkerSession() {
+  operators_.reset();
+  client_.reset();
+}
+
+Operators& WorkerSession::operators() noexcept {
+  return *operators_;
+}
+
+bool WorkerSession::shares_cores() const noexcept {
+  return !on_gpu_ && (client_->transport() != Transport::kTcp || process_ != nullptr);
+}
+
+pid_t WorkerSession::worker_pid() const noexcept {
+  return process_ ? process_->pid() : 0;
+}
+
+}  // namespace airlock

@@ -1,0 +1,53 @@
+#include "airlock/ops/call.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace airlock {
+namespace {
+constexpr std::array<std::string_view, kOpCount> kOpNames = {
+    "Init",           "Embedding",      "BatchLinear", "Matmul", "FusedAttention",
+    "FlashAttention", "AttentionBlock", "GatedMlp",    "LMHead"};
+constexpr std::array<std::string_view, kWeightCount> kWeightNames = {"q",    "k",  "v",   "o",
+                                                                     "gate", "up", "down"};
+}  // namespace
+
+std::string_view op_name(Op op) noexcept {
+  return is_op(static_cast<unsigned>(op)) ? kOpNames[static_cast<unsigned>(op)] : "unknown";
+}
+
+bool is_op(unsigned value) noexcept {
+  return value < kOpNames.size();
+}
+
+std::string_view weight_name(Weight weight) noexcept {
+  const auto index = static_cast<unsigned>(weight);
+  return is_weight(index) ? kWeightNames[index] : "unknown";
+}
+
+bool is_weight(unsigned value) noexcept {
+  return value < kWeightNames.size();
+}
+
+std::string describe(const Call& call) {
+  std::string text(op_name(call.op));
+  if (!call.weights.empty()) {
+    text += '(';
+    for (const Weight weight : call.weights) text.append(weight_name(weight)) += ',';
+    text.back() = ')';
+  }
+  if (call.layer >= 0) text += fmt::format(" of layer {}", call.layer);
+  return text;
+}
+
+std::int64_t total_bytes(const TensorSpecs& specs) {
+  std::int64_t bytes = 0;
+  for (const TensorSpec& spec : specs) {
+    require(!__builtin_add_overflow(bytes, spec.bytes(), &bytes), ErrorCode::kInvalidArgument,
+            "tensors of more than 2^63 bytes in one call");
+  }
+  return bytes;
+}
+
+}  // namespace airlock

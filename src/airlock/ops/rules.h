@@ -1,0 +1,21 @@
+// The rules every call obeys, checked on both sides of the link and used by the predictor:
+// given the model and the inputs, which calls are legal and what comes back.
+#pragma once
+
+#include "airlock/model/config.h"
+#include "airlock/ops/call.h"
+
+namespace airlock {
+
+/// Shapes and dtypes of the outputs of `call` on a model of `config`, in `call.reply_dtype`.
+///
+/// Throws Error(kProtocol), naming the call, the tensor, what it has and what was expected, unless
+/// the call is legal: known operator, layer in range, number of inputs, ranks and dimensions as
+/// `Op` documents them, float dtypes for activations and i64 for ids, 1 <= tokens, and position +
+/// tokens within `config.max_position`. Pure; thread-safe; no allocation unless it throws.
+TensorSpecs infer_outputs(const ModelConfig& config, const Call& call);
+
+/// Rows and columns of a layer's matrix: [out, in] as checkpoints store it.
+Shape weight_shape(const ModelConfig& config, Weight weight);
+
+}  // namespace airlock

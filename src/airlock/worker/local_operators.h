@@ -1,0 +1,31 @@
+// The same operators in this process, straight on a backend: no link, no conversion. What the cost
+// of splitting is measured against.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "airlock/ops/operators.h"
+#include "airlock/worker/backend.h"
+
+namespace airlock {
+
+/// Calls a backend with the caller's own f32 tensors. Not thread-safe.
+class LocalOperators final : public Operators {
+ public:
+  /// `backend` must outlive it.
+  explicit LocalOperators(Backend& backend);
+
+  void execute(const Call& call, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) override;
+
+  /// Time spent in the backend since the start, in ms.
+  [[nodiscard]] double backend_ms() const noexcept { return backend_ms_; }
+
+ private:
+  Backend& backend_;
+  std::unique_ptr<BackendSession> session_;
+  double backend_ms_ = 0;
+};
+
+}  // namespace airlock
