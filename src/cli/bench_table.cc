@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "airlock/plan/worker_sees.h"
 #include "airlock/report/plan_table.h"
 
 namespace airlock {
@@ -28,6 +29,12 @@ Table bench_table(const std::string& model, std::int64_t tokens,
   const bool compressed =
       std::any_of(measurements.begin(), measurements.end(),
                   [](const Measurement& m) { return m.wire_bytes < m.traffic.total_bytes(); });
+  const auto any = [&](auto member, auto least) {
+    return std::any_of(measurements.begin(), measurements.end(),
+                       [&](const Measurement& m) { return m.*member > least; });
+  };
+  const bool together = any(&Measurement::sequences, 1);
+  const bool decoded = any(&Measurement::decode_tokens_per_second, 0.0);
   std::vector<Table::Column> columns = {
       {"plan", "plan", Align::kLeft},
       {"link", "link", Align::kLeft},
@@ -42,6 +49,8 @@ Table bench_table(const std::string& model, std::int64_t tokens,
       {"wall ms", "wall_ms_median"},
       {"min-max", ""},
       {"tok/s", "tokens_per_second"},
+      {decoded ? "decode tok/s" : "", "decode_tokens_per_second"},
+      {together ? "sequences" : "", "sequences"},
       {"runner", "runner_ms"},
       {"worker", "worker_ms"},
       {"link", "link_ms"},
@@ -58,7 +67,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
       {"", "ops", Align::kLeft, true},
   };
   if (referenced) {
-    const auto at = columns.begin() + 13;
+    const auto at = columns.begin() + 15;
     columns.insert(at, {{"in-process", "reference_ms"}, {"slowdown", "slowdown"}});
   }
   Table table(std::move(columns));
@@ -77,6 +86,8 @@ Table bench_table(const std::string& model, std::int64_t tokens,
         milliseconds(m.wall_ms.median),
         fmt::format("{:.0f}-{:.0f}", m.wall_ms.min, m.wall_ms.max),
         milliseconds(m.tokens_per_second),
+        milliseconds(m.decode_tokens_per_second),
+        std::int64_t{m.sequences},
         milliseconds(m.runner_ms),
         milliseconds(m.worker_ms),
         milliseconds(m.link_ms),
@@ -93,7 +104,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
         Cell::json(ops_json(m.traffic)),
     };
     if (referenced) {
-      cells.insert(cells.begin() + 13,
+      cells.insert(cells.begin() + 15,
                    {milliseconds(m.reference_ms.median), Cell::fixed(m.slowdown, 3)});
     }
     table.add(std::move(cells));

@@ -62,7 +62,7 @@ void probe(const BenchFlags& flags) {
   for (const Transport link : links) {
     worker.transport = link;
     WorkerSession session(*open.model, open.fingerprint, worker, nullptr);
-    rows.push_back({std::string(transport_name(link)), *session.client().profile(),
+    rows.push_back({std::string(transport_name(link)), session.profile(),
                     measure_host_rates(*open.model, session)});
   }
   print_result(probe_table(rows).render(format));
@@ -103,7 +103,7 @@ void bench(BenchFlags flags) {
       }
       measurements.push_back(measure(*open.model, open.fingerprint, plan.value_or(Plan{}), worker,
                                      flags.measure,
-                                     reference ? reference->backend.get() : nullptr));
+                                     reference ? reference->operators.get() : nullptr));
       progress.finish();
       for (const std::string& line : measurements.back().why)
         fmt::print(stderr, "auto: {}\n", line);
@@ -131,6 +131,11 @@ void add_bench_command(CLI::App& app) {
       ->add_option("-n,--generate", flags->measure.generated,
                    "tokens to generate: the prefill gives the first")
       ->capture_default_str();
+  command
+      ->add_option("--sequences", flags->measure.sequences,
+                   "sequences with that prompt that generate side by side")
+      ->capture_default_str()
+      ->check(CLI::Range(1, kMaxRanges));
   command->add_option("-r,--repetitions", flags->measure.repetitions, "runs after a warm-up")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);

@@ -73,14 +73,14 @@ void perplexity(const PerplexityFlags& flags) {
   TrafficCounter counter;
   WorkerSession session(*open.model, open.fingerprint, worker, &counter);
   loading.finish();
-  const WelcomeMessage& welcome = session.client().worker();
+  const WelcomeMessage& welcome = session.worker();
   print_worker(worker, welcome);
 
   Progress progress(fmt::format("scoring {} tokens under {} plan{} and in one process", ids.size(),
                                 plans.size(), plans.size() == 1 ? "" : "s"));
   options.progress = progress.callback();
   const PerplexityResult result = measure_perplexity(
-      *open.model, *reference.backend, session.operators(), counter, plans, ids, bos, options);
+      *open.model, *reference.operators, session.endpoint(), counter, plans, ids, bos, options);
   progress.finish();
   warn_of_overflow("in one process", result.reference);
   for (const PlanQuality& row : result.plans) warn_of_overflow(row.plan.name, row.quality);

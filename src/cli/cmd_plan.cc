@@ -32,12 +32,10 @@ void note(const std::string& line) {
   fmt::print(stderr, "{}\n", line);
 }
 
-PlanRow choose(const ModelConfig& config, const PlanOptions& options, const LinkSpeed& link,
-               const ComputeRates& rates) {
+PlanRow choose(const ModelConfig& config, const PlanOptions& options, const HostRates& rates) {
   AutoRequest request;
   request.prompt = options.tokens;
   request.generated = options.generated;
-  request.link = link;
   request.rates = rates;
   request.must_not_see = options.plan.must_not_see();
   request.fixed = options.plan.knobs();
@@ -48,20 +46,21 @@ PlanRow choose(const ModelConfig& config, const PlanOptions& options, const Link
 
 void run_plan(const PlanOptions& options) {
   const TableFormat format = parse_table_format(options.format);
-  LinkSpeed link;
-  ComputeRates rates;
+  HostRates rates;
   const bool timed = !options.bandwidth.empty() || !options.rtt.empty();
-  if (!options.bandwidth.empty()) link.bytes_per_second = parse_bandwidth(options.bandwidth);
-  if (!options.rtt.empty()) link.rtt_ms = parse_duration_ms(options.rtt);
-  if (!options.worker_rate.empty()) rates.worker = parse_compute_rate(options.worker_rate);
-  if (!options.runner_rate.empty()) rates.runner = parse_compute_rate(options.runner_rate);
-  const bool compute = rates.worker > 0 || rates.runner > 0;
+  if (!options.bandwidth.empty()) {
+    rates.send_rate = rates.receive_rate = parse_bandwidth(options.bandwidth);
+  }
+  if (!options.rtt.empty()) rates.rtt_ms = parse_duration_ms(options.rtt);
+  if (!options.worker_rate.empty()) rates.worker = {{1, parse_compute_rate(options.worker_rate)}};
+  if (!options.runner_rate.empty()) rates.runner_flops = parse_compute_rate(options.runner_rate);
+  const bool compute = !rates.worker.empty() || rates.runner_flops > 0;
   (void)options.plan.must_not_see();  // refused without --plan auto
   const ModelConfig config = config_of(options.model);
 
   std::vector<PlanRow> rows;
   if (options.plan.is_auto()) {
-    rows.push_back(choose(config, options, link, rates));
+    rows.push_back(choose(config, options, rates));
   } else {
     for (Plan& plan : options.plan.plans()) {
       Traffic traffic = predict_traffic(config, plan, options.tokens, options.generated);
@@ -70,8 +69,7 @@ void run_plan(const PlanOptions& options) {
   }
   for (PlanRow& row : rows) {
     if (!timed && !compute) break;
-    row.time = estimate(row.traffic, link,
-                        predict_work(config, row.plan, options.tokens, options.generated), rates);
+    row.time = plan_stages(config, row.plan, options.tokens, options.generated, rates).sum();
   }
   print_result(
       plan_table(rows, options.model, options.tokens, options.generated, compute).render(format));

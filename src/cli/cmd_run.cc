@@ -113,16 +113,16 @@ void run(const RunFlags& flags) {
     if (!flags.quiet) fmt::print(stderr, "{}\n", fmt::join(choice.why, "\n"));
   }
   if (!flags.quiet) {
-    print_worker(worker, session.client().worker());
+    print_worker(worker, session.worker());
     fmt::print(stderr, "plan {}: {} prompt tokens\n", plan.name, prompt);
   }
 
   auto prefill = std::make_unique<Progress>("prefill", flags.quiet);
-  ExecutorOptions options;
+  EngineOptions options;
   options.progress = [&](std::int64_t layer, std::int64_t layers) {
     if (prefill) prefill->update(layer, layers);
   };
-  Executor executor(*open.model, plan, session.operators(), options);
+  Engine engine(*open.model, plan, session.endpoint(), options);
   const auto decoder = tokenizer->stream_decoder();
   GenerateOptions generation = flags.generate;
   generation.on_token = [&](std::int64_t token) {
@@ -135,7 +135,7 @@ void run(const RunFlags& flags) {
       print_text(decoder->push(static_cast<std::int32_t>(token)));
     return true;
   };
-  const Generation result = generate(executor, config, ids, generation);
+  const Generation result = generate(engine, ids, generation);
   if (prefill) prefill->finish();
   if (!result.tokens.empty()) print_text(decoder->flush() + "\n");
   ledger.close();

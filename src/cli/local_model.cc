@@ -9,6 +9,7 @@ LocalModel::LocalModel(const std::filesystem::path& dir, BackendOptions options)
   Progress packing("preparing weights for the reference");
   options.progress = packing.callback();
   backend = make_backend(source, options);
+  operators = std::make_unique<LocalOperators>(*backend);
   packing.finish();
 }
 

@@ -6,12 +6,14 @@
 
 #include "airlock/worker/checkpoint_source.h"
 #include "airlock/worker/device.h"
+#include "airlock/worker/local_operators.h"
 
 namespace airlock {
 
 struct LocalModel {
   CheckpointSource source;
   std::unique_ptr<Backend> backend;
+  std::unique_ptr<LocalOperators> operators;
 
   /// Loads the checkpoint's weights, showing progress. Throws as Checkpoint::open and make_backend
   /// do.

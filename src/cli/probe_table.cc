@@ -27,7 +27,7 @@ Table probe_table(const std::vector<ProbeRow>& rows) {
     for (const HostRates::Point& point : row.rates.worker) {
       cells.push_back(Cell::fixed(point.flops / 1e9, 1));
     }
-    cells.push_back(Cell::fixed(row.rates.runner_attention / 1e9, 1));
+    cells.push_back(Cell::fixed(row.rates.runner_flops / 1e9, 1));
     cells.push_back(Cell::fixed(row.rates.runner_bytes / 1e6, 0));
     table.add(std::move(cells));
   }

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "airlock/plan/schedule_cost.h"
+#include "airlock/plan/cost.h"
 #include "airlock/remote/link_probe.h"
 #include "airlock/report/table.h"
 

@@ -43,23 +43,23 @@ class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int6
   }
 
   /// Prefill with logits of every position, then 32 greedy steps through the cache.
-  void run(const Plan& plan, Operators& operators) {
+  void run(const Plan& plan, const Endpoint& endpoint) {
     const RunnerModel model(checkpoint_);
     const std::int64_t vocab = model.config().vocab;
-    Executor executor(model, plan, operators);
+    Executor executor(model, plan, endpoint);
     Sampler greedy{SamplingOptions{}};
     const std::int64_t* ids = golden("ids").as<std::int64_t>();
     const std::int64_t* tokens = golden("tokens").as<std::int64_t>();
     const bool every_row = goldens_.find(fmt::format("prefill_logits.{}", prompt())) != nullptr;
     const double bound = logit_bound(*checkpoint_, prompt() + kDecodeSteps);
 
-    auto logits = executor.run({0, prompt(), every_row ? prompt() : 1},
+    auto logits = executor.run(Pass{0, prompt(), every_row ? prompt() : 1},
                                {ids, static_cast<std::size_t>(prompt())});
     expect_near(logits, golden(every_row ? "prefill_logits" : "prefill_last_logits").as<float>(),
                 bound, plan.name + ": prefill");
     EXPECT_EQ(greedy.sample(logits.last(static_cast<std::size_t>(vocab))), tokens[0]);
     for (int step = 0; step < kDecodeSteps; ++step) {
-      logits = executor.run({prompt() + step, 1, 1}, {tokens + step, 1});
+      logits = executor.run(Pass{prompt() + step, 1, 1}, {tokens + step, 1});
       expect_near(logits, golden("decode_logits").as<float>() + step * vocab, bound,
                   fmt::format("{}: decode step {}", plan.name, step));
       ASSERT_EQ(greedy.sample(logits), tokens[step + 1]) << plan.name << ", step " << step;

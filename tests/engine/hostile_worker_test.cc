@@ -142,7 +142,7 @@ TEST_P(HostileWorker, ThatRewritesSharedMemoryMakesOnlyNumbersWrong) {
           const auto logits = executor.run(make_passes(plan, 96, 0), std::span(ids).first(96));
           ASSERT_EQ(logits.size(), static_cast<std::size_t>(config.vocab)) << plan.name;
           expect_a_token_or_a_refusal(sampler, logits);
-          executor.run({96, 1, 1}, std::span(ids).last(1));
+          executor.run(Pass{96, 1, 1}, std::span(ids).last(1));
         }
       }
       worker.join();

@@ -47,7 +47,7 @@ class LanesTest : public ::testing::Test {
     };
     keep(executor.run(make_passes(plan, kPrompt, 0), std::span(ids).first(kPrompt)));
     for (std::int64_t at = kPrompt; at < kPrompt + kGenerated - 1; ++at) {
-      keep(executor.run({at, 1, 1}, std::span(ids).subspan(static_cast<std::size_t>(at), 1)));
+      keep(executor.run(Pass{at, 1, 1}, std::span(ids).subspan(static_cast<std::size_t>(at), 1)));
     }
     for (const LedgerEntry& entry : session.ledger.entries()) {
       outcome.traffic.add(entry.op, entry.sent_bytes, entry.received_bytes);
@@ -136,37 +136,24 @@ TEST_P(Lanes, ProgressThatThrowsEndsTheRunAndTheSequenceCanStartAnew) {
 }
 
 /// Counts which calls are under way together.
-class Watched final : public Operators {
+class Watched final : public TransparentOperators {
  public:
-  explicit Watched(Operators& inner) : inner_(inner) {}
-  void execute(const Call& call, std::span<const ConstTensor> inputs,
-               std::span<const Tensor> outputs) override {
-    inner_.execute(call, inputs, outputs);
-  }
-  [[nodiscard]] int lanes() const noexcept override { return inner_.lanes(); }
-  void submit(const Call& call, std::span<const ConstTensor> inputs,
-              std::span<const Tensor> outputs) override {
+  using TransparentOperators::TransparentOperators;
+
+  std::ptrdiff_t most_alike = 0;
+  std::size_t most = 0;
+
+ private:
+  void begun(const Call& call, CallTicket) override {
     Call alike = call;
     alike.layer = 0;
     alike.inputs = {};
     under_way_.push_back(alike);
     most_alike = std::max(most_alike, std::count(under_way_.begin(), under_way_.end(), alike));
     most = std::max(most, under_way_.size());
-    inner_.submit(call, inputs, outputs);
   }
-  void collect() override {
-    inner_.collect();
-    under_way_.erase(under_way_.begin());
-  }
-  void abandon() noexcept override { inner_.abandon(); }
-  DType native_dtype(DType wire) const noexcept override { return inner_.native_dtype(wire); }
-  BufferPool memory() override { return inner_.memory(); }
+  void ended(CallTicket) override { under_way_.erase(under_way_.begin()); }
 
-  std::ptrdiff_t most_alike = 0;
-  std::size_t most = 0;
-
- private:
-  Operators& inner_;
   std::vector<Call> under_way_;
 };
 
@@ -179,7 +166,7 @@ TEST_F(LanesTest, AreSpreadOverALayerSoThatTheyDoNotAllWantTheSame) {
     options.lanes = lanes;
     test::TestSession session(worker_, model_.config(), Transport::kInproc, options);
     Watched watched(session.client());
-    Executor executor(model_, plan, watched);
+    Executor executor(model_, plan, Endpoint(session.client()).through(watched));
     executor.run(make_passes(plan, kPrompt, 0), std::span(ids).first(kPrompt));
     EXPECT_EQ(watched.most, static_cast<std::size_t>(lanes));
     EXPECT_LE(2 * watched.most_alike, lanes) << lanes << " lanes";

@@ -37,7 +37,7 @@ TEST_F(LivePlan, MeasuresBothSidesWithoutALineInTheLedger) {
       EXPECT_GT(rates.worker[i].rows, rates.worker[i - 1].rows);
     }
   }
-  EXPECT_GT(rates.runner_attention, 0);
+  EXPECT_GT(rates.runner_flops, 0);
   EXPECT_GT(rates.runner_bytes, 0);
   EXPECT_GT(rates.send_rate, 0);
   EXPECT_GT(rates.receive_rate, 0);
@@ -56,9 +56,9 @@ TEST_F(LivePlan, TheSessionGoesOnWithTheChoiceAndItsLanes) {
   EXPECT_EQ(choice.plan.lm_head, Side::kRunner);
   EXPECT_EQ(choice.plan.chunk, 16);
   EXPECT_EQ(choice.why.size(), 2U);
-  EXPECT_EQ(session.client().lanes(), choice.lanes);
+  EXPECT_EQ(session.lanes(), choice.lanes);
   EXPECT_LE(choice.lanes, 8);
-  Executor executor(model_, choice.plan, session.operators());
+  Executor executor(model_, choice.plan, session.endpoint());
   const std::vector<std::int64_t> ids(64, 1);
   EXPECT_FALSE(executor.run(make_passes(choice.plan, 64, 0), ids).empty());
   EXPECT_EQ(static_cast<std::int64_t>(ledger.entries().size()), choice.traffic.calls());
@@ -70,7 +70,7 @@ TEST_F(LivePlan, NoMoreLanesAreTakenThanWereAllowed) {
   request.prompt = 64;
   request.lanes = 1;
   (void)choose_live_plan(model_, session, request);
-  EXPECT_EQ(session.client().lanes(), 1);
+  EXPECT_EQ(session.lanes(), 1);
 }
 
 TEST_F(LivePlan, MeasureChoosesAndSaysWhyAndCountsWhatItPredicted) {

@@ -12,6 +12,7 @@
 #include "airlock/model/tokenizer.h"
 
 #include "tests/support/process.h"
+#include "airlock/worker/local_operators.h"
 #include "tests/support/split.h"
 
 namespace airlock {
@@ -169,7 +170,8 @@ class DemoModel : public ::testing::Test {
   PerplexityResult measure(std::span<const Plan> plans) {
     test::TestWorker worker(dir(), DType::kF32);
     test::TestSession session(worker, model_.config(), counter_);
-    return measure_perplexity(model_, worker.backend(), session.client(), counter_, plans, ids_,
+    LocalOperators reference(worker.backend());
+    return measure_perplexity(model_, reference, session.client(), counter_, plans, ids_,
                               bos_, options_);
   }
 

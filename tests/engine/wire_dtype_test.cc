@@ -66,10 +66,10 @@ void compare(const std::string& name, const Plan& plan, Agreement& agreement) {
     };
     const std::int64_t* ids = golden("ids").as<std::int64_t>();
     const std::int64_t* tokens = golden("tokens").as<std::int64_t>();
-    check(executor.run({0, n, 1}, {ids, static_cast<std::size_t>(n)}),
+    check(executor.run(Pass{0, n, 1}, {ids, static_cast<std::size_t>(n)}),
           golden("prefill_last_logits").as<float>(), tokens[0]);
     for (int step = 0; step < kSteps; ++step) {
-      check(executor.run({n + step, 1, 1}, {tokens + step, 1}),
+      check(executor.run(Pass{n + step, 1, 1}, {tokens + step, 1}),
             golden("decode_logits").as<float>() + step * vocab, tokens[step + 1]);
     }
   }
@@ -94,15 +94,17 @@ TEST_P(WireDType, KeepsLogitsWithinTheBoundAndMostGreedyTokens) {
   }
 }
 
-/// The same operators, every tensor in f32 in the runner.
-class Widened final : public Operators {
+/// The same operators, every tensor in f32 in the runner: no decorator but a transparent one leaves
+/// transfer memory in reach.
+class Widened final : public ForwardingOperators {
  public:
-  explicit Widened(Operators& inner) : inner_(inner) {}
-  void execute(const Call& call, std::span<const ConstTensor> inputs,
-               std::span<const Tensor> outputs) override {
+  using ForwardingOperators::ForwardingOperators;
+
+  CallTicket submit(const Call& call, std::span<const ConstTensor> inputs,
+                    std::span<const Tensor> outputs) override {
     for (const ConstTensor& tensor : inputs) all_wide_ &= is_wide(tensor.spec);
     for (const Tensor& tensor : outputs) all_wide_ &= is_wide(tensor.spec);
-    inner_.execute(call, inputs, outputs);
+    return ForwardingOperators::submit(call, inputs, outputs);
   }
   [[nodiscard]] bool all_wide() const noexcept { return all_wide_; }
 
@@ -110,7 +112,6 @@ class Widened final : public Operators {
   static bool is_wide(const TensorSpec& spec) {
     return spec.dtype == DType::kF32 || spec.dtype == DType::kI64;
   }
-  Operators& inner_;
   bool all_wide_ = true;
 };
 

@@ -1,3 +1,4 @@
+#include "airlock/plan/worker_sees.h"
 #include "airlock/plan/auto_plan.h"
 
 #include <algorithm>
@@ -19,7 +20,8 @@ const ModelConfig& llama_1b() {
 AutoRequest request(std::vector<std::string> must_not_see = {}) {
   AutoRequest r;
   r.prompt = 1024;
-  r.link = {162e6, 0.1};
+  r.rates.send_rate = r.rates.receive_rate = 162e6;
+  r.rates.rtt_ms = 0.1;
   r.must_not_see = std::move(must_not_see);
   return r;
 }
@@ -55,8 +57,8 @@ TEST(ChoosePlan, NoCandidateIsFasterThanTheChoice) {
         return std::find(seen.begin(), seen.end(), word) != seen.end();
       });
       if (!allowed) continue;
-      const Traffic traffic = predict_traffic(llama_1b(), plan, 1024, 0);
-      EXPECT_LE(choice.time.total_ms(), estimate(traffic, request().link).total_ms()) << plan.name;
+      const Stages stages = plan_stages(llama_1b(), plan, 1024, 0, request().rates).sum();
+      EXPECT_LE(choice.wall_ms, stages.one_after_the_other()) << plan.name;
     }
   }
 }
@@ -91,8 +93,10 @@ TEST(ChoosePlan, KnobsThatAreFixedAreNotVaried) {
 TEST(ChoosePlan, ASlowRunnerGetsNoWorkThatCanBeAvoided) {
   AutoRequest r = request();
   r.fixed.attention.reset();
-  r.link = {1e15, 0};
-  r.rates = {1e15, 1e6};
+  r.rates.send_rate = r.rates.receive_rate = 1e15;
+  r.rates.rtt_ms = 0;
+  r.rates.worker = {{1, 1e15}};
+  r.rates.runner_flops = 1e6;
   EXPECT_NE(choose_plan(llama_1b(), r).plan.attention, Attention::kRunner);
 }
 
@@ -112,7 +116,7 @@ TEST(ChoosePlan, AFixedKnobThatShowsWhatIsForbiddenIsNamed) {
 
 TEST(ChoosePlan, WithoutABandwidthTheFewestBytesWin) {
   AutoRequest r = request();
-  r.link = {};
+  r.rates = {};
   const PlanChoice choice = choose_plan(llama_1b(), r);
   EXPECT_EQ(choice.plan.name, "blocks");
   EXPECT_THAT(choice.why[0], HasSubstr("fewest bytes"));
@@ -136,11 +140,11 @@ AutoRequest live_request(double bytes_per_second) {
   AutoRequest r = request();
   HostRates rates;
   rates.worker = {{1, 1e10}, {64, 9e10}, {256, 1e11}};
-  rates.runner_attention = 5e10;
+  rates.runner_flops = 5e10;
   rates.runner_bytes = 1e10;
   rates.send_rate = rates.receive_rate = bytes_per_second;
   rates.rtt_ms = 0.1;
-  r.live = rates;
+  r.rates = rates;
   r.most_lanes = 16;
   return r;
 }
@@ -154,7 +158,7 @@ TEST(ChoosePlanLive, NoScheduleOfTheSameSpaceIsFasterByMoreThanItsMargin) {
       for (const std::int64_t chunk : {0, 64, 128, 256, 512}) {
         Plan plan = preset;
         plan.chunk = chunk;
-        const PlanStages stages = plan_stages(llama_1b(), plan, 1024, 0, *r.live);
+        const PlanStages stages = plan_stages(llama_1b(), plan, 1024, 0, r.rates);
         for (const int lanes : {1, 2, 4, 8, 16}) {
           EXPECT_LE(choice.wall_ms, wall_ms(stages, lanes, false) * 1.05)
               << choice.plan.name << " against " << plan.name << " at " << rate;
@@ -170,8 +174,8 @@ TEST(ChoosePlanLive, HidesASlowLinkBehindChunksAndLeavesAFastOneWhole) {
   EXPECT_GT(slow.lanes, 1);
   EXPECT_THAT(slow.why[0], HasSubstr("under way"));
   AutoRequest fast = live_request(1e12);
-  fast.live->rtt_ms = 0.001;
-  fast.live->same_cores = true;
+  fast.rates.rtt_ms = 0.001;
+  fast.rates.same_cores = true;
   EXPECT_EQ(choose_plan(llama_1b(), fast).plan.chunk, 0);
   EXPECT_EQ(choose_plan(llama_1b(), fast).lanes, 1);
 }

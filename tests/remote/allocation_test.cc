@@ -61,7 +61,7 @@ void run(RemoteClient& client, std::span<const testing::LegalCall> calls,
          std::span<testing::CallMemory> memory) {
   const auto lanes = static_cast<std::size_t>(client.lanes());
   for (std::size_t i = 0; i < calls.size() + lanes; ++i) {
-    if (i >= lanes) client.collect();
+    if (i >= lanes) client.collect(client.oldest());
     if (i < calls.size()) client.submit(calls[i].call, memory[i].inputs, memory[i].outputs);
   }
 }

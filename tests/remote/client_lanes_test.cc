@@ -137,7 +137,7 @@ class ClientLanes : public ::testing::TestWithParam<Transport> {
   std::optional<Error> collect(RemoteClient& client) {
     last_was_failure_ = false;
     try {
-      client.collect();
+      client.collect(client.oldest());
     } catch (const WorkerFailure& failure) {
       last_was_failure_ = true;
       return failure;
@@ -382,7 +382,7 @@ TEST_P(ClientLanes, CallsUnderWayTogetherGetTheirOwnAnswers) {
       memory.emplace_back(small_config(), calls[i % calls.size()].call, i);
     }
     for (std::size_t i = 0; i < memory.size() + static_cast<std::size_t>(lanes); ++i) {
-      if (i >= static_cast<std::size_t>(lanes)) client.collect();
+      if (i >= static_cast<std::size_t>(lanes)) client.collect(client.oldest());
       if (i >= memory.size()) continue;
       client.submit(calls[i % calls.size()].call, memory[i].inputs, memory[i].outputs);
     }

@@ -118,7 +118,7 @@ TEST_P(ClientShared, GetsRightResultsWhateverTheBudgetAndAccountsForAllBytes) {
       }
       const auto lanes = static_cast<std::size_t>(client.lanes());
       for (std::size_t i = 0; i < calls.size() + lanes; ++i) {
-        if (i >= lanes) client.collect();
+        if (i >= lanes) client.collect(client.oldest());
         if (i < calls.size()) client.submit(calls[i].call, memory[i].inputs, memory[i].outputs);
       }
       // Sums of integers below 8 stay exact in f32; narrower tensors round the answers.
@@ -275,10 +275,10 @@ class HostileMapper : public ::testing::TestWithParam<int> {
       for (std::uint64_t i = 0; i < 4; ++i) memory.emplace_back(long_config(), the_call(), i);
       for (std::size_t i = 0; i < memory.size(); ++i) {
         client.submit(the_call(), memory[i].inputs, memory[i].outputs);
-        if (GetParam() == 1) client.collect();
+        if (GetParam() == 1) client.collect(client.oldest());
       }
       if (GetParam() > 1) {
-        for (std::size_t i = 0; i < memory.size(); ++i) client.collect();
+        for (std::size_t i = 0; i < memory.size(); ++i) client.collect(client.oldest());
       }
     } catch (const Error& error) {
       caught = error;

@@ -105,7 +105,7 @@ class KilledPeer : public ::testing::TestWithParam<std::tuple<Transport, int>> {
     try {
       while (true) {
         for (CallMemory& each : memory) client.submit(the_call(), each.inputs, each.outputs);
-        for (std::size_t i = 0; i < memory.size(); ++i) client.collect();
+        for (std::size_t i = 0; i < memory.size(); ++i) client.collect(client.oldest());
       }
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kConnectionLost) << error.what();
@@ -196,7 +196,7 @@ TEST_P(KilledPeer, ARunnerInTheMiddleOfACallLeavesNothingInTheWorker) {
       for (int i = 0; i < lanes(); ++i) memory.emplace_back(long_config(), the_call(), 1);
       while (true) {
         for (CallMemory& each : memory) client.submit(the_call(), each.inputs, each.outputs);
-        for (std::size_t i = 0; i < memory.size(); ++i) client.collect();
+        for (std::size_t i = 0; i < memory.size(); ++i) client.collect(client.oldest());
       }
     });
     testing::FakeBackend backend;

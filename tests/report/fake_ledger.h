@@ -7,7 +7,8 @@
 
 #include "airlock/model/config.h"
 #include "airlock/ops/rules.h"
-#include "airlock/plan/program.h"
+#include "airlock/plan/lowering.h"
+#include "airlock/plan/program_cursor.h"
 #include "airlock/remote/ledger.h"
 
 namespace airlock {
@@ -43,11 +44,13 @@ inline ModelConfig llama_1b() {
 /// it in the worker; 0.5 ms pass between calls.
 inline void append_run(std::vector<LedgerEntry>& ledger, const ModelConfig& config,
                        const Plan& plan, std::int64_t prompt, std::int64_t generated) {
-  const Program program = build_program(plan);
-  const auto run = [&](const std::vector<Step>& steps, int layer, const Pass& pass) {
-    for (const Step& step : steps) {
-      if (step.kind != StepKind::kRemote) continue;
-      const Call call = make_call(step, config, plan, layer, pass);
+  const Program program = build_program(config, plan);
+  for (const Pass& pass : make_passes(plan, prompt, generated)) {
+    const Batch batch(pass);
+    ProgramCursor cursor(program, batch);
+    for (Visit visit; cursor.next(visit);) {
+      if (visit.step->kind != StepKind::kRemote) continue;
+      const Call call = lower_call(make_call(visit, config, batch), plan);
       LedgerEntry e;
       e.call = static_cast<std::int64_t>(ledger.size());
       e.op = call.op;
@@ -68,11 +71,6 @@ inline void append_run(std::vector<LedgerEntry>& ledger, const ModelConfig& conf
       e.wire_dtype = plan.wire_dtype;
       ledger.push_back(e);
     }
-  };
-  for (const Pass& pass : make_passes(plan, prompt, generated)) {
-    run(program.begin, -1, pass);
-    for (int layer = 0; layer < config.layers; ++layer) run(program.layer, layer, pass);
-    if (pass.logit_rows > 0) run(program.end, -1, pass);
   }
 }
 

@@ -42,7 +42,7 @@ Buffer activations(const BufferPool& pool, std::int64_t count) {
   return buffer;
 }
 
-double worker_flops(const ModelConfig& config, RemoteClient& client, MemoryLedger& ledger,
+double worker_flops(const ModelConfig& config, Operators& operators, MemoryLedger& ledger,
                     const BufferPool& pool, std::int64_t rows) {
   const TensorSpec spec{DType::kF32, {rows, config.hidden}};
   const Buffer in = activations(pool, spec.shape.elements());
@@ -54,7 +54,7 @@ double worker_flops(const ModelConfig& config, RemoteClient& client, MemoryLedge
   const std::array<ConstTensor, 1> inputs = {ConstTensor{spec, in.data()}};
   const std::array<Tensor, 1> outputs = {Tensor{spec, out.data()}};
   ledger.clear();
-  for (int run = 0; run < 3; ++run) client.execute(call, inputs, outputs);
+  for (int run = 0; run < 3; ++run) operators.execute(call, inputs, outputs);
   const auto& entries = ledger.entries();
   const double ms = std::min(entries[1].worker_ms, entries[2].worker_ms);
   return 6 * static_cast<double>(config.hidden * config.ffn * rows) / std::max(ms, 1e-6) * 1e3;
@@ -88,36 +88,35 @@ KnownByKind<HostRates>& known_rates() {
 
 HostRates measure_host_rates(const RunnerModel& model, WorkerSession& session) {
   const ModelConfig& config = model.config();
-  RemoteClient& client = session.client();
   const BufferPool pool;
   HostRates rates;
   MemoryLedger ledger;
-  LedgerSink* own = client.exchange_ledger(&ledger);
+  LedgerSink* own = session.exchange_ledger(&ledger);
   try {
+    Operators& operators = session.endpoint().operators();
     for (const std::int64_t rows : kRows) {
       rates.worker.push_back(
           {static_cast<double>(rows),
-           worker_flops(config, client, ledger, pool, std::min(rows, config.max_position))});
+           worker_flops(config, operators, ledger, pool, std::min(rows, config.max_position))});
     }
   } catch (...) {
-    client.exchange_ledger(own);
+    session.exchange_ledger(own);
     throw;
   }
-  client.exchange_ledger(own);
-  rates.runner_attention = attention_flops_per_second(config, pool);
+  session.exchange_ledger(own);
+  rates.runner_flops = attention_flops_per_second(config, pool);
   const Buffer gate = activations(pool, kElements);
   const Buffer up = activations(pool, kElements);
   rates.runner_bytes = 3 * sizeof(float) * static_cast<double>(kElements) / best_seconds([&] {
                          silu_mul(gate.as<float>(), up.as<float>(), kElements, gate.as<float>());
                        });
   rates.same_cores = session.shares_cores();
-  if (const auto& profile = client.profile()) {
-    // What lies in shared memory does not cross anything.
-    const bool shared = profile->shared_rate > 0;
-    rates.send_rate = shared ? profile->shared_rate : profile->send_rate;
-    rates.receive_rate = shared ? profile->shared_rate : profile->receive_rate;
-    rates.rtt_ms = profile->rtt_ms;
-  }
+  const LinkProfile& profile = session.profile();
+  // What lies in shared memory does not cross anything.
+  const bool shared = profile.shared_rate > 0;
+  rates.send_rate = shared ? profile.shared_rate : profile.send_rate;
+  rates.receive_rate = shared ? profile.shared_rate : profile.receive_rate;
+  rates.rtt_ms = profile.rtt_ms;
   return rates;
 }
 
@@ -133,11 +132,11 @@ PlanChoice choose_live_plan(const RunnerModel& model, WorkerSession& session,
   wanted.generated = request.generated;
   wanted.must_not_see = request.must_not_see;
   wanted.fixed = request.fixed;
-  wanted.live = rates;
-  const int agreed = session.client().most_lanes();
+  wanted.rates = *rates;
+  const int agreed = session.most_lanes();
   wanted.most_lanes = request.lanes > 0 ? std::min(request.lanes, agreed) : agreed;
   PlanChoice choice = choose_plan(model.config(), wanted);
-  session.client().use_lanes(choice.lanes);
+  session.use_lanes(choice.lanes);
   return choice;
 }
 

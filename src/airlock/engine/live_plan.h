@@ -7,7 +7,7 @@
 
 #include "airlock/launch/session.h"
 #include "airlock/plan/auto_plan.h"
-#include "airlock/plan/schedule_cost.h"
+#include "airlock/plan/cost.h"
 #include "airlock/runner/runner_model.h"
 
 namespace airlock {

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "airlock/core/error.h"
 #include "airlock/core/process_memory.h"
-#include "airlock/runner/executor.h"
-#include "airlock/worker/local_operators.h"
+#include "airlock/engine/engine.h"
 
 namespace airlock {
 namespace {
@@ -22,16 +22,56 @@ std::vector<std::int64_t> fixed_ids(std::int64_t count, std::int64_t vocab) {
   return ids;
 }
 
-double run_once(Executor& executor, std::span<const std::int64_t> ids,
-                const MeasureOptions& options) {
-  const auto begin = Clock::now();
-  executor.run(make_passes(executor.plan(), options.tokens, 0),
-               ids.first(static_cast<std::size_t>(options.tokens)));
-  for (std::int64_t position = options.tokens; position < static_cast<std::int64_t>(ids.size());
-       ++position) {
-    executor.run({position, 1, 1}, ids.subspan(static_cast<std::size_t>(position), 1));
+/// Sequences of one engine that all run the same tokens.
+struct Runs {
+  Runs(const RunnerModel& model, const Plan& plan, const Endpoint& endpoint, int count)
+      : engine(model, plan, endpoint) {
+    for (int i = 0; i < count; ++i) sequences.push_back(engine.open());
+    for (Sequence& sequence : sequences) feeds.push_back({&sequence, {}, 1});
   }
-  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+
+  /// One token brings in what is mapped from the checkpoint: it is not what a prefill takes.
+  void warm_up(std::span<const std::int64_t> ids) {
+    sequences.front().rewind(0);
+    engine.prefill(sequences.front(), ids.first(1));
+  }
+  /// Prefills each with the first `prompt` of `ids`, then feeds all the rest side by side. Gives
+  /// ms in all, and of the rest.
+  std::pair<double, double> run(std::span<const std::int64_t> ids, std::int64_t prompt) {
+    const auto begin = Clock::now();
+    for (Sequence& sequence : sequences) {
+      sequence.rewind(0);
+      engine.prefill(sequence, ids.first(static_cast<std::size_t>(prompt)));
+    }
+    const auto prefilled = Clock::now();
+    for (std::size_t at = static_cast<std::size_t>(prompt); at < ids.size(); ++at) {
+      for (Feed& feed : feeds) feed.ids = ids.subspan(at, 1);
+      engine.run(feeds);
+    }
+    const auto end = Clock::now();
+    using Ms = std::chrono::duration<double, std::milli>;
+    return {Ms(end - begin).count(), Ms(end - prefilled).count()};
+  }
+
+  Engine engine;
+  std::vector<Sequence> sequences;
+  std::vector<Feed> feeds;
+};
+
+/// What Runs::run sends and receives.
+Traffic predict_runs(const ModelConfig& config, const Plan& plan, const MeasureOptions& options) {
+  std::vector<Batch> batches;
+  for (int i = 0; i < options.sequences; ++i) {
+    for (const Pass& pass : make_passes(plan, options.tokens, 0)) batches.emplace_back(pass);
+  }
+  for (std::int64_t i = 1; i < options.generated; ++i) {
+    Batch batch;
+    for (int sequence = 0; sequence < options.sequences; ++sequence) {
+      batch.add({options.tokens + i - 1, 1, 1, static_cast<std::uint32_t>(sequence)});
+    }
+    batches.push_back(batch);
+  }
+  return predict_traffic(config, plan, batches);
 }
 
 Traffic traffic_of(const std::vector<LedgerEntry>& entries) {
@@ -54,10 +94,12 @@ Spread spread_of(std::vector<double> values) {
 
 Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& asked,
                     const WorkerOptions& worker, const MeasureOptions& options,
-                    Backend* reference) {
+                    Operators* reference) {
   const ModelConfig& config = model.config();
   require(options.repetitions >= 1, ErrorCode::kInvalidArgument,
           "{} repetitions, expected at least 1", options.repetitions);
+  require(options.sequences >= 1 && options.sequences <= kMaxRanges, ErrorCode::kInvalidArgument,
+          "{} sequences, expected 1 to {}", options.sequences, kMaxRanges);
   check_tokens(config, options.tokens, options.generated);
   const std::int64_t fed = options.tokens + std::max<std::int64_t>(options.generated, 1) - 1;
   const auto ids = fixed_ids(fed, config.vocab);
@@ -79,30 +121,26 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
     result.why = std::move(choice.why);
   }
   const Plan& plan = result.plan;
-  result.lanes = session.client().lanes();
-  result.predicted = predict_traffic(config, plan, options.tokens, options.generated);
+  result.lanes = session.lanes();
+  result.predicted = predict_runs(config, plan, options);
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
-  Executor split(model, plan, session.operators());
-  std::optional<LocalOperators> local;
-  std::optional<Executor> whole;
-  if (reference != nullptr) {
-    local.emplace(*reference);
-    whole.emplace(model, plan, *local);
-  }
-  // One token brings in what is mapped from the checkpoint: it is not what a prefill takes.
-  split.run({0, 1, 1}, std::span(ids).first(1));
-  if (whole) whole->run({0, 1, 1}, std::span(ids).first(1));
+  result.sequences = options.sequences;
+  Runs split(model, plan, session.endpoint(), options.sequences);
+  std::optional<Runs> whole;
+  if (reference != nullptr) whole.emplace(model, plan, *reference, options.sequences);
+  split.warm_up(ids);
+  if (whole) whole->warm_up(ids);
   reset_peak_memory();
   const std::int64_t runner_before = process_memory().resident_bytes;
-  const std::int64_t worker_before = session.client().stats().resident_bytes;
+  const std::int64_t worker_before = session.stats().resident_bytes;
 
-  std::vector<double> wall, runner, worked, linked, referenced;
+  std::vector<double> wall, decode, runner, worked, linked, referenced;
   for (int run = 0; run <= options.repetitions; ++run) {
     if (options.progress) options.progress(run, options.repetitions + 1);
     ledger.clear();
-    const double local_before = split.local_ms();
-    const double wall_ms = run_once(split, ids, options);
-    const double reference_ms = whole ? run_once(*whole, ids, options) : 0;
+    const double local_before = split.engine.local_ms();
+    const auto [wall_ms, decode_ms] = split.run(ids, options.tokens);
+    const double reference_ms = whole ? whole->run(ids, options.tokens).first : 0;
     const Traffic traffic = traffic_of(ledger.entries());
     if (run == 0) {
       result.traffic = traffic;
@@ -118,7 +156,8 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
       link_ms += entry.send_ms + entry.receive_ms;
     }
     wall.push_back(wall_ms);
-    runner.push_back(split.local_ms() - local_before + codec_ms);
+    decode.push_back(decode_ms);
+    runner.push_back(split.engine.local_ms() - local_before + codec_ms);
     worked.push_back(worker_ms);
     linked.push_back(link_ms);
     if (whole) referenced.push_back(reference_ms);
@@ -130,13 +169,19 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
     result.wire_bytes += entry.sent_wire_bytes + entry.received_wire_bytes;
   }
   result.wall_ms = spread_of(wall);
-  result.tokens_per_second = static_cast<double>(fed) / result.wall_ms.median * 1e3;
+  result.tokens_per_second =
+      static_cast<double>(fed * options.sequences) / result.wall_ms.median * 1e3;
+  if (fed > options.tokens) {
+    result.decode_tokens_per_second = static_cast<double>((fed - options.tokens) *
+                                                          options.sequences) /
+                                      spread_of(decode).median * 1e3;
+  }
   result.runner_ms = spread_of(runner).median;
   result.worker_ms = spread_of(worked).median;
   result.link_ms = spread_of(linked).median;
   result.reference_ms = spread_of(referenced);
   if (whole) result.slowdown = result.wall_ms.median / result.reference_ms.median;
-  result.worker_peak_bytes = session.client().stats().peak_resident_bytes;
+  result.worker_peak_bytes = session.stats().peak_resident_bytes;
   result.worker_extra_bytes = result.worker_peak_bytes - worker_before;
   result.runner_extra_bytes = process_memory().peak_bytes - runner_before;
   return result;

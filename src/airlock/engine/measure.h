@@ -10,9 +10,9 @@
 
 #include "airlock/engine/live_plan.h"
 #include "airlock/launch/session.h"
+#include "airlock/ops/operators.h"
 #include "airlock/plan/plan.h"
 #include "airlock/plan/predict.h"
-#include "airlock/worker/backend.h"
 
 namespace airlock {
 
@@ -28,6 +28,9 @@ Spread spread_of(std::vector<double> values);
 struct MeasureOptions {
   std::int64_t tokens = 1024;  ///< of the prompt: arbitrary but fixed ids
   std::int64_t generated = 0;  ///< as predict_traffic takes it; greedy ids are not fed back
+  /// Sequences with that prompt, prefilled one after the other, that generate side by side: at most
+  /// kMaxRanges.
+  int sequences = 1;
   int repetitions = 3;         ///< after one run that is not counted
   std::function<void(int done, int all)> progress;  ///< runs done, warm-up included; may throw
   /// Chooses the plan (`--plan auto`) once the session is open, instead of the one given; prompt
@@ -48,6 +51,9 @@ struct Measurement {
   int repetitions = 0;
   Spread wall_ms;
   double tokens_per_second = 0;  ///< tokens through all layers / wall median
+  int sequences = 1;
+  /// Tokens of all sequences after the first of each / median time of those passes; 0 for none.
+  double decode_tokens_per_second = 0;
   double runner_ms = 0;          ///< medians: local steps, encode and decode
   double worker_ms = 0;
   double link_ms = 0;                  ///< send and receive
@@ -63,9 +69,10 @@ struct Measurement {
 };
 
 /// Runs `plan` (or the one that options.choose leads to) on a fresh session, and in turn with each
-/// repetition, if `reference` is not null, the same plan on that backend in this process. Throws
+/// repetition, if `reference` is not null, the same plan through those operators in this process. Throws
 /// Error(kInternal) if repetitions differ in bytes, and what a session throws.
 Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& plan,
-                    const WorkerOptions& worker, const MeasureOptions& options, Backend* reference);
+                    const WorkerOptions& worker, const MeasureOptions& options,
+                    Operators* reference);
 
 }  // namespace airlock

@@ -8,7 +8,6 @@
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
 #include "airlock/runner/executor.h"
-#include "airlock/worker/local_operators.h"
 
 namespace airlock {
 namespace {
@@ -154,8 +153,8 @@ double Quality::mean_kl() const {
   return kl / static_cast<double>(tokens);
 }
 
-PerplexityResult measure_perplexity(const RunnerModel& model, Backend& reference,
-                                    Operators& measured, TrafficCounter& counter,
+PerplexityResult measure_perplexity(const RunnerModel& model, Operators& reference,
+                                    const Endpoint& measured, TrafficCounter& counter,
                                     std::span<const Plan> plans, std::span<const std::int64_t> text,
                                     std::optional<std::int64_t> bos,
                                     const PerplexityOptions& options) {
@@ -168,8 +167,7 @@ PerplexityResult measure_perplexity(const RunnerModel& model, Backend& reference
 
   PerplexityResult result;
   result.windows = static_cast<std::int64_t>(windows.size());
-  LocalOperators local(reference);
-  Executor whole(model, find_plan("baseline"), local);
+  Executor whole(model, find_plan("baseline"), reference);
   std::vector<std::unique_ptr<Executor>> executors;
   for (const Plan& plan : plans) {
     result.plans.push_back({plan, {}, {}});

@@ -9,12 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "airlock/ops/operators.h"
+#include "airlock/ops/endpoint.h"
 #include "airlock/plan/plan.h"
 #include "airlock/plan/predict.h"
 #include "airlock/remote/ledger.h"
 #include "airlock/runner/runner_model.h"
-#include "airlock/worker/backend.h"
 
 namespace airlock {
 
@@ -111,13 +110,13 @@ struct PerplexityResult {
 };
 
 /// Scores `text` ([tokens] ids, without a BOS) under each plan through `measured`, whose client
-/// records in `counter`, and under plan baseline in f32 on `reference` in this process.
+/// records in `counter`, and under plan baseline in f32 through `reference` in this process.
 /// Each window is one pass, or as many as plan.chunk, or 64 MiB of logits a pass, demand. Memory:
 /// the logits of one window, and per plan those of one pass and its activations.
 /// Throws as check_windows does, Error(kInvalidArgument) for ids outside the vocabulary, and what
-/// Operators::execute throws.
-PerplexityResult measure_perplexity(const RunnerModel& model, Backend& reference,
-                                    Operators& measured, TrafficCounter& counter,
+/// Operators::submit throws.
+PerplexityResult measure_perplexity(const RunnerModel& model, Operators& reference,
+                                    const Endpoint& measured, TrafficCounter& counter,
                                     std::span<const Plan> plans, std::span<const std::int64_t> text,
                                     std::optional<std::int64_t> bos,
                                     const PerplexityOptions& options);

@@ -40,19 +40,13 @@ class WorkerSession::InprocWorker {
 
 namespace {
 
-/// Runs `work`; if our worker process is the reason for its failure, the error says how it ended.
-template <typename Work>
-void explained(WorkerProcess* process, const Work& work) {
-  try {
-    work();
-  } catch (const WorkerFailure&) {
-    throw;
-  } catch (const Error& error) {
-    if (process == nullptr || error.code() != ErrorCode::kConnectionLost) throw;
-    const std::string end = process->how_it_ended();
-    if (end.empty()) throw;
-    throw Error(error.code(), fmt::format("{}: the worker process {}", error.what(), end));
-  }
+/// Throws an error that says more than `error`, if our worker process is the reason for it.
+void explain(WorkerProcess* process, const Error& error) {
+  const bool answered = dynamic_cast<const WorkerFailure*>(&error) != nullptr;
+  if (answered || process == nullptr || error.code() != ErrorCode::kConnectionLost) return;
+  const std::string end = process->how_it_ended();
+  if (end.empty()) return;
+  throw Error(error.code(), fmt::format("{}: the worker process {}", error.what(), end));
 }
 
 std::string gib(std::int64_t bytes) {
@@ -96,29 +90,14 @@ int lanes_for(int asked, const Plan& plan) noexcept {
   return asked;
 }
 
-class WorkerSession::Explaining final : public Operators {
+/// Says how our worker process ended, where that is why a call failed.
+class WorkerSession::Explaining final : public TransparentOperators {
  public:
-  Explaining(RemoteClient& client, WorkerProcess* process) : client_(client), process_(process) {}
-  void execute(const Call& call, std::span<const ConstTensor> inputs,
-               std::span<const Tensor> outputs) override {
-    explained(process_, [&] { client_.execute(call, inputs, outputs); });
-  }
-  [[nodiscard]] int lanes() const noexcept override { return client_.lanes(); }
-  void submit(const Call& call, std::span<const ConstTensor> inputs,
-              std::span<const Tensor> outputs) override {
-    explained(process_, [&] { client_.submit(call, inputs, outputs); });
-  }
-  void collect() override {
-    explained(process_, [&] { client_.collect(); });
-  }
-  void abandon() noexcept override { client_.abandon(); }
-  [[nodiscard]] DType native_dtype(DType wire) const noexcept override {
-    return client_.native_dtype(wire);
-  }
-  [[nodiscard]] BufferPool memory() override { return client_.memory(); }
+  Explaining(RemoteClient& client, WorkerProcess* process)
+      : TransparentOperators(client), process_(process) {}
 
  private:
-  RemoteClient& client_;
+  void failed(const Error& error) override { explain(process_, error); }
   WorkerProcess* process_;
 };
 
@@ -161,10 +140,13 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
     client.hello_timeout = std::chrono::milliseconds(0);
   }
   if (options.shape) link = shape_link(std::move(link), *options.shape);
-  explained(process_.get(), [&] {
+  try {
     client_ = std::make_unique<RemoteClient>(std::move(link), model.config(), fingerprint, client,
                                              ledger);
-  });
+  } catch (const Error& error) {
+    explain(process_.get(), error);
+    throw;
+  }
   known_profiles().keep(kind_, *client_->profile());
   operators_ = std::make_unique<Explaining>(*client_, process_.get());
 }
@@ -175,8 +157,8 @@ WorkerSession::~WorkerSession() {
   client_.reset();
 }
 
-Operators& WorkerSession::operators() noexcept {
-  return *operators_;
+Endpoint WorkerSession::endpoint() const {
+  return Endpoint(*client_).through(*operators_);
 }
 
 bool WorkerSession::shares_cores() const noexcept {

@@ -46,8 +46,22 @@ class WorkerSession {
   WorkerSession& operator=(const WorkerSession&) = delete;
 
   /// The worker's operators. An error that comes because our worker process ended says so.
-  [[nodiscard]] Operators& operators() noexcept;
-  [[nodiscard]] RemoteClient& client() noexcept { return *client_; }
+  [[nodiscard]] Endpoint endpoint() const;
+  /// What the worker said of itself.
+  [[nodiscard]] const WelcomeMessage& worker() const noexcept { return client_->worker(); }
+  /// What the link was found to do.
+  [[nodiscard]] const LinkProfile& profile() const noexcept { return *client_->profile(); }
+  /// The worker's memory. No call may be under way. Throws as Operators::submit does.
+  [[nodiscard]] WorkerStats stats() { return client_->stats(); }
+  /// Calls under way at most, as the worker agreed, and how many of them to use from now on (at
+  /// first all). No call may be under way.
+  [[nodiscard]] int most_lanes() const noexcept { return client_->most_lanes(); }
+  [[nodiscard]] int lanes() const noexcept { return client_->lanes(); }
+  void use_lanes(int lanes) { client_->use_lanes(lanes); }
+  /// Where calls are recorded from now on; null: nowhere. Gives the one before.
+  LedgerSink* exchange_ledger(LedgerSink* ledger) noexcept {
+    return client_->exchange_ledger(ledger);
+  }
   /// The link's kind: what figures measured once in a process hold for.
   [[nodiscard]] const std::string& link_kind() const noexcept { return kind_; }
   /// True if the worker runs on this machine's processors, as far as one can tell.

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/plan/worker_sees.h"
 
 namespace airlock {
 namespace {
@@ -71,29 +72,25 @@ std::string knobs_line(const Plan& plan, const AutoRequest& request) {
       fmt::join(worker_sees(plan), ", "));
 }
 
-double ms_of(const PlanChoice& choice) {
-  return choice.wall_ms > 0 ? choice.wall_ms : choice.time.total_ms();
-}
-
 std::string figures(const PlanChoice& choice, bool timed) {
   std::string text =
       fmt::format("{} bytes in {} calls", choice.traffic.total_bytes(), choice.traffic.calls());
   if (choice.lanes > 1) text += fmt::format(", {} under way", choice.lanes);
-  return timed ? fmt::format("{:.1f} ms, {}", ms_of(choice), text) : text;
+  return timed ? fmt::format("{:.1f} ms, {}", choice.wall_ms, text) : text;
 }
 
 /// The best schedule of `plan`: chunks and lanes.
 PlanChoice schedule(const ModelConfig& config, const AutoRequest& request, const Plan& plan) {
-  const HostRates& live = *request.live;
+  const HostRates& rates = request.rates;
   PlanChoice best;
   for (const std::int64_t chunk : kChunks) {
     Plan tried = plan;
     if (!request.fixed.chunk) tried.chunk = chunk;
     if (tried.chunk >= request.prompt) tried.chunk = request.fixed.chunk.value_or(0);
-    const PlanStages stages = plan_stages(config, tried, request.prompt, request.generated, live);
+    const PlanStages stages = plan_stages(config, tried, request.prompt, request.generated, rates);
     for (const int lanes : kLanes) {
       if (lanes > request.most_lanes || lanes > stages.passes) break;
-      const double ms = wall_ms(stages, lanes, live.same_cores);
+      const double ms = wall_ms(stages, lanes, rates.same_cores);
       if (best.wall_ms > 0 && ms > best.wall_ms * (1 - kWorthIt)) continue;
       best.plan = tried;
       best.wall_ms = ms;
@@ -123,12 +120,6 @@ PlanChoice schedule(const ModelConfig& config, const AutoRequest& request, const
 }
 }  // namespace
 
-const std::vector<std::string_view>& visible_things() {
-  static const std::vector<std::string_view> words = {"prompt", "hidden", "qkv",
-                                                      "scores", "mlp",    "logits"};
-  return words;
-}
-
 std::vector<std::string> parse_must_not_see(std::string_view list) {
   std::vector<std::string> words;
   for (std::size_t begin = 0; begin <= list.size();) {
@@ -154,22 +145,22 @@ PlanChoice choose_plan(const ModelConfig& config, const AutoRequest& request) {
       continue;
     }
     PlanChoice choice;
-    if (request.live) {
+    if (request.most_lanes > 0) {
       choice = schedule(config, request, plan);
     } else {
       choice.plan = plan;
       choice.traffic = predict_traffic(config, plan, request.prompt, request.generated);
-      choice.time =
-          estimate(choice.traffic, request.link,
-                   predict_work(config, plan, request.prompt, request.generated), request.rates);
+      choice.wall_ms = plan_stages(config, plan, request.prompt, request.generated, request.rates)
+                           .sum()
+                           .one_after_the_other();
     }
     choice.plan.name = plan_name(choice.plan);
     choices.push_back(std::move(choice));
   }
   if (choices.empty()) refuse(least_seen);
-  const bool timed = request.live || request.link.bytes_per_second > 0;
+  const bool timed = request.most_lanes > 0 || request.rates.send_rate > 0;
   const auto rank = [timed](const PlanChoice& c) {
-    return std::tuple(timed ? ms_of(c) : 0.0, c.traffic.total_bytes(), c.traffic.calls());
+    return std::tuple(timed ? c.wall_ms : 0.0, c.traffic.total_bytes(), c.traffic.calls());
   };
   std::stable_sort(choices.begin(), choices.end(),
                    [&](const PlanChoice& a, const PlanChoice& b) { return rank(a) < rank(b); });

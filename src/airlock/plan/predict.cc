@@ -4,7 +4,8 @@
 #include <numeric>
 
 #include "airlock/ops/rules.h"
-#include "airlock/plan/program.h"
+#include "airlock/plan/lowering.h"
+#include "airlock/plan/program_cursor.h"
 
 namespace airlock {
 namespace {
@@ -14,19 +15,19 @@ std::int64_t sum(const std::vector<OpTraffic>& ops, std::int64_t OpTraffic::*fie
       [field](std::int64_t total, const OpTraffic& op) { return total + op.*field; });
 }
 
-/// Counts the remote steps of one pass `times` over: layers differ in nothing but their number.
-void count(const std::vector<Step>& steps, const ModelConfig& config, const Plan& plan, int layer,
-           std::int64_t times, const Pass& pass, Traffic& traffic) {
-  for (const Step& step : steps) {
-    if (step.kind != StepKind::kRemote) continue;
-    const Call call = make_call(step, config, plan, layer, pass);
+/// Adds the calls of one batch.
+void count(const Program& program, const ModelConfig& config, const Plan& plan, const Batch& batch,
+           Traffic& traffic) {
+  visit_steps(program, batch, [&](const Visit& visit, std::int64_t times) {
+    if (visit.step->kind != StepKind::kRemote) return;
+    const Call call = lower_call(make_call(visit, config, batch), plan);
     std::int64_t sent = 0;
     std::int64_t received = 0;
     require(!__builtin_mul_overflow(total_bytes(call.inputs), times, &sent) &&
                 !__builtin_mul_overflow(total_bytes(infer_outputs(config, call)), times, &received),
             ErrorCode::kInvalidArgument, "plan {} would send more than 2^63 bytes", plan.name);
     traffic.add(call.op, sent, received, times);
-  }
+  });
 }
 }  // namespace
 
@@ -66,25 +67,20 @@ void check_tokens(const ModelConfig& config, std::int64_t prompt, std::int64_t g
 Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
                         std::int64_t generated) {
   check_tokens(config, prompt, generated);
-  const Program program = build_program(plan);
+  const Program program = build_program(config, plan);
   Traffic traffic;
   for (const Pass& pass : make_passes(plan, prompt, generated)) {
-    count(program.begin, config, plan, -1, 1, pass, traffic);
-    count(program.layer, config, plan, 0, config.layers, pass, traffic);
-    if (pass.logit_rows > 0) count(program.end, config, plan, -1, 1, pass, traffic);
+    count(program, config, plan, pass, traffic);
   }
   return traffic;
 }
 
-std::vector<std::string> worker_sees(const Plan& plan) {
-  std::vector<std::string> sees;
-  if (plan.embedding == Side::kWorker) sees.emplace_back("prompt");
-  sees.emplace_back("hidden");
-  sees.emplace_back("qkv");
-  if (plan.attention != Attention::kRunner) sees.emplace_back("scores");
-  sees.emplace_back("mlp");
-  if (plan.lm_head == Side::kWorker) sees.emplace_back("logits");
-  return sees;
+Traffic predict_traffic(const ModelConfig& config, const Plan& plan,
+                        std::span<const Batch> batches) {
+  const Program program = build_program(config, plan);
+  Traffic traffic;
+  for (const Batch& batch : batches) count(program, config, plan, batch, traffic);
+  return traffic;
 }
 
 }  // namespace airlock

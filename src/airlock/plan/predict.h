@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <span>
 #include <vector>
 
 #include "airlock/model/config.h"
 #include "airlock/ops/call.h"
+#include "airlock/plan/pass.h"
 #include "airlock/plan/plan.h"
 
 namespace airlock {
@@ -46,8 +47,9 @@ void check_tokens(const ModelConfig& config, std::int64_t prompt, std::int64_t g
 Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
                         std::int64_t generated);
 
-/// What the worker gets to see in plaintext under a plan, in the order of the data's flow:
-/// "prompt" (token ids), "hidden", "qkv", "scores", "mlp", "logits".
-std::vector<std::string> worker_sees(const Plan& plan);
+/// Traffic of batches one after the other. Throws Error(kInvalidArgument) past 2^58 bytes, and as
+/// build_program does.
+Traffic predict_traffic(const ModelConfig& config, const Plan& plan,
+                        std::span<const Batch> batches);
 
 }  // namespace airlock

@@ -5,44 +5,78 @@
 namespace airlock {
 namespace {
 
-Step remote(Op op, Slots inputs, Slots outputs, Weights weights = {}, bool transpose_b = false) {
-  return {StepKind::kRemote, op, weights, transpose_b, inputs, outputs};
+using enum Slot;
+
+Step remote(Op op, Slots inputs, Slots outputs, Weights weights = {}) {
+  Step step;
+  step.op = op;
+  step.inputs = inputs;
+  step.outputs = outputs;
+  step.weights = weights;
+  return step;
 }
 
 Step local(StepKind kind, Slots inputs, Slots outputs) {
-  return {kind, Op::kInit, {}, false, inputs, outputs};
+  Step step;
+  step.kind = kind;
+  step.inputs = inputs;
+  step.outputs = outputs;
+  return step;
+}
+
+Step norm(StepKind kind, NormWeight weight, Slot output) {
+  Step step = local(kind, {kHidden}, {output});
+  step.norm = weight;
+  return step;
+}
+
+Step by_sequence(Step step) {
+  step.by_sequence = true;
+  return step;
+}
+
+RowRange make_range(const Pass& pass, std::uint32_t sequence) {
+  return {sequence, static_cast<std::int32_t>(pass.tokens), pass.position};
+}
+
+void append_matmul_attention(std::vector<Step>& steps) {
+  steps.push_back(by_sequence(local(StepKind::kSplitHeads, {kQ}, {kQHeads})));
+  steps.push_back(by_sequence(local(StepKind::kRepeatHeads, {}, {kKHeads, kVHeads})));
+  Step scores = remote(Op::kMatmul, {kQHeads, kKHeads}, {kScores});
+  scores.transpose_b = true;
+  steps.push_back(by_sequence(scores));
+  steps.push_back(by_sequence(local(StepKind::kSoftmax, {kScores}, {kScores})));
+  steps.push_back(by_sequence(remote(Op::kMatmul, {kScores, kVHeads}, {kMixedHeads})));
+  steps.push_back(by_sequence(local(StepKind::kMergeHeads, {kMixedHeads}, {kMixed})));
 }
 
 void append_attention(Attention attention, std::vector<Step>& steps) {
-  using enum Slot;
-  steps.push_back(local(StepKind::kInputNorm, {kHidden}, {kNormed}));
+  steps.push_back(norm(StepKind::kNorm, NormWeight::kInput, kNormed));
   if (attention == Attention::kBlock) {
     steps.push_back(remote(Op::kAttentionBlock, {kNormed}, {kProjected}));
     return;
   }
   steps.push_back(
       remote(Op::kBatchLinear, {kNormed}, {kQ, kK, kV}, {Weight::kQ, Weight::kK, Weight::kV}));
-  steps.push_back(attention == Attention::kFlash
-                      ? local(StepKind::kRotate, {kQ, kK}, {kQ, kK})
-                      : local(StepKind::kRotateAndCache, {kQ, kK, kV}, {kQ}));
+  if (attention == Attention::kFlash) {
+    steps.push_back(local(StepKind::kRotate, {}, {kQ, kK}));
+  } else {
+    steps.push_back(local(StepKind::kRotate, {}, {kQ}));
+    steps.push_back(local(StepKind::kCache, {kK, kV}, {}));
+  }
   switch (attention) {
     case Attention::kMatmul:
-      steps.push_back(local(StepKind::kSplitQueries, {kQ}, {kQHeads}));
-      steps.push_back(local(StepKind::kRepeatHeads, {}, {kKHeads, kVHeads}));
-      steps.push_back(remote(Op::kMatmul, {kQHeads, kKHeads}, {kScores}, {}, true));
-      steps.push_back(local(StepKind::kSoftmax, {kScores}, {kScores}));
-      steps.push_back(remote(Op::kMatmul, {kScores, kVHeads}, {kMixedHeads}));
-      steps.push_back(local(StepKind::kMergeHeads, {kMixedHeads}, {kMixed}));
+      append_matmul_attention(steps);
       break;
     case Attention::kFused:
-      steps.push_back(local(StepKind::kRepeatRows, {}, {kKRows, kVRows}));
-      steps.push_back(remote(Op::kFusedAttention, {kQ, kKRows, kVRows}, {kMixed}));
+      steps.push_back(by_sequence(local(StepKind::kRepeatRows, {}, {kKRows, kVRows})));
+      steps.push_back(by_sequence(remote(Op::kFusedAttention, {kQ, kKRows, kVRows}, {kMixed})));
       break;
     case Attention::kFlash:
       steps.push_back(remote(Op::kFlashAttention, {kQ, kK, kV}, {kMixed}));
       break;
     case Attention::kRunner:
-      steps.push_back(local(StepKind::kRunnerAttention, {kQ}, {kMixed}));
+      steps.push_back(local(StepKind::kAttend, {kQ}, {kMixed}));
       break;
     case Attention::kBlock:
       break;
@@ -51,8 +85,7 @@ void append_attention(Attention attention, std::vector<Step>& steps) {
 }
 
 void append_mlp(Mlp mlp, std::vector<Step>& steps) {
-  using enum Slot;
-  steps.push_back(local(StepKind::kPostNorm, {kHidden}, {kNormed}));
+  steps.push_back(norm(StepKind::kNorm, NormWeight::kPostAttention, kNormed));
   if (mlp == Mlp::kBlock) {
     steps.push_back(remote(Op::kGatedMlp, {kNormed}, {kProjected}));
     return;
@@ -64,10 +97,10 @@ void append_mlp(Mlp mlp, std::vector<Step>& steps) {
 
 }  // namespace
 
-Program build_program(const Plan& plan) {
-  using enum Slot;
+Program build_program(const ModelConfig& config, const Plan& plan) {
   check_plan(plan);
   Program program;
+  program.layers = static_cast<int>(config.layers);
   program.begin.push_back(plan.embedding == Side::kWorker
                               ? remote(Op::kEmbedding, {kIds}, {kHidden})
                               : local(StepKind::kEmbed, {kIds}, {kHidden}));
@@ -75,7 +108,7 @@ Program build_program(const Plan& plan) {
   program.layer.push_back(local(StepKind::kAdd, {kProjected}, {kHidden}));
   append_mlp(plan.mlp, program.layer);
   program.layer.push_back(local(StepKind::kAdd, {kProjected}, {kHidden}));
-  program.end.push_back(local(StepKind::kFinalNorm, {kHidden}, {kLast}));
+  program.end.push_back(norm(StepKind::kNormWanted, NormWeight::kFinal, kLast));
   program.end.push_back(plan.lm_head == Side::kWorker
                             ? remote(Op::kLmHead, {kLast}, {kLogits})
                             : local(StepKind::kProject, {kLast}, {kLogits}));
@@ -93,67 +126,74 @@ std::vector<Pass> make_passes(const Plan& plan, std::int64_t prompt, std::int64_
   return passes;
 }
 
-TensorSpec slot_spec(Slot slot, const ModelConfig& config, const Pass& pass) {
-  const std::int64_t n = pass.tokens;
-  const std::int64_t t = pass.position + pass.tokens;
+bool has_runner_cache(const Program& program) noexcept {
+  return std::any_of(program.layer.begin(), program.layer.end(),
+                     [](const Step& step) { return step.kind == StepKind::kCache; });
+}
+
+bool is_by_sequence(Slot slot) noexcept {
+  return slot == kQHeads || slot == kKHeads || slot == kVHeads || slot == kKRows ||
+         slot == kVRows || slot == kScores || slot == kMixedHeads;
+}
+
+TensorSpec slot_spec(Slot slot, const ModelConfig& config, const Batch& batch, int pass) {
+  const std::int64_t n = pass < 0 ? batch.tokens() : batch[pass].tokens;
+  const std::int64_t r = pass < 0 ? batch.logit_rows() : batch[pass].logit_rows;
+  const std::int64_t t = pass < 0 ? 0 : batch[pass].position + batch[pass].tokens;
+  require(pass >= 0 || !is_by_sequence(slot), ErrorCode::kInternal,
+          "slot {} holds rows of one sequence", static_cast<int>(slot));
   switch (slot) {
-    case Slot::kIds:
+    case kIds:
       return {DType::kI64, {n}};
-    case Slot::kHidden:
-    case Slot::kNormed:
-    case Slot::kProjected:
+    case kHidden:
+    case kNormed:
+    case kProjected:
       return {DType::kF32, {n, config.hidden}};
-    case Slot::kQ:
-    case Slot::kMixed:
+    case kQ:
+    case kMixed:
       return {DType::kF32, {n, config.q_dim()}};
-    case Slot::kK:
-    case Slot::kV:
+    case kK:
+    case kV:
       return {DType::kF32, {n, config.kv_dim()}};
-    case Slot::kQHeads:
-    case Slot::kMixedHeads:
+    case kQHeads:
+    case kMixedHeads:
       return {DType::kF32, {config.heads, n, config.head_dim}};
-    case Slot::kKHeads:
-    case Slot::kVHeads:
+    case kKHeads:
+    case kVHeads:
       return {DType::kF32, {config.heads, t, config.head_dim}};
-    case Slot::kKRows:
-    case Slot::kVRows:
+    case kKRows:
+    case kVRows:
       return {DType::kF32, {t, config.q_dim()}};
-    case Slot::kScores:
+    case kScores:
       return {DType::kF32, {config.heads, n, t}};
-    case Slot::kGate:
-    case Slot::kUp:
-    case Slot::kActivated:
+    case kGate:
+    case kUp:
+    case kActivated:
       return {DType::kF32, {n, config.ffn}};
-    case Slot::kLast:
-      return {DType::kF32, {pass.logit_rows, config.hidden}};
-    case Slot::kLogits:
-      return {DType::kF32, {pass.logit_rows, config.vocab}};
+    case kLast:
+      return {DType::kF32, {r, config.hidden}};
+    case kLogits:
+      return {DType::kF32, {r, config.vocab}};
   }
   fail(ErrorCode::kInternal, "unknown slot {}", static_cast<int>(slot));
 }
 
-Call make_call(const Step& step, const ModelConfig& config, const Plan& plan, int layer,
-               const Pass& pass) {
+Call make_call(const Visit& visit, const ModelConfig& config, const Batch& batch) {
+  const Step& step = *visit.step;
   Call call;
   call.op = step.op;
-  call.layer = step.op == Op::kEmbedding || step.op == Op::kLmHead ? -1 : layer;
+  call.layer = visit.layer;
   call.weights = step.weights;
   call.transpose_b = step.transpose_b;
-  const bool positioned = step.op == Op::kFusedAttention || step.op == Op::kFlashAttention ||
-                          step.op == Op::kAttentionBlock;
-  call.position = positioned ? pass.position : 0;
-  call.reply_dtype = plan.wire_dtype;
+  if (step.op == Op::kFusedAttention) {  // keeps nothing, so it names no sequence
+    call.ranges = {make_range(batch[visit.pass], 0)};
+  } else if (step.op == Op::kFlashAttention || step.op == Op::kAttentionBlock) {
+    for (const Pass& pass : batch) call.ranges.push_back(make_range(pass, pass.sequence));
+  }
   for (const Slot slot : step.inputs) {
-    TensorSpec spec = slot_spec(slot, config, pass);
-    if (spec.dtype == DType::kF32) spec.dtype = plan.wire_dtype;
-    call.inputs.push_back(spec);
+    call.inputs.push_back(slot_spec(slot, config, batch, visit.pass));
   }
   return call;
-}
-
-bool has_runner_cache(const Plan& plan) noexcept {
-  return plan.attention == Attention::kMatmul || plan.attention == Attention::kFused ||
-         plan.attention == Attention::kRunner;
 }
 
 }  // namespace airlock

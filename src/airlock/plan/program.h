@@ -1,5 +1,6 @@
-// The steps of a plan: which operator follows which, on what. The predictor walks them to count,
-// the executor walks the same ones to compute, so prediction and execution cannot disagree.
+// A program: the steps of a plan for a model, as data. The executor runs them, the predictor counts
+// them and the cost model times them, all by one cursor (program_cursor.h), so that prediction and
+// execution cannot disagree.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +8,14 @@
 
 #include "airlock/model/config.h"
 #include "airlock/ops/call.h"
+#include "airlock/plan/pass.h"
 #include "airlock/plan/plan.h"
 
 namespace airlock {
 
-/// Named tensors that steps read and write. n: tokens of the pass, t: context (tokens before the
-/// pass and its own), r: rows whose logits are wanted. f32 but for the ids.
+/// Named tensors that steps read and write. n: rows of the batch; m, t: rows and context (rows
+/// before the pass and its own) of one sequence; r: rows whose logits are wanted. f32 but for the
+/// ids.
 enum class Slot : std::uint8_t {
   kIds,         ///< [n] i64
   kHidden,      ///< [n, hidden]: the residual stream
@@ -20,13 +23,13 @@ enum class Slot : std::uint8_t {
   kQ,           ///< [n, heads*head_dim]
   kK,           ///< [n, kv_heads*head_dim]
   kV,           ///< [n, kv_heads*head_dim]
-  kQHeads,      ///< [heads, n, head_dim]
+  kQHeads,      ///< [heads, m, head_dim]
   kKHeads,      ///< [heads, t, head_dim]: K repeated to all query heads
   kVHeads,      ///< [heads, t, head_dim]
   kKRows,       ///< [t, heads*head_dim]: K repeated to all query heads
   kVRows,       ///< [t, heads*head_dim]
-  kScores,      ///< [heads, n, t]
-  kMixedHeads,  ///< [heads, n, head_dim]: probabilities times V
+  kScores,      ///< [heads, m, t]
+  kMixedHeads,  ///< [heads, m, head_dim]: probabilities times V
   kMixed,       ///< [n, heads*head_dim]
   kProjected,   ///< [n, hidden]: what is added to the residual stream
   kGate,        ///< [n, ffn]
@@ -37,67 +40,73 @@ enum class Slot : std::uint8_t {
 };
 inline constexpr int kSlotCount = 20;
 
+/// What a step does with its slots; all but kRemote run in the runner.
 enum class StepKind : std::uint8_t {
-  kRemote,           ///< a call of `op`
-  kEmbed,            ///< ids -> hidden, in the runner
-  kInputNorm,        ///< RMSNorm before attention
-  kPostNorm,         ///< RMSNorm before the MLP
-  kFinalNorm,        ///< RMSNorm of the wanted rows
-  kRotate,           ///< RoPE of q and k in place
-  kRotateAndCache,   ///< RoPE of q and k; k and v join the runner's KV cache
-  kSplitQueries,     ///< q -> head-major
-  kRepeatHeads,      ///< the runner's cache -> K and V repeated, head-major
-  kRepeatRows,       ///< the runner's cache -> K and V repeated, token-major
-  kSoftmax,          ///< scale, causal mask and softmax of the scores, in place
-  kMergeHeads,       ///< head-major -> token-major
-  kRunnerAttention,  ///< q and the runner's cache -> mixed, by the flash kernel
-  kActivate,         ///< SiLU(gate) * up
-  kAdd,              ///< hidden += projected
-  kProject,          ///< last -> logits, in the runner
+  kRemote,       ///< a call of `op`
+  kEmbed,        ///< ids -> rows of the embedding
+  kNorm,         ///< RMSNorm of each row by `norm`
+  kNormWanted,   ///< the same of the rows whose logits are wanted
+  kRotate,       ///< RoPE of each output in place
+  kCache,        ///< keys, rotated by RoPE, and values join the runner's KV cache
+  kSplitHeads,   ///< row-major heads -> head-major
+  kRepeatHeads,  ///< the runner's cache -> keys and values repeated, head-major
+  kRepeatRows,   ///< the runner's cache -> keys and values repeated, row-major
+  kSoftmax,      ///< scale, causal mask and softmax of the scores, in place
+  kMergeHeads,   ///< head-major -> row-major
+  kAttend,       ///< queries and the runner's cache -> mixed, by the flash kernel
+  kActivate,     ///< SiLU(first input) * second
+  kAdd,          ///< output += input
+  kProject,      ///< rows -> logits, by the LM head
 };
+
+/// Weights of an RMSNorm.
+enum class NormWeight : std::uint8_t { kInput, kPostAttention, kFinal };
 
 using Slots = InlineList<Slot, kMaxTensors>;
 
 struct Step {
   StepKind kind = StepKind::kRemote;
-  Op op = Op::kInit;  ///< kRemote only, as are the next two
-  Weights weights;
-  bool transpose_b = false;
   Slots inputs;
   Slots outputs;
+  NormWeight norm = NormWeight::kInput;  ///< kNorm and kNormWanted
+  Op op = Op::kInit;                     ///< kRemote, as are the next two
+  Weights weights;
+  bool transpose_b = false;
+  /// Runs once for each pass of a batch, on its rows alone: what joins the rows of one sequence
+  /// only. Steps of this kind that follow one another run all for one pass, then all for the next.
+  bool by_sequence = false;
 };
 
-/// What runs for one pass of tokens: `begin` once, `layer` for each decoder layer, `end` once if
-/// logits are wanted.
+/// What runs for one batch: `begin` once, `layer` for each decoder layer, `end` once if logits are
+/// wanted.
 struct Program {
   std::vector<Step> begin;
   std::vector<Step> layer;
   std::vector<Step> end;
+  int layers = 0;
 };
 
-/// The steps of `plan`. Throws as check_plan does.
-Program build_program(const Plan& plan);
+/// The program of `plan` for the model of `config`. Throws as check_plan does.
+Program build_program(const ModelConfig& config, const Plan& plan);
 
-/// Tokens [position, position + tokens) of a sequence, run through all layers in one go.
-struct Pass {
-  std::int64_t position = 0;
-  std::int64_t tokens = 0;
-  std::int64_t logit_rows = 0;  ///< the last so many rows get logits; 0: none
+/// True if the program keeps keys and values in the runner.
+bool has_runner_cache(const Program& program) noexcept;
+
+/// One run of a step: in which layer (-1: in none) and for which pass of the batch (-1: for all).
+struct Visit {
+  const Step* step = nullptr;
+  int layer = -1;
+  int pass = -1;
 };
 
-/// The passes that prefill `prompt` tokens (in pieces of plan.chunk) and then decode
-/// `generated` - 1 more, since the prefill yields the first. Logits of the last position only.
-std::vector<Pass> make_passes(const Plan& plan, std::int64_t prompt, std::int64_t generated);
+/// True if a slot holds rows of one sequence only.
+bool is_by_sequence(Slot slot) noexcept;
 
-/// Shape of a slot in a pass; dtype is i64 for kIds, else f32.
-TensorSpec slot_spec(Slot slot, const ModelConfig& config, const Pass& pass);
+/// Shape of a slot as `visit` sees it; dtype is i64 for kIds, else f32. A step that runs by
+/// sequence sees the rows of its pass alone.
+TensorSpec slot_spec(Slot slot, const ModelConfig& config, const Batch& batch, int pass);
 
-/// The call a remote step makes for `layer` (ignored by Embedding and LMHead) in `pass`, with the
-/// tensors as they travel: in plan.wire_dtype, ids as i64.
-Call make_call(const Step& step, const ModelConfig& config, const Plan& plan, int layer,
-               const Pass& pass);
-
-/// True if the plan keeps keys and values in the runner.
-bool has_runner_cache(const Plan& plan) noexcept;
+/// The call a remote step makes, its floats in f32: plan/lowering.h says how they travel.
+Call make_call(const Visit& visit, const ModelConfig& config, const Batch& batch);
 
 }  // namespace airlock

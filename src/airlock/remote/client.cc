@@ -94,25 +94,18 @@ void RemoteClient::open(const FingerprintBytes& fingerprint) {
   }
 }
 
-void RemoteClient::execute(const Call& call, std::span<const ConstTensor> inputs,
-                           std::span<const Tensor> outputs) {
-  require(submitted_ == collected_, ErrorCode::kInternal, "{}: another call is under way", call);
-  submit(call, inputs, outputs);
-  collect();
-}
-
-void RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
-                          std::span<const Tensor> outputs) {
+CallTicket RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
+                                std::span<const Tensor> outputs) {
   require(submitted_ - collected_ < static_cast<std::uint64_t>(lanes_), ErrorCode::kInternal,
           "{}: {} calls are under way already", call, lanes_);
   if (lanes_ > 1 && !threads_) start_threads();
   Flight& next = flight(submitted_);
   next.begin(config_, call, inputs, outputs, memory_, next_request_);
   ++next_request_;
-  ++submitted_;
+  const CallTicket ticket{submitted_++};
   if (threads_) {
     threads_->submit();
-    return;
+    return ticket;
   }
   try {
     within_session(call, [&] { send(next); });
@@ -121,10 +114,12 @@ void RemoteClient::submit(const Call& call, std::span<const ConstTensor> inputs,
     ++collected_;
     throw;
   }
+  return ticket;
 }
 
-void RemoteClient::collect() {
-  require(collected_ < submitted_, ErrorCode::kInternal, "no call is under way");
+void RemoteClient::collect(CallTicket ticket) {
+  require(collected_ < submitted_ && ticket.number == collected_, ErrorCode::kInternal,
+          "call {} is not the oldest under way", ticket.number);
   const std::uint64_t number = collected_++;
   Flight& oldest = flight(number);
   try {
@@ -151,7 +146,7 @@ void RemoteClient::collect() {
 void RemoteClient::abandon() noexcept {
   while (collected_ < submitted_) {
     try {
-      collect();
+      collect(oldest());
     } catch (const std::exception&) {  // the error that made the caller give up came first
     }
   }

@@ -14,7 +14,7 @@
 #include "airlock/core/pipeline.h"
 #include "airlock/link/link.h"
 #include "airlock/model/config.h"
-#include "airlock/ops/operators.h"
+#include "airlock/ops/endpoint.h"
 #include "airlock/remote/flight.h"
 #include "airlock/remote/ledger.h"
 #include "airlock/remote/link_probe.h"
@@ -59,8 +59,8 @@ class WorkerFailure final : public Error {
 /// Speaks to one worker. What the worker answers is checked in full (kind, request id, number,
 /// dtype and shape of tensors, lengths) before it is used; it is never trusted with more than
 /// numbers. After any Error but a WorkerFailure the session is over: it closes, and later calls
-/// fail with kConnectionLost. Not thread-safe.
-class RemoteClient final : public Operators {
+/// fail with kConnectionLost. Tensors travel in the dtypes that a call says. Not thread-safe.
+class RemoteClient final : public Operators, public TransferMemory {
  public:
   /// Opens a session. `config` and `fingerprint` are of the runner's own model. `ledger` may be
   /// null and must outlive the client.
@@ -70,17 +70,17 @@ class RemoteClient final : public Operators {
                LedgerSink* ledger);
   ~RemoteClient() override;
 
-  void execute(const Call& call, std::span<const ConstTensor> inputs,
-               std::span<const Tensor> outputs) override;
   [[nodiscard]] int lanes() const noexcept override { return lanes_; }
   /// Lanes that the worker agreed to, and how many of them to use from now on (at first all). No
   /// call may be under way.
   [[nodiscard]] int most_lanes() const noexcept { return static_cast<int>(flights_.size()); }
   void use_lanes(int lanes);
-  void submit(const Call& call, std::span<const ConstTensor> inputs,
-              std::span<const Tensor> outputs) override;
-  void collect() override;
+  CallTicket submit(const Call& call, std::span<const ConstTensor> inputs,
+                    std::span<const Tensor> outputs) override;
+  void collect(CallTicket ticket) override;
   void abandon() noexcept override;
+  /// The oldest call under way, if there is one.
+  [[nodiscard]] CallTicket oldest() const noexcept { return {collected_}; }
   [[nodiscard]] DType native_dtype(DType wire) const noexcept override { return wire; }
   [[nodiscard]] BufferPool memory() override;
 

@@ -15,9 +15,9 @@ constexpr std::size_t kMostKnobs = 3;
 /// Bytes of a slot over all passes and layers, as it travels under the run's plan.
 double slot_bytes(const InferredRun& run, Slot slot) {
   double bytes = 0;
-  for (const Sequence& sequence : run.sequences) {
+  for (const SequenceLengths& sequence : run.sequences) {
     for (const Pass& pass : make_passes(run.plan, sequence.prompt, sequence.generated)) {
-      TensorSpec spec = slot_spec(slot, run.config, pass);
+      TensorSpec spec = slot_spec(slot, run.config, pass, 0);
       spec.dtype = run.plan.wire_dtype;
       bytes += static_cast<double>(spec.bytes()) * static_cast<double>(run.config.layers);
     }

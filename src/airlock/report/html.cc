@@ -1,3 +1,4 @@
+#include "airlock/plan/worker_sees.h"
 #include "airlock/report/html.h"
 
 #include <algorithm>

@@ -169,9 +169,9 @@ class Dimensions {
 
 /// Groups passes into sequences. `whole`: without LMHead calls to go by, take every pass of more
 /// than one token as a prompt of its own, else as a piece of one.
-std::vector<Sequence> sequences_of(std::span<const PassCalls> passes, bool has_logits, bool whole,
+std::vector<SequenceLengths> sequences_of(std::span<const PassCalls> passes, bool has_logits, bool whole,
                                    std::int64_t& chunk) {
-  std::vector<Sequence> sequences;
+  std::vector<SequenceLengths> sequences;
   bool prefilling = false;
   chunk = 0;
   for (const PassCalls& pass : passes) {
@@ -190,16 +190,16 @@ std::vector<Sequence> sequences_of(std::span<const PassCalls> passes, bool has_l
   return sequences;
 }
 
-std::int64_t longest(const std::vector<Sequence>& sequences) {
+std::int64_t longest(const std::vector<SequenceLengths>& sequences) {
   std::int64_t most = 0;
-  for (const Sequence& s : sequences) most = std::max(most, s.prompt + s.generated);
+  for (const SequenceLengths& s : sequences) most = std::max(most, s.prompt + s.generated);
   return most;
 }
 
 /// Passes the predictor would walk: a forged ledger must not make that many more than its calls.
 std::int64_t passes_of(const InferredRun& run) {
   std::int64_t passes = 0;
-  for (const Sequence& s : run.sequences) {
+  for (const SequenceLengths& s : run.sequences) {
     const std::int64_t piece = run.plan.chunk > 0 ? run.plan.chunk : s.prompt;
     passes += (s.prompt + piece - 1) / piece + s.generated - 1;
   }
@@ -209,7 +209,7 @@ std::int64_t passes_of(const InferredRun& run) {
 
 Traffic InferredRun::predict(const Plan& other) const {
   Traffic sum;
-  for (const Sequence& sequence : sequences) {
+  for (const SequenceLengths& sequence : sequences) {
     const Traffic one = predict_traffic(config, other, sequence.prompt, sequence.generated);
     for (const OpTraffic& op : one.ops) {
       sum.add(op.op, op.sent_bytes, op.received_bytes, op.calls);
@@ -240,7 +240,7 @@ std::optional<InferredRun> infer_run(std::span<const LedgerEntry> entries,
   run.plan = plan_of(calls);
   if (layers == 0 || (known != nullptr && known->layers != layers)) return std::nullopt;
   run.config.layers = layers;
-  std::vector<PassCalls> passes = cut_passes(calls, build_program(run.plan), layers);
+  std::vector<PassCalls> passes = cut_passes(calls, build_program(run.config, run.plan), layers);
   if (passes.empty() || !Dimensions(run.plan, run).infer(passes, known)) return std::nullopt;
 
   const Traffic measured = summarize(calls).traffic();

@@ -15,7 +15,7 @@
 namespace airlock {
 
 /// One prompt and what was generated from it.
-struct Sequence {
+struct SequenceLengths {
   std::int64_t prompt = 0;
   std::int64_t generated = 0;
 };
@@ -29,7 +29,7 @@ struct InferredRun {
   bool knows_heads = false;      ///< number of heads (only calls of Matmul reveal it)
   bool knows_mlp = false;        ///< ffn
   bool knows_vocab = false;
-  std::vector<Sequence> sequences;
+  std::vector<SequenceLengths> sequences;
   bool exact = false;  ///< prediction and ledger agree, operator for operator
 
   /// Traffic of the same sequences under another plan. Only meaningful for plans that need no

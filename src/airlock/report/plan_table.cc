@@ -1,3 +1,4 @@
+#include "airlock/plan/worker_sees.h"
 #include "airlock/report/plan_table.h"
 
 #include <algorithm>
@@ -41,7 +42,7 @@ Table plan_table(std::span<const PlanRow> rows, const std::string& model, std::i
     const Traffic& t = row.traffic;
     const auto ms = [&](bool all, int digits) {
       if (!row.time) return Cell();
-      return Cell::fixed(all ? row.time->total_ms() : row.time->link_ms, digits);
+      return Cell::fixed(all ? row.time->one_after_the_other() : row.time->link_ms(), digits);
     };
     table.add({row.plan.name, model, tokens, dtype_name(row.plan.wire_dtype), t.calls(),
                t.sent_bytes(), t.received_bytes(), Cell::mib(t.total_bytes()), ms(false, 1),

@@ -16,7 +16,7 @@ namespace airlock {
 struct PlanRow {
   Plan plan;
   Traffic traffic;
-  std::optional<Estimate> time;
+  std::optional<Stages> time;  ///< calls one after the other
 };
 
 /// Columns plan, wire, calls, sent, received, total MiB, then the time on the link (and, with

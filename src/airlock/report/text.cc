@@ -1,3 +1,4 @@
+#include "airlock/plan/worker_sees.h"
 #include "airlock/report/text.h"
 
 #include <algorithm>
@@ -76,7 +77,7 @@ std::string run_line(const Report& report) {
   if (run.knows_vocab) text += fmt::format(", vocabulary {}", run.config.vocab);
   std::int64_t prompt = 0;
   std::int64_t generated = 0;
-  for (const Sequence& s : run.sequences) prompt += s.prompt, generated += s.generated;
+  for (const SequenceLengths& s : run.sequences) prompt += s.prompt, generated += s.generated;
   text += fmt::format(": {} prompt tokens, {} generated", prompt, generated);
   if (run.sequences.size() > 1) text += fmt::format(" in {} sequences", run.sequences.size());
   if (!report.predicted) text += " (read back from the calls' bytes, which fit exactly)";

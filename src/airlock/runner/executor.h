@@ -1,65 +1,76 @@
-// Runs a plan's program: local steps by the runner's kernels, remote ones through Operators.
+// Runs a plan's program on rows of one or several sequences: local steps by the runner's kernels,
+// remote ones through Operators.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <vector>
 
-#include "airlock/core/buffer_pool.h"
-#include "airlock/kernels/kv_cache.h"
-#include "airlock/math/rope.h"
-#include "airlock/ops/operators.h"
-#include "airlock/plan/program.h"
-#include "airlock/runner/lm_head.h"
+#include "airlock/ops/endpoint.h"
+#include "airlock/ops/wire_dtype.h"
+#include "airlock/plan/plan.h"
+#include "airlock/plan/program_cursor.h"
+#include "airlock/runner/local_steps.h"
 #include "airlock/runner/runner_model.h"
+#include "airlock/runner/slot_memory.h"
 
 namespace airlock {
 
 struct ExecutorOptions {
-  /// Called as layers are done, with their number and that of all layers of all passes of a run.
+  /// Called as layers are done, with their number and that of all layers of all batches of a run.
   /// May throw.
   std::function<void(std::int64_t done, std::int64_t all)> progress;
 };
 
-/// One sequence of one plan. Passes must follow one another from position 0 (which starts the
-/// sequence anew). Allocates nothing once it has seen its largest pass. Not thread-safe.
+/// Any number of sequences under one plan. The passes of a sequence must follow one another from
+/// position 0 (which starts it anew). Allocates nothing once it has seen its largest batch and its
+/// sequences have caches for their length. Not thread-safe.
 class Executor {
  public:
-  /// `model` and `operators` must outlive it. Throws as check_plan does.
-  Executor(const RunnerModel& model, const Plan& plan, Operators& operators,
+  /// `model` and what `endpoint` names must outlive it. Throws as check_plan does.
+  Executor(const RunnerModel& model, const Plan& plan, const Endpoint& endpoint,
            ExecutorOptions options = {});
-  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
 
-  /// Feeds `ids` ([pass.tokens]) through all layers; gives the logits [pass.logit_rows, vocab] f32
-  /// (empty if none are wanted), valid until the next call.
-  /// Throws Error(kInvalidArgument) for ids outside the vocabulary or a context past the model's,
-  /// and what Operators::execute throws, after which the sequence must start anew.
-  std::span<const float> run(const Pass& pass, std::span<const std::int64_t> ids) {
-    return run(std::span(&pass, 1), ids);
+  /// Feeds `ids` ([batch.tokens()], pass by pass) through all layers; gives the logits
+  /// [batch.logit_rows(), vocab] f32 (empty if none are wanted), valid until the next call.
+  /// Throws Error(kInvalidArgument) for ids outside the vocabulary, a context past the model's or a
+  /// sequence that is in the batch twice, and what Operators::submit throws, after which the
+  /// batch's sequences go on at or before where they were.
+  std::span<const float> run(const Batch& batch, std::span<const std::int64_t> ids) {
+    return run(std::span(&batch, 1), ids);
   }
 
-  /// Feeds passes that follow one another, `ids` of all of them, as a pipeline: up to
-  /// Operators::lanes() passes are under way, each with a call of its own, so that the runner works
-  /// on one while the worker or the link has the others. Calls are made in the order in which
-  /// attention needs them: a pass asks for a layer after the pass before it did. Gives the logits
-  /// of the last pass (empty if it wants none). Throws as the other run does.
+  /// Feeds batches one after the other, `ids` of all of them, as a pipeline: up to
+  /// Operators::lanes() batches are under way, each with a call of its own, so that the runner
+  /// works on one while the worker or the link has the others. Calls are made in the order in which
+  /// attention needs them: a batch asks for a layer after the one before it did, so that a sequence
+  /// may be in several. Gives the logits of the last batch (empty if it wants none). Throws as the
+  /// other run does.
+  std::span<const float> run(std::span<const Batch> batches, std::span<const std::int64_t> ids);
+  /// The same for passes of one sequence.
   std::span<const float> run(std::span<const Pass> passes, std::span<const std::int64_t> ids);
+
+  /// Frees what runner and worker keep of a sequence. Throws as Operators::submit does.
+  void end_sequence(std::uint32_t sequence);
 
   [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
   /// Time spent in local steps since the start, in ms.
   [[nodiscard]] double local_ms() const noexcept { return local_ms_; }
+  /// Bytes of KV caches in the runner.
+  [[nodiscard]] std::int64_t cache_bytes() const noexcept { return steps_.cache_bytes(); }
 
  private:
-  /// A pass on its way through the program.
+  /// A batch on its way through the program.
   struct Lane {
-    Pass pass;
+    Batch batch;
     std::span<const std::int64_t> ids;
-    int stage = 0;  ///< 0: the beginning; 1 … layers: a layer; layers + 1: the end
-    std::size_t step = 0;
-    std::array<Buffer, kSlotCount> slots;
+    ProgramCursor cursor;
+    int layer = -1;  ///< that the cursor is in
+    CallTicket ticket;
+    SlotMemory slots;
   };
 
   /// Lanes whose calls are under way, oldest first: a ring that never allocates while it runs.
@@ -82,36 +93,27 @@ class Executor {
     std::size_t count_ = 0;
   };
 
-  void check(const Pass& pass, std::span<const std::int64_t> ids) const;
-  /// Runs local steps up to the next call and submits that; false if the pass is complete.
+  template <typename Piece>
+  std::span<const float> run_pieces(std::span<const Piece> pieces,
+                                    std::span<const std::int64_t> ids);
+  void check(const Batch& batch, std::span<const std::int64_t> ids) const;
+  /// Opens a lane for `batch`; true if it has a call under way.
+  bool start(Lane& lane, const Batch& batch, std::span<const std::int64_t> ids);
+  /// Runs local steps up to the next call and submits that; false if the batch is complete.
   bool advance(Lane& lane);
-  [[nodiscard]] const std::vector<Step>& steps_of(const Lane& lane) const;
-  void submit(const Step& step, int layer, Lane& lane);
-  void run_local(const Step& step, int layer, Lane& lane);
-  void rotate_and_cache(int layer, Lane& lane);
-  void split_queries(Lane& lane);
-  void repeat_cached(const Step& step, int layer, Lane& lane);
-  void runner_attention(int layer, Lane& lane);
-  /// The slot's memory for the lane's pass, [as slot_spec says]; content kept if it was large
-  /// enough.
-  Tensor slot(Slot slot, Lane& lane);
-  float* floats(Slot slot, Lane& lane);
+  void layer_done();
+  void submit(const Visit& visit, Lane& lane);
 
   const RunnerModel& model_;
   const Plan plan_;
   const Program program_;
-  Operators& operators_;
+  const std::size_t layer_calls_;  ///< of one layer and one pass
+  WireDTypeOperators operators_;
   const ExecutorOptions options_;
-  BufferPool pool_;
-  const DType native_;        ///< of slots that stay as they travel; f32 if none do
-  BufferPool crossing_pool_;  ///< for slots that hold nothing but what crosses, as it travels
-  std::array<bool, kSlotCount> crossing_{};
-  RopeTable rope_;
-  std::unique_ptr<KvCache> cache_;
-  std::unique_ptr<RunnerLmHead> lm_head_;
+  const SlotLayout layout_;
+  LocalSteps steps_;
   std::vector<Lane> lanes_;
   LaneQueue under_way_;
-  Buffer narrow_queries_;  ///< q in bf16, for runner attention
   double local_ms_ = 0;
   std::int64_t layers_done_ = 0;  ///< of this run
   std::int64_t layers_all_ = 0;

@@ -6,35 +6,47 @@
 
 namespace airlock {
 
-struct RunnerLmHead::Impl {
-  BufferPool pool;
-  Gemm gemm{pool};
+struct LmHeadMatrix {
   std::int64_t hidden = 0;
   DType compute = DType::kF32;
-  WeightMatrix matrix;
+  WeightMatrix weight;
+};
+
+std::shared_ptr<const LmHeadMatrix> load_lm_head(const Checkpoint& checkpoint, DType dtype) {
+  const ConstTensor weight = checkpoint.tensor(TensorRole::kLmHead);
+  auto matrix = std::make_shared<LmHeadMatrix>();
+  Gemm gemm{BufferPool()};
+  matrix->hidden = weight.spec.shape[1];
+  matrix->compute = dtype == DType::kBF16 && onednn_has_bf16() ? DType::kBF16 : DType::kF32;
+  matrix->weight = prepare_weight(gemm, weight, matrix->compute);
+  if (matrix->weight.stored.data == nullptr) checkpoint.drop_pages(weight);
+  return matrix;
+}
+
+struct RunnerLmHead::Impl {
+  std::shared_ptr<const LmHeadMatrix> matrix;
+  BufferPool pool;
+  Gemm gemm{pool};
   Buffer narrow;  ///< the rows in bf16
 };
 
-RunnerLmHead::RunnerLmHead(const Checkpoint& checkpoint, DType dtype)
+RunnerLmHead::RunnerLmHead(std::shared_ptr<const LmHeadMatrix> matrix)
     : impl_(std::make_unique<Impl>()) {
-  const ConstTensor weight = checkpoint.tensor(TensorRole::kLmHead);
-  impl_->hidden = weight.spec.shape[1];
-  impl_->compute = dtype == DType::kBF16 && onednn_has_bf16() ? DType::kBF16 : DType::kF32;
-  impl_->matrix = prepare_weight(impl_->gemm, weight, impl_->compute);
-  if (impl_->matrix.stored.data == nullptr) checkpoint.drop_pages(weight);
+  impl_->matrix = std::move(matrix);
 }
 
 RunnerLmHead::~RunnerLmHead() = default;
 
 void RunnerLmHead::run(const float* x, std::int64_t rows, float* logits) {
+  const LmHeadMatrix& matrix = *impl_->matrix;
   const void* input = x;
-  if (impl_->compute == DType::kBF16) {
-    const auto bytes = static_cast<std::size_t>(rows * impl_->hidden) * sizeof(BF16);
+  if (matrix.compute == DType::kBF16) {
+    const auto bytes = static_cast<std::size_t>(rows * matrix.hidden) * sizeof(BF16);
     if (impl_->narrow.size() < bytes) impl_->narrow = impl_->pool.acquire(bytes);
-    convert_elements(DType::kF32, x, DType::kBF16, impl_->narrow.data(), rows * impl_->hidden);
+    convert_elements(DType::kF32, x, DType::kBF16, impl_->narrow.data(), rows * matrix.hidden);
     input = impl_->narrow.data();
   }
-  multiply(impl_->gemm, impl_->pool, input, rows, impl_->matrix, DType::kF32, logits);
+  multiply(impl_->gemm, impl_->pool, input, rows, matrix.weight, DType::kF32, logits);
 }
 
 }  // namespace airlock

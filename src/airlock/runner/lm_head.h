@@ -9,13 +9,18 @@
 
 namespace airlock {
 
-/// Holds the [vocab, hidden] matrix, packed where that pays (see worker/cpu/weight_matrix.h). Not
-/// thread-safe.
+/// The [vocab, hidden] matrix, packed where that pays (see kernels/weight_matrix.h): half a
+/// gigabyte for LLaMA 3.2-1B, so a model has one for each dtype (RunnerModel::lm_head).
+struct LmHeadMatrix;
+
+/// Takes the LM head of `checkpoint`, which outlives it. `dtype`: kF32, or kBF16 (f32 where the
+/// processor has no bf16 products).
+std::shared_ptr<const LmHeadMatrix> load_lm_head(const Checkpoint& checkpoint, DType dtype);
+
+/// Products with the matrix, and the working memory they take. Not thread-safe.
 class RunnerLmHead {
  public:
-  /// Takes the LM head of `checkpoint`, which outlives it. `dtype`: kF32, or kBF16 (f32 where the
-  /// processor has no bf16 products).
-  RunnerLmHead(const Checkpoint& checkpoint, DType dtype);
+  explicit RunnerLmHead(std::shared_ptr<const LmHeadMatrix> matrix);
   ~RunnerLmHead();
   RunnerLmHead(const RunnerLmHead&) = delete;
   RunnerLmHead& operator=(const RunnerLmHead&) = delete;

@@ -14,12 +14,23 @@ RunnerModel::RunnerModel(std::shared_ptr<const Checkpoint> checkpoint)
   }
 }
 
-const float* RunnerModel::input_norm(int layer) const {
-  return input_norms_.at(static_cast<std::size_t>(layer)).data();
+const float* RunnerModel::norm(NormWeight weight, int layer) const {
+  switch (weight) {
+    case NormWeight::kInput:
+      return input_norms_.at(static_cast<std::size_t>(layer)).data();
+    case NormWeight::kPostAttention:
+      return post_norms_.at(static_cast<std::size_t>(layer)).data();
+    case NormWeight::kFinal:
+      return final_norm_.data();
+  }
+  fail(ErrorCode::kInternal, "unknown norm {}", static_cast<int>(weight));
 }
 
-const float* RunnerModel::post_norm(int layer) const {
-  return post_norms_.at(static_cast<std::size_t>(layer)).data();
+std::shared_ptr<const LmHeadMatrix> RunnerModel::lm_head(DType dtype) const {
+  const std::lock_guard lock(lm_heads_mutex_);
+  std::shared_ptr<const LmHeadMatrix>& matrix = lm_heads_[dtype];
+  if (!matrix) matrix = load_lm_head(*checkpoint_, dtype);
+  return matrix;
 }
 
 void RunnerModel::embed(std::span<const std::int64_t> ids, float* out) const {

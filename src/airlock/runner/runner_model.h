@@ -2,17 +2,21 @@
 // embedding and the LM head. It never takes these from the worker.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
 #include "airlock/core/tensor.h"
 #include "airlock/model/checkpoint.h"
 #include "airlock/model/config.h"
+#include "airlock/plan/program.h"
+#include "airlock/runner/lm_head.h"
 
 namespace airlock {
 
-/// Immutable once loaded; any thread may read it.
+/// Any thread may use it.
 class RunnerModel {
  public:
   /// Reads the norms. The checkpoint's other tensors stay in its files.
@@ -20,10 +24,11 @@ class RunnerModel {
 
   [[nodiscard]] const ModelConfig& config() const noexcept { return checkpoint_->config(); }
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return *checkpoint_; }
-  /// RMSNorm weights, [hidden] f32.
-  [[nodiscard]] const float* input_norm(int layer) const;
-  [[nodiscard]] const float* post_norm(int layer) const;
-  [[nodiscard]] const float* final_norm() const noexcept { return final_norm_.data(); }
+  /// RMSNorm weights, [hidden] f32; `layer` is not looked at for the final norm.
+  [[nodiscard]] const float* norm(NormWeight weight, int layer) const;
+  /// The LM head for products in `dtype`, loaded when first asked for and then shared. Throws as
+  /// load_lm_head does.
+  [[nodiscard]] std::shared_ptr<const LmHeadMatrix> lm_head(DType dtype) const;
   /// Copies the embedding's rows of `ids` to `out`: [ids, hidden] f32. Throws
   /// Error(kInvalidArgument) for an id outside the vocabulary.
   void embed(std::span<const std::int64_t> ids, float* out) const;
@@ -33,6 +38,8 @@ class RunnerModel {
   std::vector<std::vector<float>> input_norms_;
   std::vector<std::vector<float>> post_norms_;
   std::vector<float> final_norm_;
+  mutable std::mutex lm_heads_mutex_;
+  mutable std::map<DType, std::shared_ptr<const LmHeadMatrix>> lm_heads_;
 };
 
 }  // namespace airlock

@@ -9,8 +9,10 @@ namespace airlock {
 LocalOperators::LocalOperators(Backend& backend)
     : backend_(backend), session_(backend.open_session()) {}
 
-void LocalOperators::execute(const Call& call, std::span<const ConstTensor> inputs,
-                             std::span<const Tensor> outputs) {
+CallTicket LocalOperators::submit(const Call& call, std::span<const ConstTensor> inputs,
+                                  std::span<const Tensor> outputs) {
+  require(submitted_ == collected_, ErrorCode::kInternal, "{}: 1 calls are under way already",
+          call);
   const auto begin = std::chrono::steady_clock::now();
   Call local = call;
   local.reply_dtype = DType::kF32;
@@ -21,6 +23,13 @@ void LocalOperators::execute(const Call& call, std::span<const ConstTensor> inpu
   backend_.execute(local, *session_, inputs, outputs);
   backend_ms_ +=
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  return {submitted_++};
+}
+
+void LocalOperators::collect(CallTicket ticket) {
+  require(collected_ < submitted_ && ticket.number == collected_, ErrorCode::kInternal,
+          "call {} is not the oldest under way", ticket.number);
+  ++collected_;
 }
 
 }  // namespace airlock

@@ -2,6 +2,7 @@
 // of splitting is measured against.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -16,8 +17,12 @@ class LocalOperators final : public Operators {
   /// `backend` must outlive it.
   explicit LocalOperators(Backend& backend);
 
-  void execute(const Call& call, std::span<const ConstTensor> inputs,
-               std::span<const Tensor> outputs) override;
+  [[nodiscard]] int lanes() const noexcept override { return 1; }
+  /// Runs the call.
+  CallTicket submit(const Call& call, std::span<const ConstTensor> inputs,
+                    std::span<const Tensor> outputs) override;
+  void collect(CallTicket ticket) override;
+  void abandon() noexcept override { collected_ = submitted_; }
 
   /// Time spent in the backend since the start, in ms.
   [[nodiscard]] double backend_ms() const noexcept { return backend_ms_; }
@@ -26,6 +31,8 @@ class LocalOperators final : public Operators {
   Backend& backend_;
   std::unique_ptr<BackendSession> session_;
   double backend_ms_ = 0;
+  std::uint64_t submitted_ = 0;
+  std::uint64_t collected_ = 0;
 };
 
 }  // namespace airlock

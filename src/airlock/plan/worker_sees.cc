@@ -1,0 +1,89 @@
+#include "airlock/plan/worker_sees.h"
+
+#include <array>
+
+#include "airlock/plan/lowering.h"
+#include "airlock/plan/program_cursor.h"
+
+namespace airlock {
+namespace {
+
+enum Visible : unsigned {
+  kPrompt = 1,
+  kHidden = 2,
+  kQkv = 4,
+  kScores = 8,
+  kMlp = 16,
+  kLogits = 32,
+};
+
+/// q, k and v come of the hidden states, o adds to them; so do the MLP's matrices.
+unsigned shown_by(Weight weight) {
+  switch (weight) {
+    case Weight::kQ:
+    case Weight::kK:
+    case Weight::kV:
+      return kHidden | kQkv;
+    case Weight::kO:
+      return kHidden;
+    case Weight::kGate:
+    case Weight::kUp:
+    case Weight::kDown:
+      return kHidden | kMlp;
+  }
+  fail(ErrorCode::kInternal, "unknown weight {}", static_cast<int>(weight));
+}
+
+/// What a call, as it crosses, shows of its inputs, outputs and what the worker computes between.
+unsigned shown_by(const Call& call) {
+  switch (call.op) {
+    case Op::kEmbedding:
+      return kPrompt | kHidden;
+    case Op::kBatchLinear: {
+      unsigned shown = 0;
+      for (const Weight weight : call.weights) shown |= shown_by(weight);
+      return shown;
+    }
+    case Op::kMatmul:
+    case Op::kFusedAttention:
+    case Op::kFlashAttention:
+      return kQkv | kScores;
+    case Op::kAttentionBlock:
+      return kHidden | kQkv | kScores;
+    case Op::kGatedMlp:
+      return kHidden | kMlp;
+    case Op::kLmHead:
+      return kHidden | kLogits;
+    case Op::kInit:
+      break;
+  }
+  fail(ErrorCode::kInternal, "{} is no operator of a program", op_name(call.op));
+}
+
+}  // namespace
+
+const std::vector<std::string_view>& visible_things() {
+  static const std::vector<std::string_view> words = {"prompt", "hidden", "qkv",
+                                                      "scores", "mlp",    "logits"};
+  return words;
+}
+
+std::vector<std::string> worker_sees(const Plan& plan) {
+  // What calls show does not depend on their size.
+  ModelConfig config;
+  config.layers = config.hidden = config.heads = config.kv_heads = config.head_dim = 1;
+  config.ffn = config.vocab = config.max_position = 1;
+  const Batch token(Pass{0, 1, 1});
+  unsigned shown = 0;
+  visit_steps(build_program(config, plan), token, [&](const Visit& visit, int) {
+    if (visit.step->kind != StepKind::kRemote) return;
+    shown |= shown_by(lower_call(make_call(visit, config, token), plan));
+  });
+  std::vector<std::string> words;
+  for (std::size_t i = 0; i < visible_things().size(); ++i) {
+    if ((shown >> i & 1U) != 0) words.emplace_back(visible_things()[i]);
+  }
+  return words;
+}
+
+}  // namespace airlock
