@@ -139,9 +139,9 @@ Call make_call(const Step& step, const ModelConfig& config, const Plan& plan, in
   call.layer = step.op == Op::kEmbedding || step.op == Op::kLmHead ? -1 : layer;
   call.weights = step.weights;
   call.transpose_b = step.transpose_b;
-  const bool positioned = step.op == Op::kFusedAttention || step.op == Op::kFlashAttention ||
-                          step.op == Op::kAttentionBlock;
-  call.position = positioned ? pass.position : 0;
+  if (is_attention(step.op)) {
+    call.ranges = {{0, static_cast<std::int32_t>(pass.tokens), pass.position}};
+  }
   call.reply_dtype = plan.wire_dtype;
   for (const Slot slot : step.inputs) {
     TensorSpec spec = slot_spec(slot, config, pass);
