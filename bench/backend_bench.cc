@@ -220,12 +220,12 @@ Call sequence_call(const ModelConfig& config, DType dtype, Op op, std::int64_t t
   call.op = op;
   call.layer = op == Op::kEmbedding ? -1 : 0;
   call.reply_dtype = dtype;
-  const bool attends = op != Op::kEmbedding && op != Op::kGatedMlp;
-  if (tokens == 1 && attends) call.position = kContext - 1;
+  const std::int64_t position = tokens == 1 ? kContext - 1 : 0;
+  if (is_attention(op)) call.ranges = {{0, static_cast<std::int32_t>(tokens), position}};
   const TensorSpec x{dtype, {tokens, config.hidden}};
   const TensorSpec q{dtype, {tokens, config.q_dim()}};
   const TensorSpec kv{dtype, {tokens, config.kv_dim()}};
-  const TensorSpec repeated{dtype, {call.position + tokens, config.q_dim()}};
+  const TensorSpec repeated{dtype, {position + tokens, config.q_dim()}};
   switch (op) {
     case Op::kEmbedding:
       call.inputs = {{DType::kI64, {tokens}}};
@@ -265,7 +265,7 @@ void sequence(benchmark::State& state, DType dtype, Op op) {
   const std::int64_t tokens = state.range(0);
   const Call call = sequence_call(target.config(), dtype, op, tokens);
   PreparedCall prepared(target, call);
-  if (call.position > 0 && op != Op::kFusedAttention) {
+  if (tokens == 1 && is_attention(op) && op != Op::kFusedAttention) {
     prepared.fill_cache(sequence_call(target.config(), dtype, op, kContext));
   }
   measure(state, prepared, sequence_operations(target.config(), op, tokens));

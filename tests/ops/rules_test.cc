@@ -42,14 +42,14 @@ TEST(InferOutputs, TheReplyTravelsInTheDtypeTheCallAsksFor) {
 
 TEST(InferOutputs, TheContextMayBeFilledToItsLastToken) {
   const ModelConfig config = small_config();
-  for (const std::size_t index : {7U, 8U, 9U}) {  // the operators that have a position
-    Call call = testing::legal_calls(config, 4, DType::kF32)[index].call;
-    call.position = config.max_position - 4;
+  for (auto [call, outputs] : testing::legal_calls(config, 4, DType::kF32)) {
+    if (!is_attention(call.op)) continue;
+    call.ranges[0].position = config.max_position - 4;
     if (call.op == Op::kFusedAttention) {
       for (const int i : {1, 2}) call.inputs[i].shape = {config.max_position, config.q_dim()};
     }
     EXPECT_NO_THROW(infer_outputs(config, call)) << describe(call);
-    ++call.position;
+    ++call.ranges[0].position;
     EXPECT_THROW(infer_outputs(config, call), Error) << describe(call);
   }
 }
@@ -100,11 +100,10 @@ TEST(InferOutputs, RefusesWhatIsWrongForEveryOperator) {
       {"layer -2", [](Call& c) { c.layer = -2; }},
       {"the largest layer", [](Call& c) { c.layer = std::numeric_limits<int>::max(); }},
       {"the smallest layer", [](Call& c) { c.layer = std::numeric_limits<int>::min(); }},
-      {"a negative position", [](Call& c) { c.position = -1; }},
-      {"the smallest position", [](Call& c) { c.position = -k63 - 1; }},
-      {"a position past the context", [](Call& c) { c.position = 64; }},
-      {"position 2^32", [](Call& c) { c.position = k32; }},
-      {"the largest position", [](Call& c) { c.position = k63; }},
+      {"no ranges, or one where none belongs",
+       [](Call& c) {
+         c.ranges = c.ranges.empty() ? RowRanges{{0, 3, 0}} : RowRanges{};
+       }},
   };
   for (const int rank : {0, 1, 2, 3, 4}) {
     damages.push_back({"another rank", [rank](Call& c) {
@@ -126,7 +125,7 @@ TEST(InferOutputs, RefusesWhatIsWrongForEveryOperator) {
       const Shape& shape = legal.call.inputs[i].shape;
       for (int axis = 0; axis < shape.rank(); ++axis) {
         for (const std::int64_t value :
-             {std::int64_t{0}, std::int64_t{65}, k31 - 1, k31, k32, k63}) {
+             {std::int64_t{0}, kMaxRanges * config.max_position + 1, k31 - 1, k31, k32, k63}) {
           std::vector<std::int64_t> dims(shape.dims().begin(), shape.dims().end());
           dims[static_cast<std::size_t>(axis)] = value;
           Call call = legal.call;
@@ -145,7 +144,8 @@ TEST(InferOutputs, RefusesWidthsThatAreOneOff) {
       const Shape& shape = legal.call.inputs[i].shape;
       // The rows of the first tensor say how many tokens there are; others follow from the model.
       for (int axis = 0; axis < shape.rank(); ++axis) {
-        const bool free = (i == 0 && axis == 0 && legal.call.inputs.size() == 1) ||
+        const bool free = (i == 0 && axis == 0 && legal.call.inputs.size() == 1 &&
+                           !is_attention(legal.call.op)) ||
                           (legal.call.op == Op::kMatmul && axis > 0 &&
                            (i == 0 ? axis == 1 : axis == (legal.call.transpose_b ? 1 : 2)));
         if (free) continue;
@@ -181,13 +181,86 @@ TEST(InferOutputs, RefusesAttributesThatBelongToOtherOperators) {
       call.weights = {static_cast<Weight>(255)};
       expect_refused(config, call, "an unknown weight");
     }
-    const bool has_position = call.op == Op::kFusedAttention || call.op == Op::kFlashAttention ||
-                              call.op == Op::kAttentionBlock;
-    if (!has_position) {
-      call = legal.call;
-      call.position = 1;
-      expect_refused(config, call, "a position");
-    }
+  }
+}
+
+/// FlashAttention and AttentionBlock of `ranges`, with tensors of `rows` rows.
+std::vector<Call> batched_calls(const RowRanges& ranges, std::int64_t rows) {
+  std::vector<Call> calls;
+  for (auto [call, outputs] : testing::legal_calls(small_config(), rows, DType::kF32)) {
+    if (call.op != Op::kFlashAttention && call.op != Op::kAttentionBlock) continue;
+    call.ranges = ranges;
+    calls.push_back(call);
+  }
+  return calls;
+}
+
+TEST(InferOutputs, ABatchMayHoldManySequencesEachToItsContextsEnd) {
+  RowRanges ranges;
+  for (std::uint32_t i = 0; i < kMaxRanges; ++i) ranges.push_back({~i, 2, 62});
+  for (const Call& call : batched_calls(ranges, 2 * kMaxRanges)) {
+    EXPECT_EQ(infer_outputs(small_config(), call)[0].shape[0], 2 * kMaxRanges) << describe(call);
+  }
+  for (const Call& call : batched_calls({{1, 1, 63}, {0, 64, 0}, {3, 60, 4}}, 125)) {
+    EXPECT_NO_THROW(infer_outputs(small_config(), call)) << describe(call);
+  }
+}
+
+TEST(InferOutputs, RowsOfEverybodyMayPassOneContext) {
+  const ModelConfig config = small_config();
+  const std::int64_t most = kMaxRanges * config.max_position;
+  for (auto [call, outputs] : testing::legal_calls(config, 1, DType::kF32)) {
+    if (is_attention(call.op) || call.op == Op::kMatmul) continue;
+    const auto of_rows = [&](std::int64_t rows) {
+      std::vector<std::int64_t> dims(call.inputs[0].shape.dims().begin(),
+                                     call.inputs[0].shape.dims().end());
+      dims[0] = rows;
+      call.inputs[0].shape = Shape(dims);
+      return call;
+    };
+    EXPECT_EQ(infer_outputs(config, of_rows(most))[0].shape[0], most) << describe(call);
+    expect_refused(config, of_rows(most + 1), "a row more than sequences have");
+  }
+}
+
+TEST(InferOutputs, RefusesRangesThatAreNotItsRows) {
+  constexpr std::int32_t kMostTokens = std::numeric_limits<std::int32_t>::max();
+  const std::pair<const char*, RowRanges> wrong[] = {
+      {"none", {}},
+      {"a negative position", {{0, 3, -1}}},
+      {"the smallest position", {{0, 3, -k63 - 1}}},
+      {"a position past the context", {{0, 3, 64}}},
+      {"a last token past the context", {{0, 3, 62}}},
+      {"position 2^32", {{0, 3, k32}}},
+      {"the largest position", {{0, 3, k63}}},
+      {"no tokens", {{0, 0, 0}}},
+      {"a row too few", {{0, 2, 0}}},
+      {"a row too many", {{0, 4, 0}}},
+      {"a sequence twice", {{5, 1, 0}, {6, 1, 0}, {5, 1, 1}}},
+      {"two that have a row too few", {{0, 1, 0}, {1, 1, 0}}},
+      {"two that have a row too many", {{0, 1, 0}, {1, 3, 0}}},
+      {"one of no rows", {{0, 3, 0}, {1, 0, 0}}},
+      {"one of negative rows", {{0, 4, 0}, {1, -1, 0}}},
+      {"one of the fewest rows", {{0, 3, 0}, {1, -kMostTokens - 1, 0}}},
+      {"rows that pass 32 bits", {{0, kMostTokens, 0}, {1, kMostTokens, 0}, {2, 5, 0}}},
+      {"a second past the context", {{0, 1, 0}, {1, 2, 63}}},
+  };
+  for (const auto& [what, ranges] : wrong) {
+    for (const Call& call : batched_calls(ranges, 3)) expect_refused(small_config(), call, what);
+  }
+}
+
+TEST(InferOutputs, FusedAttentionIsOfOneSequenceThatNobodyKeeps) {
+  Call call = testing::legal_calls(small_config(), 3, DType::kF32)[7].call;
+  ASSERT_EQ(call.op, Op::kFusedAttention);
+  ASSERT_NO_THROW(infer_outputs(small_config(), call));
+  call.ranges[0].sequence = 1;
+  expect_refused(small_config(), call, "another sequence");
+  call.ranges = {{0, 1, 5}, {1, 2, 5}};
+  expect_refused(small_config(), call, "two sequences");
+  for (const std::int64_t position : {std::int64_t{-1}, std::int64_t{4}, std::int64_t{6}, k32}) {
+    call.ranges = {{0, 3, position}};
+    expect_refused(small_config(), call, "a position that its keys do not have");
   }
 }
 

@@ -155,14 +155,14 @@ TEST_P(ClientTest, RefusesWhateverIsNoWelcome) {
     Bytes bytes;
   };
   Bytes version = testing::frame_bytes(FrameType::kWelcome, 0, message_bytes(kWelcome));
-  version[4] = std::byte{2};
+  version[4] = std::byte{1};
   WelcomeMessage other = kWelcome;
   other.fingerprint[31] ^= 1;
   const Case cases[] = {
       {ErrorCode::kProtocol, "does not speak the Airlock protocol",
        bytes_of("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n")},
       {ErrorCode::kProtocol, "does not speak the Airlock protocol", Bytes(64)},
-      {ErrorCode::kProtocol, "version 2 of the Airlock protocol, expected 1", version},
+      {ErrorCode::kProtocol, "version 1 of the Airlock protocol, expected 2", version},
       {ErrorCode::kProtocol, "answered request 1, expected 0",
        testing::frame_bytes(FrameType::kWelcome, 1, message_bytes(kWelcome))},
       {ErrorCode::kProtocol, "a frame of type 4, expected 2",

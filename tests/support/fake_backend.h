@@ -39,15 +39,16 @@ class FakeSession final : public BackendSession {
   std::int64_t kv_bytes_after(const Call& call) const override {
     if (!caches(call)) return kv_bytes();
     const auto held = rows_.find(call.layer);
-    return kv_bytes() + kRowBytes * (call.position + call.inputs[0].shape[0] -
+    return kv_bytes() + kRowBytes * (call.ranges[0].position + call.ranges[0].tokens -
                                      (held == rows_.end() ? 0 : held->second));
   }
   void append(const Call& call) {
     if (!caches(call)) return;
     std::int64_t& held = rows_[call.layer];
-    require(call.position <= held, ErrorCode::kSessionLost, "{}: {} rows are cached, not {}", call,
-            held, call.position);
-    held = call.position + call.inputs[0].shape[0];
+    const RowRange& range = call.ranges[0];
+    require(range.position <= held, ErrorCode::kSessionLost, "{}: {} rows are cached, not {}", call,
+            held, range.position);
+    held = range.position + range.tokens;
   }
 
  private:

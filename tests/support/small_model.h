@@ -42,6 +42,7 @@ inline std::vector<LegalCall> legal_calls(const ModelConfig& m, std::int64_t n, 
     made.layer = layer;
     made.reply_dtype = dtype;
     made.inputs = inputs;
+    if (is_attention(op)) made.ranges = {{0, static_cast<std::int32_t>(n), 0}};
     return made;
   };
   const auto spec = [&](Shape shape) { return TensorSpec{dtype, shape}; };
@@ -69,7 +70,7 @@ inline std::vector<LegalCall> legal_calls(const ModelConfig& m, std::int64_t n, 
   calls[3].call.weights = {Weight::kGate, Weight::kUp};
   calls[4].call.weights = {Weight::kDown};
   calls[5].call.transpose_b = true;
-  calls[7].call.position = 5;
+  calls[7].call.ranges[0].position = 5;
   return calls;
 }
 

@@ -32,7 +32,7 @@ TEST(FrameHeader, IsThese32Bytes) {
   const FrameHeader header{FrameType::kCall, 0x0102030405060708, 0x0a0b, 0x1122334455667788};
   const std::array<unsigned char, 32> golden = {
       'A',  'R',  'L',  'K',                           // magic
-      1,    0,                                         // version
+      2,    0,                                         // version
       3,    0,                                         // type: Call
       0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01,  // request id
       0x0b, 0x0a, 0,    0,                             // message length
@@ -68,8 +68,8 @@ TEST(FrameHeader, RefusesEveryViolationWithItsReason) {
   const Case cases[] = {
       {set(0, 'H'), "does not speak the Airlock protocol"},
       {set(3, 'k'), "does not speak the Airlock protocol"},
-      {set(4, 2), "version 2 of the Airlock protocol, expected 1"},
-      {set(5, 1), "version 257 of the Airlock protocol, expected 1"},
+      {set(4, 1), "version 1 of the Airlock protocol, expected 2"},
+      {set(5, 1), "version 258 of the Airlock protocol, expected 2"},
       {set(6, 0), "unknown type 0"},
       {set(6, 11), "unknown type 11"},
       {set(7, 1), "unknown type 259"},

@@ -1,5 +1,6 @@
 #include "airlock/wire/message.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -20,6 +21,8 @@ using testing::Bytes;
 using testing::message_bytes;
 using Random = std::mt19937_64;
 
+constexpr std::int64_t k31 = std::int64_t{1} << 31;
+
 TensorSpec random_spec(Random& random) {
   std::array<std::int64_t, 3> dims{};
   const std::size_t rank = random() % 4;
@@ -33,13 +36,26 @@ Call random_call(Random& random) {
   Call call;
   call.op = static_cast<Op>(random() % kOpCount);
   call.layer = static_cast<int>(random());
-  call.position = static_cast<std::int64_t>(random() >> (32 + random() % 32));
   call.transpose_b = random() % 2 == 0;
   call.reply_dtype = static_cast<DType>(random() % 5);
   for (std::uint64_t i = random() % 4; i > 0; --i) {
     call.weights.push_back(static_cast<Weight>(random() % kWeightCount));
   }
   for (std::uint64_t i = random() % 4; i > 0; --i) call.inputs.push_back(random_spec(random));
+  const auto at_most = [&](std::int64_t most) {
+    return std::min(most, static_cast<std::int64_t>(random() >> (32 + random() % 32)));
+  };
+  const std::uint64_t fewest = is_attention(call.op) ? 1 : 0;
+  const std::uint64_t many = random() % 2 == 0 ? 2 : kMaxRanges;
+  for (std::uint64_t i = fewest + random() % (many + 1 - fewest); i > 0; --i) {
+    call.ranges.push_back({static_cast<std::uint32_t>(random()),
+                           static_cast<std::int32_t>(at_most(k31 - 1)), at_most(2 * k31 - 1)});
+  }
+  // What most calls are: one sequence that has all rows.
+  const bool rows = !call.inputs.empty() && call.inputs[0].shape.rank() > 0;
+  if (rows && !call.ranges.empty() && random() % 2 == 0) {
+    call.ranges[0].tokens = static_cast<std::int32_t>(std::min(call.inputs[0].shape[0], k31 - 1));
+  }
   return call;
 }
 
@@ -92,11 +108,15 @@ TEST(Message, OthersComeBackAsTheyWere) {
 TEST(Message, ACallThatDoesNotFitTheWireIsRefusedWhereItIsBuilt) {
   MessageBuilder builder;
   Call call;
-  call.position = 1LL << 32;
+  for (const RowRange& wrong : {RowRange{0, 1, 2 * k31}, RowRange{0, 1, -1}, RowRange{0, -1, 0}}) {
+    call.ranges = {{1, 1, 1}, wrong};
+    EXPECT_THROW(builder.build(call), Error);
+  }
+  call.ranges = {};
+  EXPECT_NO_THROW(builder.build(call));
+  call.op = Op::kFlashAttention;  // whose rows are they?
   EXPECT_THROW(builder.build(call), Error);
-  call.position = -1;
-  EXPECT_THROW(builder.build(call), Error);
-  call.position = 0;
+  call.ranges = {{1, 1, 1}};
   call.inputs = {{DType::kF32, {1LL << 32}}};
   EXPECT_THROW(builder.build(call), Error);
   call.inputs = {{DType::kF32, {1, 1, 1, 1}}};

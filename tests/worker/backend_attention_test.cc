@@ -211,6 +211,7 @@ TEST_P(BackendAttentionTest, KvBytesAreWhatTheNextCallPredicts) {
   std::int64_t position = 0;
   for (const std::int64_t tokens : {1, 62, 1, 1, 100, 35}) {
     Call call = make_call(Op::kFlashAttention, 0, DType::kF32, position);
+    call.ranges[0].tokens = static_cast<std::int32_t>(tokens);
     call.inputs = {{DType::kBF16, {tokens, c.q_dim()}},
                    {DType::kBF16, {tokens, c.kv_dim()}},
                    {DType::kBF16, {tokens, c.kv_dim()}}};

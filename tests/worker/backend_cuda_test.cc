@@ -153,6 +153,7 @@ TEST_F(BackendCudaTest, CudnnsAttentionIsWhatOurKernelGives) {
         const Tensor output = y.tensor();
         Call call = make_call(Op::kFlashAttention, 0, DType::kBF16, position);
         call.inputs = {q.spec(), k.spec(), v.spec()};
+        call.ranges[0].tokens = tokens;
         backend->execute(call, *session, inputs, {&output, 1});
         const std::vector<double> values = y.values();
         all.insert(all.end(), values.begin(), values.end());

@@ -50,6 +50,9 @@ void BackendTest::use(const ModelConfig& config, DType weights) {
 std::vector<OwnedTensor> BackendTest::run(BackendSession& session, Call call,
                                           const std::vector<ConstTensor>& inputs) {
   for (const ConstTensor& input : inputs) call.inputs.push_back(input.spec);
+  if (call.ranges.size() == 1) {
+    call.ranges[0].tokens = static_cast<std::int32_t>(inputs[0].spec.shape[0]);
+  }
   std::vector<OwnedTensor> outputs;
   std::vector<Tensor> targets;
   for (const TensorSpec& spec : infer_outputs(config(), call)) outputs.emplace_back(spec);
@@ -75,7 +78,7 @@ Call make_call(Op op, int layer, DType reply, std::int64_t position) {
   call.op = op;
   call.layer = layer;
   call.reply_dtype = reply;
-  call.position = position;
+  if (is_attention(op)) call.ranges = {{0, 1, position}};
   return call;
 }
 

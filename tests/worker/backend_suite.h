@@ -84,6 +84,7 @@ std::vector<BackendCase> backend_cases();
 std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info);
 
 /// A call of no weights; `layer` -1 where the operator has none.
+/// Attention is of sequence 0; run() says of how many rows.
 Call make_call(Op op, int layer, DType reply, std::int64_t position = 0);
 Call linear_call(int layer, const Weights& weights, DType reply);
 

@@ -107,8 +107,8 @@ struct Lie {
 const Lie kLies[] = {
     {"magic", 0, {0x00}, "does not speak the Airlock protocol"},
     {"all of the magic", 0, {'G', 'E', 'T', ' '}, "does not speak the Airlock protocol"},
-    {"version", 4, {2}, "version 2"},
-    {"high byte of the version", 5, {1}, "version 257"},
+    {"version", 4, {1}, "version 1"},
+    {"high byte of the version", 5, {1}, "version 258"},
     {"type 0", 6, {0}, "unknown type 0"},
     {"type 11", 6, {11}, "unknown type 11"},
     {"type 65535", 6, {0xff, 0xff}, "unknown type 65535"},

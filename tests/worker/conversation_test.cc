@@ -111,11 +111,11 @@ TEST_P(ConversationTest, AnIllegalCallFailsAndTheSessionGoesOn) {
     call.inputs[0].dtype = DType::kI64;
     expect_refusal(call, 240, "i64");
     call = the_call();
-    call.inputs[0].shape = {65, 10};
-    expect_refusal(call, 2600, "pass the model's context");
+    call.inputs[0].shape = {4097, 10};
+    expect_refusal(call, 4097 * 40, "more than 64 sequences of 64 tokens have");
     call = the_call();
     call.inputs[0].shape = {0xffffffff, 10};
-    expect_refusal(call, 0, "pass the model's context");
+    expect_refusal(call, 0, "more than 64 sequences of 64 tokens have");
     call.inputs = {};
     expect_refusal(call, 1 << 20, "has 0 tensors");
     call.op = Op::kInit;

@@ -100,7 +100,7 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
     Call call;
     call.op = Op::kAttentionBlock;
     call.layer = 0;
-    call.position = position;
+    call.ranges = {{0, static_cast<std::int32_t>(tokens), position}};
     call.inputs = {{DType::kF32, {tokens, small_config().hidden}}};
     testing::expect_answer(client, small_config(), call, 1);
   }

@@ -30,7 +30,7 @@ void append(SessionTable& table, SessionTable::Handle& session, std::int64_t pos
   Call call;
   call.op = Op::kAttentionBlock;
   call.layer = 1;
-  call.position = position;
+  call.ranges = {{0, static_cast<std::int32_t>(tokens), position}};
   call.inputs = {{DType::kF32, {tokens, small_config().hidden}}};
   testing::CallMemory memory(small_config(), call, 1);
   table.execute(session, call, memory.inputs, memory.outputs);

@@ -21,6 +21,10 @@ bool is_op(unsigned value) noexcept {
   return value < kOpNames.size();
 }
 
+bool is_attention(Op op) noexcept {
+  return op == Op::kFusedAttention || op == Op::kFlashAttention || op == Op::kAttentionBlock;
+}
+
 std::string_view weight_name(Weight weight) noexcept {
   const auto index = static_cast<unsigned>(weight);
   return is_weight(index) ? kWeightNames[index] : "unknown";

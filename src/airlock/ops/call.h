@@ -35,6 +35,8 @@ inline constexpr int kOpCount = 9;
 /// "Init", "Embedding", "BatchLinear", … as ledgers and reports spell them.
 std::string_view op_name(Op op) noexcept;
 bool is_op(unsigned value) noexcept;
+/// True for the operators whose rows see others: those say whose rows they are, and where.
+bool is_attention(Op op) noexcept;
 
 /// A layer's matrices that BatchLinear can name. The values travel on the wire.
 enum class Weight : std::uint8_t { kQ = 0, kK = 1, kV = 2, kO = 3, kGate = 4, kUp = 5, kDown = 6 };
@@ -74,13 +76,25 @@ inline constexpr int kMaxTensors = 3;  ///< tensors in, or out, of one call
 using TensorSpecs = InlineList<TensorSpec, kMaxTensors>;
 using Weights = InlineList<Weight, kMaxTensors>;
 
+/// Rows of one sequence within a call's rows; ranges lie one behind the other, in order.
+struct RowRange {
+  std::uint32_t sequence = 0;  ///< as the runner numbers them, in one session
+  std::int32_t tokens = 0;     ///< rows
+  std::int64_t position = 0;   ///< tokens of the sequence before these
+
+  friend bool operator==(const RowRange&, const RowRange&) = default;
+};
+
+inline constexpr int kMaxRanges = 64;  ///< sequences in one call
+using RowRanges = InlineList<RowRange, kMaxRanges>;
+
 /// One call: the operator, its attributes, and the tensors that travel. A value type.
 struct Call {
   Op op = Op::kInit;
-  int layer = -1;             ///< decoder layer in [0, layers), or -1 for Embedding and LMHead
-  Weights weights;            ///< BatchLinear: the matrices, in the order of the outputs
-  bool transpose_b = false;   ///< Matmul: b is [batch, n, k]
-  std::int64_t position = 0;  ///< attention operators: tokens of this sequence before these
+  int layer = -1;            ///< decoder layer in [0, layers), or -1 for Embedding and LMHead
+  Weights weights;           ///< BatchLinear: the matrices, in the order of the outputs
+  bool transpose_b = false;  ///< Matmul: b is [batch, n, k]
+  RowRanges ranges;          ///< attention: whose rows these are; empty elsewhere
   DType reply_dtype = DType::kF32;  ///< dtype in which the outputs travel
   TensorSpecs inputs;
 

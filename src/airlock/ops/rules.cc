@@ -24,9 +24,34 @@ class Checker {
             op_name(call_.op), call_.layer);
   }
 
-  void no_position() const {
-    require(call_.position == 0, ErrorCode::kProtocol, "{} has position {}, expected 0", call_,
-            call_.position);
+  void no_ranges() const {
+    require(call_.ranges.empty(), ErrorCode::kProtocol,
+            "{} has {} ranges of rows, only attention has any", call_, call_.ranges.size());
+  }
+
+  /// `rows` are 1 to `most` ranges, each of another sequence and within the model's context.
+  void ranges(std::int64_t rows, int most) const {
+    const RowRanges& ranges = call_.ranges;
+    require(!ranges.empty() && ranges.size() <= most, ErrorCode::kProtocol,
+            "{} has {} ranges of rows, expected 1 to {}", call_, ranges.size(), most);
+    std::int64_t sum = 0;
+    for (int i = 0; i < ranges.size(); ++i) {
+      const auto [sequence, tokens, position] = ranges[i];
+      require(tokens >= 1, ErrorCode::kProtocol, "{} has {} tokens of sequence {}", call_, tokens,
+              sequence);
+      require(position >= 0 && tokens <= config_.max_position &&
+                  position <= config_.max_position - tokens,
+              ErrorCode::kProtocol,
+              "{}: {} tokens at position {} of sequence {} pass the model's context of {}", call_,
+              tokens, position, sequence, config_.max_position);
+      for (int j = 0; j < i; ++j) {
+        require(ranges[j].sequence != sequence, ErrorCode::kProtocol, "{} names sequence {} twice",
+                call_, sequence);
+      }
+      sum += tokens;
+    }
+    require(sum == rows, ErrorCode::kProtocol, "{}: its ranges have {} rows, its tensors {}", call_,
+            sum, rows);
   }
 
   void float_dtype(DType dtype) const {
@@ -48,26 +73,21 @@ class Checker {
             call_.inputs[i].shape, expected, axis);
   }
 
-  /// Input `i` is `[rows, columns]` floats with `rows` in [1, max_position]; gives the rows.
+  /// Input `i` is `[rows, columns]` floats, with rows as below; gives them.
   std::int64_t matrix(int i, std::int64_t columns) const {
     rank(i, 2);
     dim(i, 1, columns);
-    return tokens(i);
+    return rows(i);
   }
 
-  std::int64_t tokens(int i) const {
+  /// Rows of input `i`: at least 1, and no more than kMaxRanges sequences have.
+  std::int64_t rows(int i) const {
     const std::int64_t count = call_.inputs[i].shape[0];
-    within_context(count);
-    return count;
-  }
-
-  /// 1 <= count and position + count <= max_position.
-  void within_context(std::int64_t count) const {
     require(count >= 1, ErrorCode::kProtocol, "{} has no tokens", call_);
-    require(call_.position >= 0 && count <= config_.max_position &&
-                call_.position <= config_.max_position - count,
-            ErrorCode::kProtocol, "{}: {} tokens at position {} pass the model's context of {}",
-            call_, count, call_.position, config_.max_position);
+    require(count / kMaxRanges < config_.max_position || count == kMaxRanges * config_.max_position,
+            ErrorCode::kProtocol, "{}: {} rows are more than {} sequences of {} tokens have", call_,
+            count, kMaxRanges, config_.max_position);
+    return count;
   }
 
   [[nodiscard]] TensorSpec reply(const Shape& shape) const { return {call_.reply_dtype, shape}; }
@@ -80,17 +100,17 @@ class Checker {
 TensorSpecs embedding(const ModelConfig& config, const Call& call, const Checker& check) {
   check.inputs(1);
   check.no_layer();
-  check.no_position();
+  check.no_ranges();
   require(call.inputs[0].dtype == DType::kI64 && call.inputs[0].shape.rank() == 1,
           ErrorCode::kProtocol, "Embedding: token ids are {} {}, expected i64 [tokens]",
           dtype_name(call.inputs[0].dtype), call.inputs[0].shape);
-  return {check.reply({check.tokens(0), config.hidden})};
+  return {check.reply({check.rows(0), config.hidden})};
 }
 
 TensorSpecs batch_linear(const ModelConfig& config, const Call& call, const Checker& check) {
   check.inputs(1);
   check.layer();
-  check.no_position();
+  check.no_ranges();
   require(!call.weights.empty(), ErrorCode::kProtocol, "{} names no weights", call);
   TensorSpecs outputs;
   for (const Weight weight : call.weights) {
@@ -106,7 +126,7 @@ TensorSpecs batch_linear(const ModelConfig& config, const Call& call, const Chec
 TensorSpecs matmul(const ModelConfig& config, const Call& call, const Checker& check) {
   check.inputs(2);
   check.layer();
-  check.no_position();
+  check.no_ranges();
   check.rank(0, 3);
   check.rank(1, 3);
   const Shape& a = call.inputs[0].shape;
@@ -129,9 +149,13 @@ TensorSpecs fused_attention(const ModelConfig& config, const Call& call, const C
   check.inputs(3);
   check.layer();
   const std::int64_t tokens = check.matrix(0, config.q_dim());
+  check.ranges(tokens, 1);
+  require(call.ranges[0].sequence == 0, ErrorCode::kProtocol,
+          "{} names sequence {}, but keeps nothing of any: expected 0", call,
+          call.ranges[0].sequence);
   for (const int i : {1, 2}) {
     check.rank(i, 2);
-    check.dim(i, 0, call.position + tokens);
+    check.dim(i, 0, call.ranges[0].position + tokens);
     check.dim(i, 1, config.q_dim());
   }
   return {check.reply({tokens, config.q_dim()})};
@@ -141,6 +165,7 @@ TensorSpecs flash_attention(const ModelConfig& config, const Checker& check) {
   check.inputs(3);
   check.layer();
   const std::int64_t tokens = check.matrix(0, config.q_dim());
+  check.ranges(tokens, kMaxRanges);
   for (const int i : {1, 2}) {
     check.rank(i, 2);
     check.dim(i, 0, tokens);
@@ -149,17 +174,25 @@ TensorSpecs flash_attention(const ModelConfig& config, const Checker& check) {
   return {check.reply({tokens, config.q_dim()})};
 }
 
-TensorSpecs block(const ModelConfig& config, const Call& call, const Checker& check) {
+TensorSpecs attention_block(const ModelConfig& config, const Checker& check) {
   check.inputs(1);
   check.layer();
-  if (call.op == Op::kGatedMlp) check.no_position();
+  const std::int64_t tokens = check.matrix(0, config.hidden);
+  check.ranges(tokens, kMaxRanges);
+  return {check.reply({tokens, config.hidden})};
+}
+
+TensorSpecs gated_mlp(const ModelConfig& config, const Checker& check) {
+  check.inputs(1);
+  check.layer();
+  check.no_ranges();
   return {check.reply({check.matrix(0, config.hidden), config.hidden})};
 }
 
 TensorSpecs lm_head(const ModelConfig& config, const Checker& check) {
   check.inputs(1);
   check.no_layer();
-  check.no_position();
+  check.no_ranges();
   return {check.reply({check.matrix(0, config.hidden), config.vocab})};
 }
 
@@ -202,8 +235,9 @@ TensorSpecs infer_outputs(const ModelConfig& config, const Call& call) {
     case Op::kFlashAttention:
       return flash_attention(config, check);
     case Op::kAttentionBlock:
+      return attention_block(config, check);
     case Op::kGatedMlp:
-      return block(config, call, check);
+      return gated_mlp(config, check);
     case Op::kLmHead:
       return lm_head(config, check);
     case Op::kInit:

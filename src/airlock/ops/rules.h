@@ -11,8 +11,11 @@ namespace airlock {
 ///
 /// Throws Error(kProtocol), naming the call, the tensor, what it has and what was expected, unless
 /// the call is legal: known operator, layer in range, number of inputs, ranks and dimensions as
-/// `Op` documents them, float dtypes for activations and i64 for ids, 1 <= tokens, and position +
-/// tokens within `config.max_position`. Pure; thread-safe; no allocation unless it throws.
+/// `Op` documents them, float dtypes for activations and i64 for ids, at least one row and at most
+/// kMaxRanges * `config.max_position`. FlashAttention and AttentionBlock have 1 to kMaxRanges
+/// ranges, each of another sequence, of at least one token and within `config.max_position`, that
+/// make up the rows; FusedAttention has one, of sequence 0; other operators have none. Pure;
+/// thread-safe; no allocation unless it throws.
 TensorSpecs infer_outputs(const ModelConfig& config, const Call& call);
 
 /// Rows and columns of a layer's matrix: [out, in] as checkpoints store it.

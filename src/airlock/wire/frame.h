@@ -28,7 +28,7 @@ enum class FrameType : std::uint16_t {
 struct FrameHeader {
   static constexpr std::size_t kBytes = 32;
   static constexpr std::uint32_t kMagic = 0x4b4c5241;  ///< "ARLK"
-  static constexpr std::uint16_t kVersion = 1;
+  static constexpr std::uint16_t kVersion = 2;
   /// Longest message: a Call of three tensors takes about 120 bytes, a Failure text some hundreds.
   static constexpr std::uint32_t kMaxMessageBytes = 16384;
 

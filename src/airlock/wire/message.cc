@@ -159,6 +159,68 @@ Encodings parse_encodings(const EncodingVector* built, std::size_t most, std::st
   return encodings;
 }
 
+/// The rows that an attention call of one sequence has: such a call does not say how many.
+std::int32_t all_rows(const Call& call) {
+  const bool any = !call.inputs.empty() && call.inputs[0].shape.rank() > 0;
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  return static_cast<std::int32_t>(any ? std::min(call.inputs[0].shape[0], kMost) : 0);
+}
+
+/// True if position and sequence say all of the call's ranges.
+bool is_one_sequence(const Call& call) {
+  return is_attention(call.op) && call.ranges.size() == 1 &&
+         call.ranges[0].tokens == all_rows(call);
+}
+
+using RangeVector = flatbuffers::Vector<const fb::RowRange*>;
+
+void check_ranges(const Call& call) {
+  require(!is_attention(call.op) || !call.ranges.empty(), ErrorCode::kInvalidArgument,
+          "{} does not say whose rows it has", call);
+  for (const RowRange& range : call.ranges) {
+    require(range.tokens >= 0 && range.position >= 0 &&
+                range.position <= std::numeric_limits<std::uint32_t>::max(),
+            ErrorCode::kInvalidArgument, "{} tokens at position {} do not fit the wire",
+            range.tokens, range.position);
+  }
+}
+
+flatbuffers::Offset<RangeVector> build_ranges(flatbuffers::FlatBufferBuilder& builder,
+                                              const RowRanges& ranges) {
+  if (ranges.empty()) return 0;
+  std::array<fb::RowRange, kMaxRanges> built;
+  std::size_t count = 0;
+  for (const RowRange& range : ranges) {
+    built[count++] = {range.sequence, static_cast<std::uint32_t>(range.tokens),
+                      static_cast<std::uint32_t>(range.position)};
+  }
+  return builder.CreateVectorOfStructs(built.data(), count);
+}
+
+RowRanges parse_ranges(const fb::Call& table, const Call& call) {
+  RowRanges ranges;
+  if (table.ranges() == nullptr) {
+    if (is_attention(call.op) || table.position() != 0 || table.sequence() != 0) {
+      ranges.push_back({table.sequence(), all_rows(call), table.position()});
+    }
+    return ranges;
+  }
+  const RangeVector& built = *table.ranges();
+  require(built.size() >= 1 && built.size() <= kMaxRanges && table.position() == 0 &&
+              table.sequence() == 0,
+          ErrorCode::kProtocol,
+          "a Call message has {} ranges of rows, 1 to {} are allowed and neither position nor "
+          "sequence beside them",
+          built.size(), kMaxRanges);
+  for (const fb::RowRange* range : built) {
+    require(range->tokens() <= std::numeric_limits<std::int32_t>::max(), ErrorCode::kProtocol,
+            "a Call message has a range of {} rows", range->tokens());
+    ranges.push_back(
+        {range->sequence(), static_cast<std::int32_t>(range->tokens()), range->position()});
+  }
+  return ranges;
+}
+
 FingerprintBytes parse_fingerprint(const flatbuffers::Vector<std::uint8_t>* bytes,
                                    std::string_view name) {
   FingerprintBytes fingerprint;
@@ -215,13 +277,16 @@ std::span<const std::byte> MessageBuilder::build(const Call& message, const Tran
   const auto input_places = build_places(b, transfer.inputs);
   const auto output_places = build_places(b, transfer.outputs);
   const auto encodings = build_encodings(b, transfer.input_encodings);
-  require(message.position >= 0 && message.position <= std::numeric_limits<std::uint32_t>::max(),
-          ErrorCode::kInvalidArgument, "position {} does not fit the wire", message.position);
-  return impl_->finish(fb::CreateCall(
-      b, static_cast<std::uint8_t>(message.op), message.layer,
-      static_cast<std::uint32_t>(message.position), message.transpose_b,
-      static_cast<std::uint8_t>(message.reply_dtype), weights, inputs, input_places, output_places,
-      encodings, static_cast<std::uint8_t>(transfer.reply_compression)));
+  check_ranges(message);
+  const bool one = is_one_sequence(message);
+  const RowRange all = one ? message.ranges[0] : RowRange{};
+  const auto ranges = build_ranges(b, one ? RowRanges{} : message.ranges);
+  return impl_->finish(
+      fb::CreateCall(b, static_cast<std::uint8_t>(message.op), message.layer,
+                     static_cast<std::uint8_t>(message.reply_dtype), inputs,
+                     static_cast<std::uint32_t>(all.position), all.sequence, weights,
+                     message.transpose_b, input_places, output_places, encodings,
+                     static_cast<std::uint8_t>(transfer.reply_compression), ranges));
 }
 
 std::span<const std::byte> MessageBuilder::build(const ReplyMessage& message) {
@@ -290,7 +355,6 @@ CallMessage parse_call_message(std::span<const std::byte> bytes) {
   Call call;
   call.op = static_cast<Op>(table.op());
   call.layer = table.layer();
-  call.position = table.position();
   call.transpose_b = table.transpose_b();
   call.reply_dtype = static_cast<DType>(table.reply_dtype());
   if (table.weights() != nullptr) {
@@ -303,6 +367,7 @@ CallMessage parse_call_message(std::span<const std::byte> bytes) {
     }
   }
   call.inputs = parse_specs(table.inputs(), "Call");
+  call.ranges = parse_ranges(table, call);
   const auto count = static_cast<std::size_t>(call.inputs.size());
   return {
       call,

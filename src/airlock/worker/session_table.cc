@@ -76,10 +76,10 @@ void SessionTable::make_room(const Entry& session, const Call& call) {
   const std::int64_t after = session.session->kv_bytes_after(call);
   if (after <= session.kv_bytes) return;
   require(
-      session.kv_bytes > 0 || call.position == 0, ErrorCode::kSessionLost,
+      session.kv_bytes > 0 || call.ranges[0].position == 0, ErrorCode::kSessionLost,
       "{} continues at position {}, but the worker holds no KV cache of this session (any more); "
       "start over",
-      call, call.position);
+      call, call.ranges[0].position);
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   std::int64_t others = 0;

@@ -60,7 +60,7 @@ class CpuSession final : public BackendSession {
 
   [[nodiscard]] std::int64_t kv_bytes_after(const Call& call) const override {
     if (call.op != Op::kFlashAttention && call.op != Op::kAttentionBlock) return cache_.bytes();
-    return cache_.bytes_with(call.layer, call.position + call.inputs[0].shape[0]);
+    return cache_.bytes_with(call.layer, call.ranges[0].position + call.ranges[0].tokens);
   }
 
   [[nodiscard]] KvCache& cache() noexcept { return cache_; }
@@ -139,6 +139,7 @@ void CpuBackend::execute(const Call& call, BackendSession& session,
   require(own != nullptr, ErrorCode::kInternal, "{}: the session is another backend's", call);
   // OpenMP keeps its number of threads per calling thread, and oneDNN asks OpenMP.
   if (omp_get_max_threads() != threads()) omp_set_num_threads(threads());
+  require(call.ranges.size() <= 1, ErrorCode::kUnsupported, "{} has several sequences", call);
   switch (call.op) {
     case Op::kEmbedding:
       return embed(inputs[0], outputs[0]);
@@ -147,13 +148,14 @@ void CpuBackend::execute(const Call& call, BackendSession& session,
     case Op::kMatmul:
       return matmul(context_, inputs[0], inputs[1], call.transpose_b, outputs[0]);
     case Op::kFusedAttention:
-      return fused_attention(context_, inputs[0], inputs[1], inputs[2], call.position, outputs[0]);
-    case Op::kFlashAttention:
-      return cached_attention(context_, own->cache(), call.layer, call.position, inputs[0],
-                              inputs[1], inputs[2], outputs[0]);
-    case Op::kAttentionBlock:
-      return attention_block(context_, weights_, own->cache(), call.layer, call.position, inputs[0],
+      return fused_attention(context_, inputs[0], inputs[1], inputs[2], call.ranges[0].position,
                              outputs[0]);
+    case Op::kFlashAttention:
+      return cached_attention(context_, own->cache(), call.layer, call.ranges[0].position,
+                              inputs[0], inputs[1], inputs[2], outputs[0]);
+    case Op::kAttentionBlock:
+      return attention_block(context_, weights_, own->cache(), call.layer, call.ranges[0].position,
+                             inputs[0], outputs[0]);
     case Op::kGatedMlp:
       return gated_mlp(context_, weights_, call.layer, inputs[0], outputs[0]);
     case Op::kLmHead: {

@@ -144,12 +144,12 @@ void fused_attention(const Context& context, const Call& call, Inputs in, Output
   const RowChunks chunks(q.rows().rows, q.bytes_per_row() + k.bytes_per_row() + v.bytes_per_row() +
                                             result.bytes_per_row());
   const std::int64_t room =
-      context.config.heads * chunks[0].count * (call.position + q.rows().rows);
+      context.config.heads * chunks[0].count * (call.ranges[0].position + q.rows().rows);
   std::int64_t have = 0;
   for (std::int64_t i = 0; i < chunks.count(); ++i) {
     const RowRange rows = chunks[i];
     // A piece's last row sees itself and all before it, and no row sees more.
-    const std::int64_t seen = call.position + rows.begin + rows.count;
+    const std::int64_t seen = call.ranges[0].position + rows.begin + rows.count;
     const RowRange fresh{have, seen - have};
     have = seen;
     q.fetch(context, in[0], rows);
@@ -160,7 +160,8 @@ void fused_attention(const Context& context, const Call& call, Inputs in, Output
     v.convert(fresh);
     const Arena::Mark mark(context.arena);
     attend_fused(context, converted(context, q.rows().part(rows), context.compute), k.data(),
-                 v.data(), call.position + rows.begin, seen, room, result.rows().part(rows));
+                 v.data(), call.ranges[0].position + rows.begin, seen, room,
+                 result.rows().part(rows));
     context.transfers.publish_out();
     result.send(context, out[0], rows);
   }
@@ -173,7 +174,7 @@ void flash_attention(const Context& context, const CacheView& cache, const Call&
   const std::int64_t tokens = in[0].spec.shape[0];
   const Pieces pieces(context, in, out, tokens);
   pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
-    const std::int64_t position = call.position + rows.begin;
+    const std::int64_t position = call.ranges[0].position + rows.begin;
     AppendArgs append;
     append.k = converted(context, inputs[1], compute);
     append.v = converted(context, inputs[2], compute);
@@ -202,7 +203,7 @@ void attention_block(const Context& context, const DeviceWeights& weights, const
   const std::int64_t half = config.head_dim / 2;
   const Pieces pieces(context, in, out, tokens);
   pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
-    const std::int64_t position = call.position + rows.begin;
+    const std::int64_t position = call.ranges[0].position + rows.begin;
     const DeviceRows x = multiplied(context, inputs[0]);
     const MatrixRows w = weights.at(call.layer, Weight::kQ, Weight::kV);
     const DeviceRows qkv{DType::kF32, rows.count, w.rows,

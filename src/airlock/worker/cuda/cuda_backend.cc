@@ -69,7 +69,7 @@ class CudaSession final : public BackendSession {
   [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.rows().bytes(); }
   [[nodiscard]] std::int64_t kv_bytes_after(const Call& call) const override {
     if (!grows_cache(call)) return kv_bytes();
-    return cache_.rows().bytes_with(call.layer, call.position + call.inputs[0].shape[0]);
+    return cache_.rows().bytes_with(call.layer, call.ranges[0].position + call.ranges[0].tokens);
   }
   [[nodiscard]] DeviceCache& cache() noexcept { return cache_; }
 
@@ -200,7 +200,7 @@ void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, O
   const std::int64_t tokens = call.inputs[0].shape[0];
   CacheView view;
   if (grows_cache(call)) {
-    cache.prepare(stream_, call.layer, call.position, tokens);
+    cache.prepare(stream_, call.layer, call.ranges[0].position, tokens);
     view = cache.view(call.layer);
   }
   Context context{config_,    gpu_,
@@ -211,9 +211,13 @@ void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, O
   ReplayedCall replayed{replays_,
                         {call, nullptr, 0, view.keys, view.head_stride / config_.head_dim},
                         reinterpret_cast<const std::int64_t*>(position_.data())};
+  std::int64_t position = 0;
   if (graphs_ && replayable(call)) {
-    replayed.key.call.position = 0;
-    transfers_.in(reinterpret_cast<const std::byte*>(&call.position), position_.data(),
+    if (is_attention(call.op)) {
+      position = call.ranges[0].position;
+      replayed.key.call.ranges = {};
+    }
+    transfers_.in(reinterpret_cast<const std::byte*>(&position), position_.data(),
                   position_.size());
     context.replayed = &replayed;
   }
@@ -225,6 +229,7 @@ void CudaBackend::execute(const Call& call, BackendSession& session, Inputs inpu
                           Outputs outputs) {
   auto* own = dynamic_cast<CudaSession*>(&session);
   require(own != nullptr, ErrorCode::kInternal, "{}: the session is another backend's", call);
+  require(call.ranges.size() <= 1, ErrorCode::kUnsupported, "{} has several sequences", call);
   if (call.op == Op::kEmbedding) return embed(inputs[0], outputs[0]);
   gpu_.make_current();
   arena_.reset();

@@ -16,7 +16,7 @@ namespace airlock::cuda {
 /// All that the kernels of a call depend on but its position, which they read from the device.
 /// Where tensors and scratch lie follows from the call and the block that both are taken from.
 struct ReplayKey {
-  Call call;                        ///< at position 0
+  Call call;                        ///< without its ranges
   const void* memory = nullptr;     ///< the arena's block, after which a smaller one may lie there
   std::size_t memory_bytes = 0;     ///< of it
   const void* cache = nullptr;      ///< keys of the session's layer, for calls that have a cache
