@@ -179,7 +179,7 @@ void Executor::submit(const Visit& visit, Lane& lane) {
   const Step& step = *visit.step;
   std::array<ConstTensor, kMaxTensors> inputs;
   std::array<Tensor, kMaxTensors> outputs;
-  const auto slot = [&](Slot slot) {
+  const auto memory_of = [&](Slot slot) {
     return lane.slots.get(slot, layout_, model_.config(), lane.batch, visit.pass);
   };
   for (int i = 0; i < step.inputs.size(); ++i) {
@@ -188,11 +188,11 @@ void Executor::submit(const Visit& visit, Lane& lane) {
       inputs[at] = {slot_spec(Slot::kIds, model_.config(), lane.batch, visit.pass),
                     reinterpret_cast<const std::byte*>(lane.ids.data())};
     } else {
-      inputs[at] = slot(step.inputs[i]);
+      inputs[at] = memory_of(step.inputs[i]);
     }
   }
   for (int i = 0; i < step.outputs.size(); ++i) {
-    outputs[static_cast<std::size_t>(i)] = slot(step.outputs[i]);
+    outputs[static_cast<std::size_t>(i)] = memory_of(step.outputs[i]);
   }
   lane.ticket = operators_.submit(
       make_call(visit, model_.config(), lane.batch),

@@ -150,6 +150,7 @@ void LocalSteps::extend_caches(const Visit& visit, const BatchMemory& memory) {
   const Tensor k = input(visit, 0, memory);
   const Tensor v = input(visit, 1, memory);
   const std::int64_t width = k.spec.shape[1];
+  constexpr std::int64_t kFloat = sizeof(float);
   std::int64_t first = 0;
   for (const Pass& pass : memory.batch) {
     KvCache& own = cache(pass.sequence);
@@ -164,7 +165,7 @@ void LocalSteps::extend_caches(const Visit& visit, const BatchMemory& memory) {
                            static_cast<float*>(own.keys(visit.layer)), stride, pass.position);
     }
     own.write_values(visit.layer, ConstTensor{{v.spec.dtype, {pass.tokens, width}},
-                                              v.as<float>() + first * width});
+                                              v.data + first * width * kFloat});
     own.commit(visit.layer, pass.tokens);
     first += pass.tokens;
   }
