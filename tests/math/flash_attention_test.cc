@@ -226,6 +226,25 @@ TEST_P(FlashPathTest, GivesTheSameInChunksAsInOne) {
   for (std::size_t i = 0; i < chunked.size(); ++i) ASSERT_NEAR(chunked[i], at_once[i], bound);
 }
 
+TEST_P(FlashPathTest, ABatchGivesEachTheSameAsAlone) {
+  // Too small for a second thread, large enough, of one KV head whose keys are split, and nothing.
+  const Shapes batch[] = {{1, 0, 4, 2, 48},     {1, 200, 4, 2, 48}, {200, 5, 4, 2, 48},
+                          {0, 7, 4, 2, 48},     {3, 40, 4, 2, 48},  {1, 9000, 32, 1, 64},
+                          {1, 7000, 32, 8, 64}, {2, 33, 4, 2, 48}};
+  std::vector<Problem> problems;
+  std::vector<std::vector<float>> outs;
+  for (const Shapes& shapes : batch) {
+    problems.emplace_back(shapes, GetParam().dtype, 20 + static_cast<unsigned>(outs.size()));
+    outs.emplace_back(problems.back().out_size(), 42);
+  }
+  std::vector<FlashAttentionArgs> all;
+  for (std::size_t i = 0; i < outs.size(); ++i) all.push_back(problems[i].args(outs[i].data()));
+  flash_attention_on(*kernel_, all, BufferPool());
+  for (std::size_t i = 0; i < outs.size(); ++i) {
+    EXPECT_EQ(outs[i], problems[i].flash(*kernel_)) << batch[i];
+  }
+}
+
 TEST_P(FlashPathTest, ReadsTokenMajorCachesAndWritesBf16HeadMajor) {
   const Shapes shapes{45, 20, 6, 3, 24};
   const Problem problem(shapes, GetParam().dtype, 11);
@@ -344,6 +363,10 @@ TEST(FlashAttention, RefusesImpossibleArguments) {
   expect_refused([](auto& a) { a.out_dtype = DType::kI8; });
   expect_refused([](auto& a) { a.scale = std::nanf(""); });
   expect_refused([](auto& a) { a.scale = -1; });
+  FlashAttentionArgs both[] = {problem.args(out.data()), problem.args(out.data())};
+  both[1].dtype = DType::kBF16;
+  EXPECT_THROW(flash_attention(both, BufferPool()), Error);
+  EXPECT_NO_THROW(flash_attention(std::span<const FlashAttentionArgs>(), BufferPool()));
   FlashAttentionArgs none = problem.args(out.data());
   none.tokens = 0;
   EXPECT_NO_THROW(flash_attention(none));

@@ -49,11 +49,18 @@ void check(const FlashAttentionArgs& args) {
           "flash attention: scale is {}, expected finite and not negative", args.scale);
 }
 
+/// Threads that so much work is worth.
+std::int64_t team_for(double operations) {
+  return static_cast<std::int64_t>(
+      std::clamp<double>(operations / kThreadOperations, 1, threads()));
+}
+
 /// How a call is cut. An item is one KV head, a block of tokens (with every query head that shares
 /// the KV head) and one of `splits` parts of the context.
 struct Schedule {
   const FlashKernel& kernel;
   const FlashAttentionArgs& args;
+  double operations;
   std::int64_t group;         ///< query heads a KV head serves
   std::int64_t block_tokens;  ///< tokens in an item
   std::int64_t blocks;
@@ -65,10 +72,9 @@ struct Schedule {
   Schedule(const FlashKernel& k, const FlashAttentionArgs& a) : kernel(k), args(a) {
     group = args.heads / args.kv_heads;
     const std::int64_t context = args.position + args.tokens;
-    const double operations = 4.0 * static_cast<double>(args.head_dim * args.heads) *
-                              static_cast<double>(args.tokens) * static_cast<double>(context);
-    const auto team =
-        static_cast<std::int64_t>(std::clamp<double>(operations / kThreadOperations, 1, threads()));
+    operations = 4.0 * static_cast<double>(args.head_dim * args.heads) *
+                 static_cast<double>(args.tokens) * static_cast<double>(context);
+    const std::int64_t team = team_for(operations);
     const std::int64_t wanted = kItemsPerThread * team;
     const std::int64_t least = std::max<std::int64_t>(1, kernel.panel_rows / group);
     block_tokens = std::min(std::max(kernel.item_rows / group, least), args.tokens);
@@ -321,33 +327,39 @@ std::int64_t scratch_bytes(const Schedule& s) {
   return s.workers * w.place(s, nullptr) + s.partials() * partial_floats(s) * 4;
 }
 
-}  // namespace
+/// True for what runs on one thread alone.
+bool is_small(const Schedule& s) {
+  return s.workers == 1 && s.splits == 1;
+}
 
-void flash_attention_on(const FlashKernel& kernel, const FlashAttentionArgs& args,
-                        const BufferPool& scratch) {
-  check(args);
-  if (args.tokens == 0) return;
-  const Schedule s(kernel, args);
+/// Items one thread takes from `next` on until there are none left.
+void run_items(const Schedule& s, const Workspace& w, std::atomic<std::int64_t>& next,
+               float* partials) {
+  for (std::int64_t i = next++; i < s.items; i = next++) {
+    const Item item(s, i);
+    item.run(w);
+    if (s.splits == 1) {
+      item.finish(w);
+    } else {
+      store_partial(s, w, partials + i * partial_floats(s));
+    }
+  }
+}
+
+/// One call on all threads it is worth.
+void run_alone(const Schedule& s, const BufferPool& scratch) {
   const Buffer memory = scratch.acquire(static_cast<std::size_t>(scratch_bytes(s)));
   const std::int64_t stride = Workspace{}.place(s, nullptr);
   auto* partials = reinterpret_cast<float*>(memory.data() + s.workers * stride);
   std::atomic<std::int64_t> next{0};
   parallel_for(s.workers, 1, [&](std::int64_t begin, std::int64_t end) {
-    kernel.begin();
+    s.kernel.begin();
     for (std::int64_t worker = begin; worker < end; ++worker) {
       Workspace w{};
       w.place(s, memory.data() + worker * stride);
-      for (std::int64_t i = next++; i < s.items; i = next++) {
-        const Item item(s, i);
-        item.run(w);
-        if (s.splits == 1) {
-          item.finish(w);
-        } else {
-          store_partial(s, w, partials + i * partial_floats(s));
-        }
-      }
+      run_items(s, w, next, partials);
     }
-    kernel.end();
+    s.kernel.end();
   });
   if (s.splits == 1) return;
   parallel_for(std::min(s.workers, s.items / s.splits), 1,
@@ -365,6 +377,64 @@ void flash_attention_on(const FlashKernel& kernel, const FlashAttentionArgs& arg
                    }
                  }
                });
+}
+
+/// The small calls of `batch`, each on one thread: a thread takes the next that nobody has.
+void run_small(const FlashKernel& kernel, std::span<const FlashAttentionArgs> batch,
+               const BufferPool& scratch) {
+  std::int64_t stride = 0;
+  double operations = 0;
+  std::int64_t count = 0;
+  for (const FlashAttentionArgs& args : batch) {
+    if (args.tokens == 0) continue;
+    const Schedule s(kernel, args);
+    if (!is_small(s)) continue;
+    stride = std::max(stride, Workspace{}.place(s, nullptr));
+    operations += s.operations;
+    ++count;
+  }
+  if (count == 0) return;
+  const std::int64_t team = std::min(count, team_for(operations));
+  const Buffer memory = scratch.acquire(static_cast<std::size_t>(team * stride));
+  std::atomic<std::size_t> next{0};
+  parallel_for(team, 1, [&](std::int64_t begin, std::int64_t end) {
+    kernel.begin();
+    for (std::int64_t worker = begin; worker < end; ++worker) {
+      for (std::size_t at = next++; at < batch.size(); at = next++) {
+        if (batch[at].tokens == 0) continue;
+        const Schedule s(kernel, batch[at]);
+        if (!is_small(s)) continue;
+        Workspace w{};
+        w.place(s, memory.data() + worker * stride);
+        std::atomic<std::int64_t> item{0};
+        run_items(s, w, item, nullptr);
+      }
+    }
+    kernel.end();
+  });
+}
+
+}  // namespace
+
+void flash_attention_on(const FlashKernel& kernel, std::span<const FlashAttentionArgs> batch,
+                        const BufferPool& scratch) {
+  for (const FlashAttentionArgs& args : batch) {
+    check(args);
+    require(args.dtype == batch[0].dtype, ErrorCode::kInvalidArgument,
+            "flash attention of a batch that is {} and {}", dtype_name(batch[0].dtype),
+            dtype_name(args.dtype));
+  }
+  run_small(kernel, batch, scratch);
+  for (const FlashAttentionArgs& args : batch) {
+    if (args.tokens == 0) continue;
+    const Schedule s(kernel, args);
+    if (!is_small(s)) run_alone(s, scratch);
+  }
+}
+
+void flash_attention_on(const FlashKernel& kernel, const FlashAttentionArgs& args,
+                        const BufferPool& scratch) {
+  flash_attention_on(kernel, std::span(&args, 1), scratch);
 }
 
 const FlashKernel* flash_kernel(DType dtype, FlashPath path) {
@@ -390,8 +460,13 @@ const FlashKernel* flash_kernel(DType dtype, FlashPath path) {
   return best;
 }
 
+void flash_attention(std::span<const FlashAttentionArgs> batch, const BufferPool& scratch) {
+  if (batch.empty()) return;
+  flash_attention_on(*flash_kernel(batch[0].dtype, FlashPath::kBest), batch, scratch);
+}
+
 void flash_attention(const FlashAttentionArgs& args, const BufferPool& scratch) {
-  flash_attention_on(*flash_kernel(args.dtype, FlashPath::kBest), args, scratch);
+  flash_attention(std::span(&args, 1), scratch);
 }
 
 void flash_attention(const FlashAttentionArgs& args) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/core/dtype.h"
@@ -51,6 +52,9 @@ struct FlashAttentionArgs {
 void flash_attention(const FlashAttentionArgs& args, const BufferPool& scratch);
 /// The same with a pool of its own for the process.
 void flash_attention(const FlashAttentionArgs& args);
+/// Several, of the same dtype, whose outputs do not overlap: each as alone, bit for bit, but those
+/// that are too small for several threads run beside one another.
+void flash_attention(std::span<const FlashAttentionArgs> batch, const BufferPool& scratch);
 
 /// Bytes of working memory a call with `args` takes from its pool (before the pool rounds up):
 /// proportional to threads and head_dim, and for few tokens to heads; never to tokens squared.

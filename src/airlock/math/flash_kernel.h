@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "airlock/core/dtype.h"
 
@@ -75,6 +76,8 @@ const FlashKernel* flash_kernel(DType dtype, FlashPath path);
 struct FlashAttentionArgs;
 class BufferPool;
 /// flash_attention on a given kernel.
+void flash_attention_on(const FlashKernel& kernel, std::span<const FlashAttentionArgs> batch,
+                        const BufferPool& scratch);
 void flash_attention_on(const FlashKernel& kernel, const FlashAttentionArgs& args,
                         const BufferPool& scratch);
 
