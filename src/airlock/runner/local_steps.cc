@@ -220,6 +220,7 @@ void LocalSteps::attend(const Visit& visit, const BatchMemory& memory) {
   args.scale = config.attention_scale();
   auto* out = output(visit, 0, memory).as<float>();
   const auto row_bytes = static_cast<std::int64_t>(dtype_size(cache_dtype_)) * width;
+  attention_.clear();
   for (const Pass& pass : memory.batch) {
     const KvCache& own = cache(pass.sequence);
     const std::int64_t stride = own.head_stride(visit.layer);
@@ -229,10 +230,11 @@ void LocalSteps::attend(const Visit& visit, const BatchMemory& memory) {
     args.out = {out, width, config.head_dim};
     args.tokens = pass.tokens;
     args.position = pass.position;
-    flash_attention(args, layout_.own());
+    attention_.push_back(args);
     queries += row_bytes * pass.tokens;
     out += pass.tokens * width;
   }
+  flash_attention(attention_, layout_.own());
 }
 
 }  // namespace airlock

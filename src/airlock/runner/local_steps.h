@@ -6,8 +6,10 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "airlock/kernels/kv_cache.h"
+#include "airlock/math/flash_attention.h"
 #include "airlock/math/rope.h"
 #include "airlock/plan/plan.h"
 #include "airlock/plan/program.h"
@@ -64,6 +66,7 @@ class LocalSteps {
   std::unordered_map<std::uint32_t, std::unique_ptr<KvCache>> caches_;
   std::unique_ptr<RunnerLmHead> lm_head_;
   Buffer narrow_queries_;  ///< q in bf16
+  std::vector<FlashAttentionArgs> attention_;  ///< of the passes of a batch
 };
 
 }  // namespace airlock
