@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "airlock/core/error.h"
+#include "airlock/core/isa.h"
 #include "airlock/core/threads.h"
 #include "airlock/math/convert.h"
 
@@ -51,6 +52,33 @@ dnnl::memory::data_type data_type(DType dtype) {
     default:
       fail(ErrorCode::kInternal, "oneDNN is not used for {}", dtype_name(dtype));
   }
+}
+
+dnnl::cpu_isa cap_of(Isa most) {
+  switch (most) {
+    case Isa::kBase:
+    case Isa::kAvx2:
+      return dnnl::cpu_isa::avx2;
+    case Isa::kAvx512:
+      return dnnl::cpu_isa::avx512_core;
+    case Isa::kAvx512Bf16:
+      return dnnl::cpu_isa::avx512_core_bf16;
+    case Isa::kAmx:
+      break;
+  }
+  return dnnl::cpu_isa::all;
+}
+
+/// What oneDNN uses, within max_isa(). oneDNN takes a limit only before its first use.
+dnnl::cpu_isa effective_isa() {
+  static const dnnl::cpu_isa isa = [] {
+    const Isa most = max_isa();
+    require(most == Isa::kAmx || dnnl::set_max_cpu_isa(cap_of(most)) == dnnl::status::success,
+            ErrorCode::kInternal, "oneDNN was in use before it could be limited to {}",
+            isa_name(most));
+    return dnnl::get_effective_cpu_isa();
+  }();
+  return isa;
 }
 
 /// oneDNN's own errors are defects or exhausted memory, never a peer's doing: shapes are checked.
@@ -169,6 +197,7 @@ struct Gemm::Impl {
 };
 
 Gemm::Gemm(BufferPool pool, int capacity) {
+  effective_isa();
   require(capacity >= 1, ErrorCode::kInvalidArgument, "a cache of {} primitives", capacity);
   // oneDNN keeps 1024 compiled primitives of its own, some 100 MB; ours replaces that cache.
   static std::once_flag once;
@@ -232,7 +261,7 @@ void require_sgemm(int status) {
 }
 
 std::string onednn_isa() {
-  switch (dnnl::get_effective_cpu_isa()) {
+  switch (effective_isa()) {
     case dnnl::cpu_isa::avx512_core_amx:
       return "avx512_core_amx";
     case dnnl::cpu_isa::avx512_core_bf16:
@@ -253,7 +282,7 @@ std::string onednn_isa() {
 }
 
 bool onednn_has_bf16() {
-  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+  const dnnl::cpu_isa isa = effective_isa();
   return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
 }
 

@@ -82,9 +82,10 @@ class Gemm {
 /// Throws Error(kResourceExhausted) unless `status` is one of success.
 void require_sgemm(int status);
 
-/// The instruction set oneDNN uses here, e.g. "avx512_core_amx".
+/// The instruction set oneDNN uses here, e.g. "avx512_core_amx": within core/isa.h's max_isa(),
+/// which this applies, as does a Gemm. Throws as max_isa().
 [[nodiscard]] std::string onednn_isa();
-/// True if that set multiplies bf16.
+/// True if that set multiplies bf16. Throws as onednn_isa.
 [[nodiscard]] bool onednn_has_bf16();
 
 }  // namespace airlock
