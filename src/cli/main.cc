@@ -8,6 +8,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/interrupt.h"
+#include "airlock/core/isa.h"
 #include "airlock/core/threads.h"
 #include "airlock/report/table.h"
 #include "cli/commands.h"
@@ -58,6 +59,7 @@ int main(int argc, char** argv) {
   airlock::catch_interrupts();
   int code = 0;
   try {
+    static_cast<void>(airlock::isa());  // a wrong AIRLOCK_MAX_ISA is found out here
     code = run(argc, argv);
   } catch (const airlock::Error& error) {
     code = complain(error.what(), exit_code(error.code()));

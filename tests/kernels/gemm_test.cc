@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/count_allocations.h"
 #include "tests/worker/backend_model.h"
 #include "tests/worker/backend_reference.h"
 
@@ -73,6 +74,43 @@ TEST(GemmTest, WorkingMemoryGoesBackToThePool) {
   const OwnedTensor y(TensorSpec{DType::kF32, {9, 64}});
   gemm.multiply(x.tensor().data, 9, packed, DType::kF32, y.tensor().data);
   EXPECT_EQ(pool.bytes_in_use(), weights);
+}
+
+TEST(GemmTest, PaddingAllocatesNothingOnceWarm) {
+  constexpr std::int64_t kRows = 9, kTerms = 63, kOut = 40;
+  const BufferPool pool;
+  std::mt19937_64 rng(4);
+  const OwnedTensor w = random_tensor(rng, DType::kF32, {kOut, kTerms});
+  const OwnedTensor x = random_tensor(rng, DType::kF32, {kRows, kTerms});
+  const OwnedTensor y(TensorSpec{DType::kF32, {kRows, kOut}});
+  BatchedProduct product{.m = kRows, .k = kTerms, .n = kOut, .transpose_b = true};
+  std::int64_t allocated[2] = {};
+  for (const bool padded : {false, true}) {
+    Gemm gemm(pool, Gemm::kPrimitives,
+              [padded](std::int64_t terms, DType) { return padded ? terms + 1 : terms; });
+    EXPECT_EQ(gemm.padding_bytes(product), padded ? (kRows + kOut) * (kTerms + 1) * 4 : 0);
+    const PackedMatrix packed = gemm.pack(w, DType::kF32);
+    const std::size_t weights = pool.bytes_in_use();
+    const auto multiply = [&] {
+      gemm.multiply(x.tensor().data, kRows, packed, DType::kF32, y.tensor().data);
+      gemm.multiply(product, x.tensor().data, w.tensor().data, y.tensor().data);
+    };
+    multiply();
+    const std::int64_t before = allocations_of_this_thread();
+    multiply();
+    allocated[padded ? 1 : 0] = allocations_of_this_thread() - before;  // oneDNN's own
+    EXPECT_EQ(pool.bytes_in_use(), weights);
+  }
+  EXPECT_EQ(allocated[0], allocated[1]);
+}
+
+TEST(GemmTest, TheLibrarysKnownFaultsArePaddedWhereTheyOccur) {
+  const Gemm gemm{BufferPool()};
+  BatchedProduct product{.m = 1, .k = 63, .n = 80, .in = DType::kBF16};
+  const bool on_amx = onednn_isa() == "avx512_core_amx";
+  EXPECT_EQ(gemm.padding_bytes(product), on_amx ? (1 + 80) * 64 * 2 : 0);
+  product.in = DType::kF32;
+  EXPECT_EQ(gemm.padding_bytes(product), 0);
 }
 
 }  // namespace

@@ -134,7 +134,8 @@ class FlashPathTest : public ::testing::TestWithParam<PathCase> {
  protected:
   void SetUp() override {
     kernel_ = flash_kernel(GetParam().dtype, GetParam().path);
-    if (kernel_ == nullptr) GTEST_SKIP() << "this processor lacks the instructions";
+    if (kernel_ == nullptr)
+      GTEST_SKIP() << "no such instructions here, or AIRLOCK_MAX_ISA rules them out";
   }
 
   /// Runs body on the kernel, the portable one on every target it was compiled for.

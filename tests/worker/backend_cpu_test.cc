@@ -8,6 +8,7 @@
 #include "airlock/kernels/kv_cache.h"
 #include "airlock/worker/cpu/cpu_backend.h"
 
+#include "tests/support/environment.h"
 #include "tests/worker/backend_suite.h"
 
 namespace airlock::testing {
@@ -75,16 +76,18 @@ TEST(BackendCpuTest, ComputeDtypesThatNoProcessorMultipliesAreRefused) {
 }
 
 TEST(BackendCpuTest, ComputesInF32WithoutBf16Instructions) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  // oneDNN reads the limit once per process, so this takes one of its own.
-  EXPECT_EXIT(
-      {
-        ::setenv("DNNL_MAX_CPU_ISA", "AVX2", 1);
-        RandomWeights weights(odd_config(), DType::kBF16);
-        const auto backend = make_cpu_backend(weights, {});
-        std::exit(backend->compute_dtype() == DType::kF32 && !cpu_has_bf16() ? 0 : 1);
-      },
-      ::testing::ExitedWithCode(0), "");
+  GTEST_FLAG_SET(death_test_style,
+                 "threadsafe");  // a process of its own, which reads its own limit
+  for (const char* set : {"avx2", "avx512"}) {
+    const test::ScopedVariable limit("AIRLOCK_MAX_ISA", set);
+    EXPECT_EXIT(
+        {
+          RandomWeights weights(odd_config(), DType::kBF16);
+          const auto backend = make_cpu_backend(weights, {});
+          std::exit(backend->compute_dtype() == DType::kF32 && !cpu_has_bf16() ? 0 : 1);
+        },
+        ::testing::ExitedWithCode(0), "");
+  }
 }
 
 TEST(BackendCpuTest, FusedAttentionPastItsScratchIsRefusedBeforeItAllocates) {

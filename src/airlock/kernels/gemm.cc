@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "airlock/core/error.h"
+#include "airlock/core/isa.h"
 #include "airlock/core/threads.h"
 #include "airlock/math/convert.h"
 
@@ -53,6 +54,38 @@ dnnl::memory::data_type data_type(DType dtype) {
   }
 }
 
+dnnl::cpu_isa cap_of(Isa most) {
+  switch (most) {
+    case Isa::kBase:
+    case Isa::kAvx2:
+      return dnnl::cpu_isa::avx2;
+    case Isa::kAvx512:
+      return dnnl::cpu_isa::avx512_core;
+    case Isa::kAvx512Bf16:
+      return dnnl::cpu_isa::avx512_core_bf16;
+    case Isa::kAmx:
+      break;
+  }
+  return dnnl::cpu_isa::all;
+}
+
+/// What oneDNN uses, within max_isa(). oneDNN takes a limit only before its first use.
+dnnl::cpu_isa effective_isa() {
+  static const dnnl::cpu_isa isa = [] {
+    const Isa most = max_isa();
+    require(most == Isa::kAmx || dnnl::set_max_cpu_isa(cap_of(most)) == dnnl::status::success,
+            ErrorCode::kInternal, "oneDNN was in use before it could be limited to {}",
+            isa_name(most));
+    return dnnl::get_effective_cpu_isa();
+  }();
+  return isa;
+}
+
+TermsRule library_rule() {
+  const bool on_amx = effective_isa() == dnnl::cpu_isa::avx512_core_amx;
+  return [on_amx](std::int64_t terms, DType in) { return safe_terms(terms, in, on_amx); };
+}
+
 /// oneDNN's own errors are defects or exhausted memory, never a peer's doing: shapes are checked.
 template <typename Body>
 decltype(auto) checked(const char* what, const Body& body) {
@@ -84,13 +117,15 @@ dnnl::memory::desc out_desc(const BatchedProduct& p) {
 struct Gemm::Impl {
   BufferPool pool;
   int capacity;
+  TermsRule rule;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::vector<Primitive> primitives;
   std::map<std::tuple<std::int64_t, std::int64_t, DType>, dnnl::memory::desc> packed_descs;
   std::uint64_t clock = 0;
 
-  Impl(BufferPool buffers, int count) : pool(std::move(buffers)), capacity(count) {
+  Impl(BufferPool buffers, int count, TermsRule terms_rule)
+      : pool(std::move(buffers)), capacity(count), rule(std::move(terms_rule)) {
     primitives.reserve(static_cast<std::size_t>(capacity));
   }
 
@@ -153,6 +188,14 @@ struct Gemm::Impl {
     return *oldest;
   }
 
+  Buffer padded(const PaddedFrom& from, DType dtype, std::int64_t rows,
+                std::int64_t columns) const {
+    const TensorSpec spec{dtype, {from.batch, rows, columns}};
+    Buffer copy = pool.acquire(static_cast<std::size_t>(spec.bytes()));
+    pad(from, dtype_size(dtype), rows, columns, copy.data());
+    return copy;
+  }
+
   void run(const Key& key, const void* a, const void* b, void* out) {
     checked("matmul", [&] {
       Primitive& primitive = find(key);
@@ -168,12 +211,15 @@ struct Gemm::Impl {
   }
 };
 
-Gemm::Gemm(BufferPool pool, int capacity) {
+Gemm::Gemm(BufferPool pool, int capacity) : Gemm(std::move(pool), capacity, library_rule()) {}
+
+Gemm::Gemm(BufferPool pool, int capacity, TermsRule rule) {
+  effective_isa();
   require(capacity >= 1, ErrorCode::kInvalidArgument, "a cache of {} primitives", capacity);
   // oneDNN keeps 1024 compiled primitives of its own, some 100 MB; ours replaces that cache.
   static std::once_flag once;
   std::call_once(once, [] { dnnl::set_primitive_cache_capacity(0); });
-  impl_ = std::make_unique<Impl>(std::move(pool), capacity);
+  impl_ = std::make_unique<Impl>(std::move(pool), capacity, std::move(rule));
 }
 
 Gemm::~Gemm() = default;
@@ -192,10 +238,16 @@ PackedMatrix Gemm::pack(ConstTensor weight, DType dtype) {
     convert(weight, {spec, converted.data()});
     weight = {spec, converted.data()};
   }
+  const std::int64_t terms = impl_->rule(in, dtype);
+  Buffer wide;
+  if (terms != in) {
+    wide = impl_->padded({weight.data, 1, out, in}, weight.spec.dtype, out, terms);
+    weight = {{weight.spec.dtype, {out, terms}}, wide.data()};
+  }
   return checked("packing weights", [&] {
-    const dnnl::memory::desc& desc = impl_->packed_desc(in, out, dtype);
-    PackedMatrix packed{impl_->pool.acquire(desc.get_size()), in, out, dtype};
-    dnnl::memory from({{in, out}, data_type(weight.spec.dtype), Tag::ba}, impl_->engine,
+    const dnnl::memory::desc& desc = impl_->packed_desc(terms, out, dtype);
+    PackedMatrix packed{impl_->pool.acquire(desc.get_size()), in, out, terms, dtype};
+    dnnl::memory from({{terms, out}, data_type(weight.spec.dtype), Tag::ba}, impl_->engine,
                       const_cast<std::byte*>(weight.data));
     dnnl::memory to(desc, impl_->engine, packed.data.data());
     dnnl::reorder(from, to).execute(impl_->stream, from, to);
@@ -208,15 +260,40 @@ void Gemm::multiply(const void* x, std::int64_t rows, const PackedMatrix& w, DTy
                     void* out) {
   BatchedProduct product;
   product.m = rows;
-  product.k = w.in;
+  product.k = w.terms;
   product.n = w.out;
   product.in = w.dtype;
   product.out = out_dtype;
+  Buffer wide;
+  if (w.terms != w.in) {
+    wide = impl_->padded({x, 1, rows, w.in}, w.dtype, rows, w.terms);
+    x = wide.data();
+  }
   impl_->run({product, true, threads()}, x, w.data.data(), out);
 }
 
 void Gemm::multiply(const BatchedProduct& product, const void* a, const void* b, void* out) {
-  impl_->run({product, false, threads()}, a, b, out);
+  const std::int64_t terms = impl_->rule(product.k, product.in);
+  if (terms == product.k) return impl_->run({product, false, threads()}, a, b, out);
+  const bool transposed = product.transpose_b;
+  const Buffer wide_a =
+      impl_->padded({a, product.batch, product.m, product.k, product.a_token_major}, product.in,
+                    product.m, terms);
+  const Buffer wide_b =
+      impl_->padded({b, product.batch, transposed ? product.n : product.k,
+                     transposed ? product.k : product.n, product.b_token_major},
+                    product.in, transposed ? product.n : terms, transposed ? terms : product.n);
+  BatchedProduct wide = product;
+  wide.k = terms;
+  wide.a_token_major = wide.b_token_major = false;
+  impl_->run({wide, false, threads()}, wide_a.data(), wide_b.data(), out);
+}
+
+std::int64_t Gemm::padding_bytes(const BatchedProduct& product) const {
+  const std::int64_t terms = impl_->rule(product.k, product.in);
+  if (terms == product.k) return 0;
+  const auto size = static_cast<std::int64_t>(dtype_size(product.in));
+  return product.batch * (product.m + product.n) * terms * size;
 }
 
 int sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n, std::int64_t k,
@@ -232,7 +309,7 @@ void require_sgemm(int status) {
 }
 
 std::string onednn_isa() {
-  switch (dnnl::get_effective_cpu_isa()) {
+  switch (effective_isa()) {
     case dnnl::cpu_isa::avx512_core_amx:
       return "avx512_core_amx";
     case dnnl::cpu_isa::avx512_core_bf16:
@@ -253,7 +330,7 @@ std::string onednn_isa() {
 }
 
 bool onednn_has_bf16() {
-  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+  const dnnl::cpu_isa isa = effective_isa();
   return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
 }
 

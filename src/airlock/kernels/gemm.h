@@ -10,6 +10,7 @@
 #include "airlock/core/buffer_pool.h"
 #include "airlock/core/dtype.h"
 #include "airlock/core/tensor.h"
+#include "airlock/kernels/safe_terms.h"
 
 namespace airlock {
 
@@ -18,6 +19,7 @@ struct PackedMatrix {
   Buffer data;
   std::int64_t in = 0;
   std::int64_t out = 0;
+  std::int64_t terms = 0;     ///< columns it was packed with: `in`, or more with zeros behind
   DType dtype = DType::kF32;  ///< kF32 or kBF16
 
   /// Bytes of the blocked layout: elements padded to whole blocks.
@@ -42,13 +44,17 @@ struct BatchedProduct {
 };
 
 /// Not thread-safe. Steady state allocates nothing: primitives are kept per shape, the least
-/// recently used making room, and working memory comes from the pool.
+/// recently used making room, and working memory comes from the pool. Products that oneDNN is known
+/// to get wrong (safe_terms.h) never reach it: their operands are copied into scratch with zeros
+/// behind, which changes no sum.
 class Gemm {
  public:
   /// A model needs about 14 primitives per prompt length; each holds some 100 KiB of machine code.
   static constexpr int kPrimitives = 128;
 
   explicit Gemm(BufferPool pool, int capacity = kPrimitives);
+  /// With a rule of its own for which products are padded, and how far: tests declare others wrong.
+  Gemm(BufferPool pool, int capacity, TermsRule rule);
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
   ~Gemm();
@@ -66,6 +72,9 @@ class Gemm {
                 void* out);
   void multiply(const BatchedProduct& product, const void* a, const void* b, void* out);
 
+  /// Bytes that multiply takes from the pool to pad the product's operands; mostly none.
+  [[nodiscard]] std::int64_t padding_bytes(const BatchedProduct& product) const;
+
   /// Primitives kept now.
   [[nodiscard]] int cached() const noexcept;
 
@@ -76,15 +85,17 @@ class Gemm {
 
 /// out [m, n] f32 = a [m, k] f32 times b [n, k] f32 transposed; rows of `out` lie `out_stride`
 /// elements apart. Nothing is kept between calls; on the calling thread alone within a parallel
-/// loop. Returns a status, for such a loop must not be left by a throw.
+/// loop. Returns a status, for such a loop must not be left by a throw. No f32 product is known to
+/// come out wrong, so none is padded here.
 [[nodiscard]] int sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n,
                         std::int64_t k, float* out, std::int64_t out_stride) noexcept;
 /// Throws Error(kResourceExhausted) unless `status` is one of success.
 void require_sgemm(int status);
 
-/// The instruction set oneDNN uses here, e.g. "avx512_core_amx".
+/// The instruction set oneDNN uses here, e.g. "avx512_core_amx": within core/isa.h's max_isa(),
+/// which this applies, as does a Gemm. Throws as max_isa().
 [[nodiscard]] std::string onednn_isa();
-/// True if that set multiplies bf16.
+/// True if that set multiplies bf16. Throws as onednn_isa.
 [[nodiscard]] bool onednn_has_bf16();
 
 }  // namespace airlock

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "airlock/core/error.h"
+#include "airlock/math/simd_cap.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "airlock/math/byte_planes.cc"

@@ -1,9 +1,7 @@
 #include "airlock/math/flash_kernel.h"
 
 #if defined(__x86_64__) && defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-
+#include "airlock/core/isa.h"
 #include "airlock/math/flash_avx512.inc"
 
 #define AIRLOCK_AMX \
@@ -187,13 +185,6 @@ void run(const FlashPanel* panels, std::int64_t count) {
   if (count > 0) run_panels<true>(panels, count);
 }
 
-/// Tiles are 8 KiB of state that Linux saves only for processes that asked.
-bool permitted() {
-  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
-  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
 }  // namespace
 
 const FlashKernel* flash_kernel_amx() {
@@ -213,9 +204,7 @@ const FlashKernel* flash_kernel_amx() {
                                      .pack_values = pack_values,
                                      .run = run,
                                      .finish = finish};
-  static const bool usable = has_avx512_bf16() && __builtin_cpu_supports("amx-tile") &&
-                             __builtin_cpu_supports("amx-bf16") && permitted();
-  return usable ? &kernel : nullptr;
+  return isa() >= Isa::kAmx ? &kernel : nullptr;
 }
 
 }  // namespace airlock

@@ -1,6 +1,7 @@
 #include "airlock/math/flash_kernel.h"
 
 #if defined(__x86_64__)
+#include "airlock/core/isa.h"
 #include "airlock/math/flash_avx512.inc"
 
 namespace airlock {
@@ -103,8 +104,7 @@ const FlashKernel* flash_kernel_avx512_bf16() {
                                      .pack_values = pack_values,
                                      .run = run,
                                      .finish = finish};
-  static const bool usable = has_avx512_bf16();
-  return usable ? &kernel : nullptr;
+  return isa() >= Isa::kAvx512Bf16 ? &kernel : nullptr;
 }
 
 }  // namespace airlock

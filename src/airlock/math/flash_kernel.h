@@ -63,14 +63,14 @@ struct FlashKernel {
                  std::int64_t head_dim, DType out_dtype, void* const* rows);
 };
 
-/// Kernels for a dtype of q, k and v; null where this processor lacks the instructions.
+/// Kernels for a dtype of q, k and v; null where isa() lacks the instructions.
 const FlashKernel* flash_kernel_portable(DType dtype);
 const FlashKernel* flash_kernel_avx512_bf16();
 const FlashKernel* flash_kernel_amx();
 
 /// Which kernel bf16 inputs run on; tests force each in turn.
 enum class FlashPath { kBest, kPortable, kAvx512Bf16, kAmx };
-/// The kernel of that path for `dtype`, or null if this processor cannot run it.
+/// The kernel of that path for `dtype`, or null where isa() lacks its instructions.
 const FlashKernel* flash_kernel(DType dtype, FlashPath path);
 
 struct FlashAttentionArgs;

@@ -17,7 +17,11 @@ void fused_attention(CpuContext& context, ConstTensor q, ConstTensor k, ConstTen
   const TensorSpec scores_spec{DType::kF32, {heads, tokens, rows}};
   const TensorSpec weights_spec{compute, scores_spec.shape};
   const bool narrow = compute != DType::kF32;
-  const std::int64_t bytes = scores_spec.bytes() + (narrow ? weights_spec.bytes() : 0);
+  BatchedProduct mix{.batch = heads, .m = tokens, .k = rows, .n = head_dim};
+  mix.in = compute;
+  mix.b_token_major = mix.out_token_major = true;
+  const std::int64_t bytes =
+      scores_spec.bytes() + (narrow ? weights_spec.bytes() : 0) + context.gemm.padding_bytes(mix);
   require(
       bytes <= context.max_scratch_bytes, ErrorCode::kResourceExhausted,
       "FusedAttention of {} tokens over {} needs {} bytes for its scores, the worker allows {}: "
@@ -39,11 +43,8 @@ void fused_attention(CpuContext& context, ConstTensor q, ConstTensor k, ConstTen
   const StagedInput weights(context.pool, {scores_spec, scores.data()}, compute);
   const StagedInput right(context.pool, v, compute);
   StagedOutput output(context.pool, out, Gemm::can_write(compute, out.spec.dtype));
-  BatchedProduct product{.batch = heads, .m = tokens, .k = rows, .n = head_dim};
-  product.in = compute;
-  product.out = output.dtype();
-  product.b_token_major = product.out_token_major = true;
-  context.gemm.multiply(product, weights.data(), right.data(), output.data());
+  mix.out = output.dtype();
+  context.gemm.multiply(mix, weights.data(), right.data(), output.data());
   output.finish();
 }
 
