@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/cli/cli_fixture.h"
+#include "tests/support/paths.h"
 
 namespace airlock {
 namespace {
@@ -33,7 +34,7 @@ std::vector<std::string> shell_words(const std::string& line) {
 
 /// The block that begins with the command, up to its closing fence.
 Sample readme_sample() {
-  const std::filesystem::path root = AIRLOCK_SOURCE_DIR;
+  const std::filesystem::path root = test::source_dir();
   std::istringstream readme(test::file_text(root / "README.md"));
   const std::string prompt = "$ airlock ";
   Sample sample;

@@ -9,10 +9,12 @@
 
 #include "airlock/model/checkpoint.h"
 
+#include "tests/support/paths.h"
+
 namespace airlock::test {
 
 inline std::filesystem::path checkpoint_path(const std::string& name) {
-  return std::filesystem::path(AIRLOCK_TEST_DATA) / "checkpoints" / name;
+  return data_dir() / "checkpoints" / name;
 }
 
 /// Bound on a logit: the largest norm of a row of the LM head times that of a normed hidden state.

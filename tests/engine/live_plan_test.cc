@@ -7,13 +7,15 @@
 #include "airlock/engine/measure.h"
 #include "airlock/runner/executor.h"
 
+#include "tests/support/paths.h"
+
 namespace airlock {
 namespace {
 
 class LivePlan : public ::testing::Test {
  protected:
   LivePlan()
-      : model_(Checkpoint::open(std::string(AIRLOCK_TEST_DATA) + "/checkpoints/llama3-gqa")),
+      : model_(Checkpoint::open(test::data_dir() / "checkpoints" / "llama3-gqa")),
         fingerprint_(compute_fingerprint(model_.checkpoint())) {
     options_.transport = Transport::kInproc;
     options_.backend.compute_dtype = DType::kF32;

@@ -11,6 +11,7 @@
 #include "airlock/core/error.h"
 #include "airlock/model/tokenizer.h"
 
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 #include "airlock/worker/local_operators.h"
 #include "tests/support/split.h"
@@ -144,11 +145,9 @@ class DemoModel : public ::testing::Test {
   static constexpr std::size_t kWindows = 12;
 
   [[nodiscard]] static std::filesystem::path dir() {
-    return std::filesystem::path(AIRLOCK_SOURCE_DIR) / "models" / "demo";
+    return test::source_dir() / "models" / "demo";
   }
-  [[nodiscard]] static std::filesystem::path data() {
-    return std::filesystem::path(AIRLOCK_TEST_DATA) / "heldout";
-  }
+  [[nodiscard]] static std::filesystem::path data() { return test::data_dir() / "heldout"; }
 
   void SetUp() override {
     const auto tokenizer = Tokenizer::load(dir());

@@ -17,12 +17,14 @@
 
 #include "airlock/model/tokenizer.h"
 
+#include "tests/support/paths.h"
+
 namespace airlock::goldens {
 
 using Ids = std::vector<std::int32_t>;
 
 inline std::filesystem::path folder() {
-  return std::filesystem::path(AIRLOCK_TEST_DATA) / "tokenizer";
+  return test::data_dir() / "tokenizer";
 }
 
 inline std::string read(const std::filesystem::path& path) {

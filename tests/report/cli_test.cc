@@ -15,6 +15,7 @@
 #include "airlock/plan/predict.h"
 
 #include "tests/report/fake_ledger.h"
+#include "tests/support/paths.h"
 
 namespace airlock {
 namespace {
@@ -38,8 +39,8 @@ class Cli : public ::testing::Test {
 
   /// Runs `airlock` with a shell's words.
   Result run(const std::string& words) const {
-    const std::string command = std::string(AIRLOCK_CLI) + " " + words + " >" + file("out") +
-                                " 2>" + file("err") + " </dev/null";
+    const std::string command = test::airlock_program() + " " + words + " >" + file("out") + " 2>" +
+                                file("err") + " </dev/null";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text(file("out")), text(file("err"))};
   }

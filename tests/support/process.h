@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/paths.h"
+
 namespace airlock::test {
 
 inline std::string file_text(const std::filesystem::path& path) {
@@ -36,7 +38,7 @@ class Process {
  public:
   Process(const std::filesystem::path& dir, std::string name, std::vector<std::string> arguments)
       : out_(dir / (name + ".out")), err_(dir / (name + ".err")) {
-    arguments.insert(arguments.begin(), AIRLOCK_CLI);
+    arguments.insert(arguments.begin(), airlock_program());
     std::vector<char*> words;
     for (std::string& argument : arguments) words.push_back(argument.data());
     words.push_back(nullptr);
