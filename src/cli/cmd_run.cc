@@ -17,6 +17,7 @@
 #include "cli/model_source.h"
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
+#include "cli/run_output.h"
 #include "cli/text_source.h"
 #include "cli/worker_flags.h"
 
@@ -28,7 +29,8 @@ struct RunFlags {
   std::string prompt;
   std::string prompt_file;
   std::int64_t max_prompt_tokens = 0;
-  GenerateOptions generate;
+  TextGenerationOptions generation;
+  bool print_ids = false;
   std::string ledger;
   bool quiet = false;
   PlanFlags plan;
@@ -69,11 +71,6 @@ std::vector<std::int64_t> encode(const Tokenizer& tokenizer, const ModelConfig& 
   return ids;
 }
 
-void print_text(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
-
 /// The plan of a run; a choice among plans waits for the session.
 Plan only_plan(const PlanFlags& flags) {
   (void)flags.must_not_see();
@@ -90,13 +87,14 @@ void run(const RunFlags& flags) {
   const bool chosen = flags.plan.is_auto();
   WorkerOptions worker = chosen ? flags.worker.options_for_auto() : flags.worker.options();
   worker.client.lanes = chosen ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, plan);
-  (void)Sampler(flags.generate.sampling);  // bad flags first, before minutes of loading
   const auto dir = checkpoint_dir(flags.model);
   const auto tokenizer = Tokenizer::load(dir);
   const ModelConfig config = load_config(dir);
   const auto ids = encode(*tokenizer, config, flags);
   const auto prompt = static_cast<std::int64_t>(ids.size());
   check_tokens(config, prompt, 0);
+  // Bad flags first, before minutes of loading.
+  TextGeneration generation(*tokenizer, config, ids, flags.generation);
 
   RunLedger ledger(flags.ledger);
   const OpenModel open = open_model(dir, flags.quiet);
@@ -107,7 +105,7 @@ void run(const RunFlags& flags) {
   if (chosen) {
     const PlanChoice choice =
         choose_live_plan(*open.model, session,
-                         {prompt, flags.generate.max_tokens, flags.plan.must_not_see(),
+                         {prompt, flags.generation.max_tokens, flags.plan.must_not_see(),
                           flags.plan.knobs(), worker.lanes});
     plan = choice.plan;
     if (!flags.quiet) fmt::print(stderr, "{}\n", fmt::join(choice.why, "\n"));
@@ -123,33 +121,58 @@ void run(const RunFlags& flags) {
     if (prefill) prefill->update(layer, layers);
   };
   Engine engine(*open.model, plan, session.endpoint(), options);
-  const auto decoder = tokenizer->stream_decoder();
-  GenerateOptions generation = flags.generate;
-  generation.on_token = [&](std::int64_t token) {
+  RunOutput output(*tokenizer, flags.print_ids, flags.generation.logprobs.has_value());
+  output.begin(ids);
+  const Generation times = generate(engine, ids, generation, [&](const GeneratedToken& token) {
     if (prefill) {
       prefill->finish();
       prefill.reset();
     }
-    // A model may have more ids than its tokenizer has words: those print as nothing.
-    if (token < tokenizer->vocab_size())
-      print_text(decoder->push(static_cast<std::int32_t>(token)));
-    return true;
-  };
-  const Generation result = generate(engine, ids, generation);
+    output.token(token);
+  });
   if (prefill) prefill->finish();
-  if (!result.tokens.empty()) print_text(decoder->flush() + "\n");
+  output.end(generation);
   ledger.close();
 
   if (flags.quiet) return;
-  const auto generated = static_cast<std::int64_t>(result.tokens.size());
-  fmt::print(stderr, "prefill: {} tokens in {:.0f} ms ({:.1f} tok/s)", prompt, result.prefill_ms,
-             static_cast<double>(prompt) / result.prefill_ms * 1e3);
+  const auto generated = static_cast<std::int64_t>(generation.ids().size());
+  fmt::print(stderr, "prefill: {} tokens in {:.0f} ms ({:.1f} tok/s)", prompt, times.prefill_ms,
+             static_cast<double>(prompt) / times.prefill_ms * 1e3);
   if (generated > 1) {
     fmt::print(stderr, "; decode: {} tokens in {:.0f} ms ({:.1f} tok/s)", generated - 1,
-               result.decode_ms, static_cast<double>(generated - 1) / result.decode_ms * 1e3);
+               times.decode_ms, static_cast<double>(generated - 1) / times.decode_ms * 1e3);
   }
   fmt::print(stderr, "\n\n{}",
              render(summarize(ledger.entries()), predict_traffic(config, plan, prompt, generated)));
+}
+
+void add_generation_flags(CLI::App& command, TextGenerationOptions& options) {
+  SamplingOptions& sampling = options.sampling;
+  command.add_option("-n,--tokens", options.max_tokens, "tokens to generate at most")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--temp", sampling.temperature, "temperature; 0: greedy")
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "only the k likeliest; 0: all")
+      ->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "only the likeliest that reach p")
+      ->capture_default_str();
+  command.add_option("--min-p", sampling.min_p, "only those p times as likely as the likeliest")
+      ->capture_default_str();
+  command
+      .add_option("--repeat-penalty", sampling.repetition_penalty,
+                  "divides positive logits of tokens that occurred, multiplies others; 1: none")
+      ->capture_default_str();
+  command.add_option("--seed", sampling.seed, "of the sampling")->capture_default_str();
+  command.add_flag("--ignore-eos", options.ignore_eos, "go on past the end tokens");
+  command.add_option("--stop", options.stop, "end before this text; may be given several times")
+      ->allow_extra_args(false);
+  command
+      .add_option("--logprobs", options.logprobs,
+                  fmt::format("JSON lines in place of the text: each token with its "
+                              "log-probability and those of the N likeliest, 0 to {}",
+                              kMaxTopLogprobs))
+      ->check(CLI::Range(0, kMaxTopLogprobs));
 }
 
 }  // namespace
@@ -160,24 +183,16 @@ void add_run_command(CLI::App& app) {
   command->add_option("-m,--model", flags->model, "checkpoint folder, or a preset's name")
       ->required();
   auto* prompt = command->add_option("-p,--prompt", flags->prompt, "the prompt's text");
-  auto* file = command->add_option("-f,--file", flags->prompt_file, "file with the prompt's text");
+  auto* file =
+      command->add_option("-f,--file", flags->prompt_file, "file with the prompt's text; -: stdin");
   prompt->excludes(file);
   command
       ->add_option("--max-prompt-tokens", flags->max_prompt_tokens,
                    "cut the prompt after so many tokens; 0: never")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("-n,--tokens", flags->generate.max_tokens, "tokens to generate at most")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--temp", flags->generate.sampling.temperature, "temperature; 0: greedy")
-      ->capture_default_str();
-  command->add_option("--top-k", flags->generate.sampling.top_k, "only the k likeliest; 0: all")
-      ->capture_default_str();
-  command->add_option("--top-p", flags->generate.sampling.top_p, "only the likeliest that reach p")
-      ->capture_default_str();
-  command->add_option("--seed", flags->generate.sampling.seed, "of the sampling")
-      ->capture_default_str();
-  command->add_flag("--ignore-eos", flags->generate.ignore_eos, "go on past the end token");
+  add_generation_flags(*command, flags->generation);
+  command->add_flag("--print-ids", flags->print_ids,
+                    "JSON lines in place of the text: the ids of prompt and continuation");
   command->add_option("--ledger", flags->ledger, "write every call to this file as JSON lines");
   command->add_flag("-q,--quiet", flags->quiet, "only the text, and errors");
   flags->plan.add_to(*command, "baseline",

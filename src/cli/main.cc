@@ -38,6 +38,8 @@ int run(int argc, char** argv) {
   airlock::add_report_command(app);
   airlock::add_synth_command(app);
   airlock::add_inspect_command(app);
+  airlock::add_tokenize_command(app);
+  airlock::add_detokenize_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,24 +1,38 @@
 #include "cli/text_source.h"
 
 #include <array>
-#include <fstream>
+#include <cerrno>
+#include <optional>
+#include <system_error>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/link/fd.h"
+#include "airlock/link/wait.h"
 
 namespace airlock {
 
 std::string read_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  require(file.good(), ErrorCode::kNotFound, "{}: cannot read the file", path.string());
+  const bool from_stdin = path == "-";
+  const std::string name = from_stdin ? "standard input" : path.string();
+  const Fd opened(from_stdin ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const int fd = from_stdin ? STDIN_FILENO : opened.get();
+  require(fd >= 0, ErrorCode::kNotFound, "{}: cannot read the file: {}", name,
+          std::generic_category().message(errno));
   std::string text;
   std::array<char, 65536> part;
-  do {
-    file.read(part.data(), part.size());
-    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
-  } while (file.good());
-  // The end of the file is no error; a folder's content and a broken disk are.
-  require(!file.bad(), ErrorCode::kIo, "{}: cannot read the file", path.string());
-  return text;
+  while (true) {
+    (void)wait_for(fd, POLLIN, std::nullopt);  // a terminal or a pipe may never say more
+    const ssize_t got = ::read(fd, part.data(), part.size());
+    if (got < 0 && errno == EINTR) continue;
+    require(got >= 0, ErrorCode::kIo, "{}: cannot read it: {}", name,
+            std::generic_category().message(errno));
+    if (got == 0) return text;
+    text.append(part.data(), static_cast<std::size_t>(got));
+  }
 }
 
 std::vector<std::int64_t> token_ids(const Tokenizer& tokenizer, const ModelConfig& config,

@@ -12,7 +12,8 @@
 
 namespace airlock {
 
-/// A file's content. Throws Error(kNotFound) if it cannot be read, Error(kIo) if reading fails.
+/// A file's content; "-" is standard input. Throws Error(kNotFound) if it cannot be opened,
+/// Error(kIo) if reading fails, Error(kInterrupted).
 std::string read_text(const std::filesystem::path& path);
 
 /// The ids of `text`, with the model's BOS if `add_special`. Throws Error(kCorruptFile) if the

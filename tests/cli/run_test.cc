@@ -119,6 +119,13 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{
             "BadTemperature", {"run", "-m", "MODEL", "-p", "x", "--temp", "-1"}, 2, "temperature"},
         Refusal{"BadTopP", {"run", "-m", "MODEL", "-p", "x", "--top-p", "0"}, 2, "top-p"},
+        Refusal{"BadMinP", {"run", "-m", "MODEL", "-p", "x", "--min-p", "2"}, 2, "min-p"},
+        Refusal{"BadRepetitionPenalty",
+                {"run", "-m", "MODEL", "-p", "x", "--repeat-penalty", "0"},
+                2,
+                "penalty"},
+        Refusal{"EmptyStopText", {"run", "-m", "MODEL", "-p", "x", "--stop", ""}, 2, "stop text"},
+        Refusal{"TooManyLogprobs", {"run", "-m", "MODEL", "-p", "x", "--logprobs", "21"}, 2, "21"},
         Refusal{"NobodyListens",
                 {"run", "-m", "MODEL", "-p", "x", "--worker", "unix:///nowhere/airlock.sock"},
                 1,

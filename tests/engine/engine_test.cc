@@ -7,7 +7,6 @@
 
 #include <gtest/gtest.h>
 
-#include "airlock/engine/generate.h"
 #include "airlock/plan/predict.h"
 
 #include "tests/engine/golden.h"
@@ -164,63 +163,6 @@ TEST_P(EngineTest, CompanionsOfTheSameShapesChangeNoBit) {
     EXPECT_EQ(results[0], results[1]) << plan.name;
     EXPECT_EQ(results[0], results[2]) << plan.name;
   }
-}
-
-TEST_P(EngineTest, GenerationsTogetherAreThoseAlone) {
-  for (Plan plan : preset_plans()) {
-    plan.wire_dtype = DType::kF32;
-    test::TestSession session(worker_, model_.config());
-    Engine engine(model_, plan, session.client());
-    GenerateOptions options;
-    options.max_tokens = 8;
-    options.ignore_eos = true;
-    std::mt19937_64 random(5);
-    std::vector<std::vector<std::int64_t>> prompts;
-    for (std::size_t i = 0; i < 6; ++i) {
-      prompts.push_back(random_ids(random, model_.config().vocab, 1 + 7 * i));
-    }
-    std::vector<std::vector<std::int64_t>> alone;
-    for (const auto& prompt : prompts) {
-      alone.push_back(generate(engine, prompt, options).tokens);
-      EXPECT_EQ(alone.back().size(), 8U);
-    }
-    EXPECT_EQ(engine.open_sequences(), 0);
-    GenerationBatch batch(engine, 10);
-    for (std::size_t i = 0; i < 3; ++i) batch.add(prompts[i], options);
-    for (int step = 0; step < 4; ++step) ASSERT_TRUE(batch.step());
-    for (std::size_t i = 3; i < 6; ++i) batch.add(prompts[i], options);  // beside those that decode
-    while (batch.step()) {
-    }
-    for (std::size_t i = 0; i < 6; ++i) {
-      EXPECT_TRUE(batch.ended(i));
-      EXPECT_EQ(batch.tokens(i), alone[i]) << plan.name << ", prompt " << i;
-    }
-    EXPECT_EQ(engine.open_sequences(), 0);
-  }
-}
-
-TEST_P(EngineTest, ACancelledGenerationLeavesTheOthersAlone) {
-  test::TestSession session(worker_, model_.config());
-  Engine engine(model_, find_plan("blocks"), session.client());
-  GenerateOptions options;
-  options.max_tokens = 6;
-  options.ignore_eos = true;
-  const std::vector<std::int64_t> prompt = {1, 2, 3, 4};
-  GenerationBatch undisturbed(engine);
-  undisturbed.add(prompt, options);
-  while (undisturbed.step()) {
-  }
-  GenerationBatch batch(engine);
-  batch.add(prompt, options);
-  batch.add(prompt, options);
-  batch.step();
-  batch.step();
-  batch.cancel(0);
-  EXPECT_TRUE(batch.ended(0));
-  while (batch.step()) {
-  }
-  EXPECT_EQ(batch.tokens(0).size(), 2U);
-  EXPECT_EQ(batch.tokens(1), undisturbed.tokens(0));
 }
 
 TEST_P(EngineTest, RefusesWhatNoBatchCanHold) {

@@ -82,7 +82,9 @@ TEST(SentencePieceTokenizer, RefusesIdsThatItDoesNotHave) {
   for (const std::int32_t id : {-1, 700, 1 << 30}) {
     EXPECT_THROW((void)tokenizer->decode(Ids{id}, true), Error);
     EXPECT_THROW((void)tokenizer->token_text(id), Error);
+    EXPECT_FALSE(tokenizer->has(id));
   }
+  EXPECT_TRUE(tokenizer->has(699));
 }
 
 TEST(SentencePieceTokenizer, RefusesTruncatedAndDamagedModels) {

@@ -89,6 +89,7 @@ TEST(JsonTokenizer, RefusesIdsThatItDoesNotHave) {
       EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
     }
     EXPECT_THROW((void)tokenizer->token_text(id), Error);
+    EXPECT_FALSE(tokenizer->has(id));
     EXPECT_EQ(decoder->push(0), "!");
     EXPECT_THROW((void)decoder->push(id), Error);
     EXPECT_EQ(decoder->push(0) + decoder->flush(), "!");
@@ -102,6 +103,8 @@ TEST(JsonTokenizer, RefusesIdsInTheHolesOfAVocabulary) {
   EXPECT_EQ(tokenizer->vocab_size(), 1601);
   EXPECT_EQ(tokenizer->encode("<late>", false), Ids{1600});
   EXPECT_THROW((void)tokenizer->decode(Ids{1555}, true), Error);
+  EXPECT_TRUE(tokenizer->has(1600) && tokenizer->has(1510));
+  EXPECT_FALSE(tokenizer->has(1555));
 }
 
 TEST(JsonTokenizer, MegabytesOfOneCharacterComeBackWhole) {

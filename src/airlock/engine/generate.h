@@ -8,30 +8,22 @@
 #include <vector>
 
 #include "airlock/engine/engine.h"
-#include "airlock/engine/sampler.h"
+#include "airlock/engine/text_generation.h"
 
 namespace airlock {
 
-struct GenerateOptions {
-  std::int64_t max_tokens = 64;  ///< tokens to generate at most; 0: prefill only
-  SamplingOptions sampling;
-  bool ignore_eos = false;
-  /// Called with each token as it is chosen; false ends the generation.
-  std::function<bool(std::int64_t token)> on_token;
-};
+using OnToken = std::function<void(const GeneratedToken&)>;
 
 struct Generation {
-  std::vector<std::int64_t> tokens;  ///< generated, a closing eos included
-  double prefill_ms = 0;             ///< until the first token's logits
-  double decode_ms = 0;              ///< of the further passes
+  double prefill_ms = 0;  ///< until the first token's logits
+  double decode_ms = 0;   ///< of the further passes
 };
 
-/// Runs `prompt` on a sequence of its own and continues it until an eos token, `max_tokens`, or the
-/// model's context is full.
-/// Throws Error(kInvalidArgument) for an empty prompt or one longer than the context, and what
-/// Engine::run and Sampler::sample throw.
-Generation generate(Engine& engine, std::span<const std::int64_t> prompt,
-                    const GenerateOptions& options);
+/// Runs `prompt`, the one that `text` was made for, on a sequence of its own, and continues it
+/// until `text` has finished; `on_token` takes each token. Throws what Engine::run,
+/// TextGeneration::push and `on_token` throw.
+Generation generate(Engine& engine, std::span<const std::int64_t> prompt, TextGeneration& text,
+                    const OnToken& on_token);
 
 /// Generations that share passes: each step feeds the next token of all that decode, and beside
 /// them up to `prefill_rows` rows of the prompts that are not done, the oldest first, so that a
@@ -47,24 +39,23 @@ class GenerationBatch {
   GenerationBatch(const GenerationBatch&) = delete;
   GenerationBatch& operator=(const GenerationBatch&) = delete;
 
-  /// Takes a prompt up; gives the number it is known by, from 0. Throws Error(kInvalidArgument) as
-  /// generate does, Error(kResourceExhausted) past the engine's sequences.
-  std::size_t add(std::span<const std::int64_t> prompt, const GenerateOptions& options);
-  /// Ends a generation where it stands, if it has not ended: nothing more is fed of it.
-  void cancel(std::size_t number);
+  /// Takes up a prompt, the one that `text` was made for; `text` must outlive its generation, which
+  /// lasts until text.finished(). Throws Error(kResourceExhausted) past the engine's sequences.
+  void add(std::span<const std::int64_t> prompt, TextGeneration& text, OnToken on_token = {});
+  /// Ends the generation of `text` where it stands, if it goes on: nothing more is fed of it.
+  void cancel(const TextGeneration& text);
   /// One pass over at most kMaxRanges sequences; false if nothing was left to do. What an on_token
-  /// throws passes through after all tokens of the step were chosen. Throws as Engine::run does.
+  /// throws ends its generation, and the first of them passes through once all tokens of the step
+  /// were chosen. Throws as Engine::run does.
   bool step();
-
-  [[nodiscard]] bool ended(std::size_t number) const;
-  /// Tokens generated so far, a closing eos included.
-  [[nodiscard]] const std::vector<std::int64_t>& tokens(std::size_t number) const;
+  /// Generations that go on.
+  [[nodiscard]] std::size_t size() const noexcept { return active_.size(); }
 
  private:
   struct Active;
   Engine& engine_;
   const std::int64_t prefill_rows_;
-  std::vector<std::unique_ptr<Active>> all_;
+  std::vector<std::unique_ptr<Active>> active_;  ///< in the order they came
   std::vector<Feed> feeds_;
   std::vector<Active*> fed_;
 };

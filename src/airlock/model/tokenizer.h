@@ -65,6 +65,8 @@ class Tokenizer {
 
   /// Highest id plus one. Ids below it may be unused where the file leaves holes.
   [[nodiscard]] virtual std::int32_t vocab_size() const noexcept = 0;
+  /// True for an id that the tokenizer has: in range and not in a hole.
+  [[nodiscard]] virtual bool has(std::int64_t id) const noexcept = 0;
   /// The vocabulary's own text of `id` ("Ġhello", "▁the", "<0x0A>"). Throws Error(kInvalidArgument)
   /// for an id the tokenizer does not have.
   [[nodiscard]] virtual std::string_view token_text(std::int32_t id) const = 0;

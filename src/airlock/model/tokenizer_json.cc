@@ -80,10 +80,12 @@ class JsonTokenizer : public Tokenizer {
   std::int32_t vocab_size() const noexcept override {
     return static_cast<std::int32_t>(tokens_.size());
   }
+  bool has(std::int64_t id) const noexcept override {
+    return id >= 0 && id < vocab_size() && tokens_[static_cast<std::size_t>(id)].used;
+  }
   std::string_view token_text(std::int32_t id) const override {
-    require(id >= 0 && id < vocab_size() && tokens_[static_cast<std::size_t>(id)].used,
-            ErrorCode::kInvalidArgument, "token id {} is not one of the tokenizer's (below {})", id,
-            vocab_size());
+    require(has(id), ErrorCode::kInvalidArgument,
+            "token id {} is not one of the tokenizer's (below {})", id, vocab_size());
     return tokens_[static_cast<std::size_t>(id)].text;
   }
   std::optional<std::int32_t> find_token(std::string_view text) const override {

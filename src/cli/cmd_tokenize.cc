@@ -1,0 +1,121 @@
+// airlock tokenize and detokenize: a text's token ids, and the text of ids.
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include "airlock/core/error.h"
+#include "airlock/model/tokenizer.h"
+#include "airlock/report/table.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/text_source.h"
+
+namespace airlock {
+namespace {
+
+struct TokenizeFlags {
+  std::string model;
+  std::string text;
+  std::string file;
+  bool no_bos = false;
+  std::string format = "ids";
+};
+
+void tokenize(const TokenizeFlags& flags) {
+  const auto tokenizer = Tokenizer::load(flags.model);
+  const auto ids =
+      tokenizer->encode(flags.file.empty() ? flags.text : read_text(flags.file), !flags.no_bos);
+  if (flags.format == "ids") {
+    print_result(fmt::format("{}\n", fmt::join(ids, " ")));
+    return;
+  }
+  Table table({{"", "id"}, {"", "token"}});
+  for (const std::int32_t id : ids) table.add({std::int64_t{id}, tokenizer->token_text(id)});
+  print_result(table.render(TableFormat::kJson));
+}
+
+struct DetokenizeFlags {
+  std::string model;
+  std::vector<std::string> ids;
+  std::string file;
+  bool special = false;
+};
+
+/// The words of `text`, between white space.
+std::vector<std::string> words_of(const std::string& text) {
+  constexpr const char* kSpace = " \t\r\n\v\f";
+  std::vector<std::string> words;
+  for (std::size_t begin = text.find_first_not_of(kSpace); begin != std::string::npos;) {
+    const std::size_t end = text.find_first_of(kSpace, begin);
+    words.push_back(text.substr(begin, end - begin));
+    begin = text.find_first_not_of(kSpace, end);
+  }
+  return words;
+}
+
+std::int32_t parse_id(const std::string& word, const Tokenizer& tokenizer) {
+  std::int64_t id = -1;
+  const char* const end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, id);
+  const bool number = rest == end && error != std::errc::invalid_argument;
+  require(number, ErrorCode::kInvalidArgument, "`{}` is not a token id, expected a whole number",
+          word);
+  require(error == std::errc() && tokenizer.has(id), ErrorCode::kInvalidArgument,
+          "the tokenizer has no token {}: its ids are below {}", word, tokenizer.vocab_size());
+  return static_cast<std::int32_t>(id);
+}
+
+void detokenize(const DetokenizeFlags& flags) {
+  const auto tokenizer = Tokenizer::load(flags.model);
+  std::vector<std::int32_t> ids;
+  for (const std::string& word : flags.file.empty() ? flags.ids : words_of(read_text(flags.file))) {
+    ids.push_back(parse_id(word, *tokenizer));
+  }
+  // Nothing is added to the text, so that it can be compared; only a prompt wants a line of its
+  // own.
+  print_result(tokenizer->decode(ids, !flags.special));
+  if (::isatty(STDOUT_FILENO) != 0) print_result("\n");
+}
+
+}  // namespace
+
+void add_tokenize_command(CLI::App& app) {
+  auto flags = std::make_shared<TokenizeFlags>();
+  CLI::App* command = app.add_subcommand("tokenize", "Print the token ids of a text");
+  command->add_option("-m,--model", flags->model, "folder with the tokenizer")->required();
+  auto* text = command->add_option("-p,--prompt", flags->text, "the text");
+  auto* file = command->add_option("-f,--file", flags->file, "file with the text; -: stdin");
+  text->excludes(file);
+  command->add_flag("--no-bos", flags->no_bos, "without the tokens that start every text");
+  command->add_option("--format", flags->format, "ids, json")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"ids", "json"}));
+  command->callback([flags, text, file] {
+    require(*text || *file, ErrorCode::kInvalidArgument,
+            "no text: give one with -p, or a file with -f");
+    tokenize(*flags);
+  });
+}
+
+void add_detokenize_command(CLI::App& app) {
+  auto flags = std::make_shared<DetokenizeFlags>();
+  CLI::App* command = app.add_subcommand("detokenize", "Print the text of token ids");
+  command->add_option("-m,--model", flags->model, "folder with the tokenizer")->required();
+  auto* ids = command->add_option("ids", flags->ids, "token ids");
+  auto* file =
+      command->add_option("-f,--file", flags->file, "file with ids between white space; -: stdin");
+  ids->excludes(file);
+  command->add_flag("--special", flags->special, "print special tokens as they are spelled");
+  command->callback([flags, ids, file] {
+    require(*ids || *file, ErrorCode::kInvalidArgument,
+            "no token ids: give some, or a file with -f");
+    detokenize(*flags);
+  });
+}
+
+}  // namespace airlock

@@ -1,0 +1,121 @@
+// airlock tokenize and detokenize against what the `tokenizers` and `sentencepiece` packages say.
+#include <nlohmann/json.hpp>
+
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include "tests/cli/cli_fixture.h"
+#include "tests/model/tokenizer_goldens.h"
+
+namespace airlock {
+namespace {
+
+class Tokenize : public test::CliFixture {
+ protected:
+  void SetUp() override {}  // no model: a tokenizer is enough
+
+  std::string output_of(const std::vector<std::string>& arguments) {
+    auto process = start(arguments);
+    EXPECT_EQ(process->wait(), 0) << process->err();
+    EXPECT_EQ(process->err(), "");
+    return process->out();
+  }
+  std::string file_of(const std::string& content) {
+    const auto path = dir() / "text";
+    test::write_file(path, content);
+    return path.string();
+  }
+  static std::string folder(const std::string& name) { return (goldens::folder() / name).string(); }
+};
+
+/// The first group of a goldens file is of the tokenizer as it lies there.
+TEST_F(Tokenize, GivesTheIdsAndTextsOfTheReferencePackages) {
+  const std::vector<std::pair<std::string, std::string>> tokenizers = {
+      {"llama3", "llama3.goldens.jsonl"},
+      {"llama2", "llama2.goldens.jsonl"},
+      {"plain", "sentencepiece_plain.goldens.jsonl"}};
+  for (const auto& [name, file] : tokenizers) {
+    SCOPED_TRACE(name);
+    const goldens::Group group = goldens::load(file).front();
+    ASSERT_EQ(group.patch, nlohmann::json::object());
+    ASSERT_GT(group.texts.size(), 60U);
+    for (std::size_t i = 1; i < group.texts.size(); i += group.texts.size() / 6) {
+      const goldens::Text& text = group.texts[i];
+      SCOPED_TRACE(testing::PrintToString(text.raw));
+      const std::string ids = fmt::format("{}\n", fmt::join(text.ids, " "));
+      EXPECT_EQ(output_of({"tokenize", "-m", folder(name), "-f", file_of(text.raw), "--no-bos"}),
+                ids);
+      EXPECT_EQ(output_of({"detokenize", "-m", folder(name), "-f", file_of(ids)}), text.decoded);
+    }
+    for (std::size_t i = 0; i < group.decodings.size(); i += group.decodings.size() / 3 + 1) {
+      const goldens::Decoding& decoding = group.decodings[i];
+      std::vector<std::string> arguments = {"detokenize", "-m", folder(name)};
+      for (const std::int32_t id : decoding.ids) arguments.push_back(std::to_string(id));
+      if (decoding.ids.empty()) continue;
+      EXPECT_EQ(output_of(arguments), decoding.skipped);
+      if (name == "plain") continue;  // sentencepiece has no way to keep special tokens
+      arguments.emplace_back("--special");
+      EXPECT_EQ(output_of(arguments), decoding.kept);
+    }
+  }
+}
+
+TEST_F(Tokenize, PutsBosInFrontUnlessToldOtherwise) {
+  const auto tokenizer = Tokenizer::load(folder("llama3"));
+  const std::string bos = std::to_string(tokenizer->find_token("<|begin_of_text|>").value());
+  const std::string with = output_of({"tokenize", "-m", folder("llama3"), "-p", "the link"});
+  EXPECT_EQ(
+      with,
+      bos + " " + output_of({"tokenize", "-m", folder("llama3"), "-p", "the link", "--no-bos"}));
+  EXPECT_EQ(output_of({"tokenize", "-m", folder("llama3"), "-p", ""}), bos + "\n");
+}
+
+TEST_F(Tokenize, AsJsonNamesEachToken) {
+  const auto tokenizer = Tokenizer::load(folder("llama3"));
+  const auto json = nlohmann::json::parse(
+      output_of({"tokenize", "-m", folder("llama3"), "-p", "the 日 link", "--format", "json"}));
+  const auto ids = tokenizer->encode("the 日 link", true);
+  ASSERT_EQ(json.size(), ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_EQ(json[i]["id"], ids[i]);
+    EXPECT_EQ(json[i]["token"], tokenizer->token_text(ids[i]));
+    EXPECT_EQ(json[i].size(), 2U);
+  }
+}
+
+TEST_F(Tokenize, ReadsADashAsStandardInput) {
+  // The fixture's standard input is empty.
+  EXPECT_EQ(output_of({"tokenize", "-m", folder("llama3"), "-f", "-", "--no-bos"}), "\n");
+  EXPECT_EQ(output_of({"detokenize", "-m", folder("llama3"), "-f", "-"}), "");
+}
+
+TEST_F(Tokenize, RefusesBadInputWithOneClearError) {
+  struct Case {
+    std::vector<std::string> arguments;
+    int exit_code;
+    std::string message;
+  };
+  const std::string m = folder("llama3");
+  for (const Case& c : {
+           Case{{"tokenize", "-m", m}, 2, "no text"},
+           Case{{"tokenize", "-m", m, "-p", "x", "-f", "y"}, 2, "excludes"},
+           Case{{"tokenize", "-m", m, "-p", "x", "--format", "yaml"}, 2, "yaml"},
+           Case{{"tokenize", "-m", dir().string(), "-p", "x"}, 1, "neither tokenizer.json nor"},
+           Case{{"tokenize", "-m", m, "-f", (dir() / "missing").string()}, 1, "missing"},
+           Case{{"tokenize", "-m", m, "-f", dir().string()}, 1, "directory"},
+           Case{{"detokenize", "-m", m}, 2, "no token ids"},
+           Case{{"detokenize", "-m", m, "5", "x7"}, 2, "`x7` is not a token id"},
+           Case{{"detokenize", "-m", m, "5.5"}, 2, "`5.5` is not a token id"},
+           Case{{"detokenize", "-m", m, "1511"}, 2, "no token 1511: its ids are below 1511"},
+           Case{{"detokenize", "-m", m, "99999999999999999999"}, 2, "below 1511"},
+           Case{{"detokenize", "-m", m, "-f", file_of("4 -1")}, 2, "no token -1"},
+       }) {
+    auto process = start(c.arguments);
+    EXPECT_EQ(process->wait(), c.exit_code) << process->err();
+    EXPECT_NE(process->err().find(c.message), std::string::npos) << process->err();
+    EXPECT_EQ(process->out(), "");
+  }
+}
+
+}  // namespace
+}  // namespace airlock
