@@ -17,7 +17,7 @@ struct RunnerLmHead::Impl {
 
 RunnerLmHead::RunnerLmHead(const Checkpoint& checkpoint, DType dtype)
     : impl_(std::make_unique<Impl>()) {
-  const ConstTensor weight = checkpoint.tensor(TensorRole::kLmHead);
+  const ConstTensor weight = checkpoint.tensor(Weight::kLmHead);
   impl_->hidden = weight.spec.shape[1];
   impl_->compute = dtype == DType::kBF16 && onednn_has_bf16() ? DType::kBF16 : DType::kF32;
   impl_->matrix = prepare_weight(impl_->gemm, weight, impl_->compute);

@@ -6,11 +6,10 @@
 namespace airlock {
 
 RunnerModel::RunnerModel(std::shared_ptr<const Checkpoint> checkpoint)
-    : checkpoint_(std::move(checkpoint)),
-      final_norm_(checkpoint_->load_f32(TensorRole::kFinalNorm)) {
+    : checkpoint_(std::move(checkpoint)), final_norm_(checkpoint_->load_f32(Weight::kFinalNorm)) {
   for (std::int64_t layer = 0; layer < config().layers; ++layer) {
-    input_norms_.push_back(checkpoint_->load_f32(TensorRole::kInputNorm, layer));
-    post_norms_.push_back(checkpoint_->load_f32(TensorRole::kPostAttentionNorm, layer));
+    input_norms_.push_back(checkpoint_->load_f32(Weight::kInputNorm, layer));
+    post_norms_.push_back(checkpoint_->load_f32(Weight::kPostAttentionNorm, layer));
   }
 }
 
@@ -23,7 +22,7 @@ const float* RunnerModel::post_norm(int layer) const {
 }
 
 void RunnerModel::embed(std::span<const std::int64_t> ids, float* out) const {
-  const ConstTensor table = checkpoint_->tensor(TensorRole::kEmbedding);
+  const ConstTensor table = checkpoint_->tensor(Weight::kEmbedding);
   const std::int64_t hidden = config().hidden;
   const auto row_bytes = static_cast<std::int64_t>(dtype_size(table.spec.dtype)) * hidden;
   for (const std::int64_t id : ids) {
