@@ -23,7 +23,7 @@ class BenchWeights final : public WeightSource {
   BenchWeights() {
     config_ = *find_preset("llama-3.2-1b");
     config_.layers = 1;
-    bytes_ = pool_.acquire(static_cast<std::size_t>(lm_head().bytes()));
+    bytes_ = pool_.acquire(static_cast<std::size_t>(tensor(Weight::kLmHead).bytes()));
     std::mt19937 rng(1);
     std::uniform_real_distribution<float> uniform(-0.02F, 0.02F);
     std::array<BF16, 65536> pattern;
@@ -34,11 +34,8 @@ class BenchWeights final : public WeightSource {
     }
   }
   [[nodiscard]] const ModelConfig& config() const override { return config_; }
-  [[nodiscard]] ConstTensor embedding() override { return lm_head(); }
-  [[nodiscard]] ConstTensor lm_head() override {
-    return {{DType::kBF16, {config_.vocab, config_.hidden}}, bytes_.data()};
-  }
-  [[nodiscard]] ConstTensor layer_weight(int, Weight weight) override {
+  using WeightSource::tensor;
+  [[nodiscard]] ConstTensor tensor(Weight weight, int) override {
     return {{DType::kBF16, weight_shape(config_, weight)}, bytes_.data()};
   }
   void release(ConstTensor) override {}

@@ -20,7 +20,7 @@ inline std::filesystem::path checkpoint_path(const std::string& name) {
 /// Bound on a logit: the largest norm of a row of the LM head times that of a normed hidden state.
 inline double logit_scale(const Checkpoint& checkpoint) {
   const ModelConfig& config = checkpoint.config();
-  const std::vector<float> head = checkpoint.load_f32(TensorRole::kLmHead);
+  const std::vector<float> head = checkpoint.load_f32(Weight::kLmHead);
   double row_norm = 0;
   for (std::int64_t row = 0; row < config.vocab; ++row) {
     double square = 0;
@@ -31,7 +31,7 @@ inline double logit_scale(const Checkpoint& checkpoint) {
     row_norm = std::max(row_norm, std::sqrt(square));
   }
   double weight = 0;
-  for (const float w : checkpoint.load_f32(TensorRole::kFinalNorm)) {
+  for (const float w : checkpoint.load_f32(Weight::kFinalNorm)) {
     weight = std::max(weight, std::abs(static_cast<double>(w)));
   }
   // RMSNorm gives rows of norm at most sqrt(hidden) times its largest weight.

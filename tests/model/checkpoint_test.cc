@@ -31,17 +31,19 @@ bool same_bytes(std::span<const std::byte> bytes, std::string_view expected) {
 
 /// Every tensor of the checkpoint is what was written.
 void expect_content(const Checkpoint& checkpoint, std::vector<RawTensor> tensors) {
-  for (const TensorId id : tensors_of(checkpoint.config())) {
-    const RawTensor& expected = find_raw(tensors, tensor_name(id));
-    const ConstTensor tensor = checkpoint.tensor(id.role, id.layer);
-    EXPECT_EQ(tensor.spec.shape, tensor_shape(checkpoint.config(), id.role)) << expected.name;
+  for (const TensorEntry& entry : checkpoint.table()) {
+    const RawTensor& expected = find_raw(tensors, entry.name());
+    const ConstTensor tensor = checkpoint.tensor(entry.weight, entry.layer);
+    EXPECT_EQ(tensor.spec.shape, entry.shape) << expected.name;
     EXPECT_TRUE(same_bytes({tensor.data, static_cast<std::size_t>(tensor.bytes())}, expected.data))
         << expected.name;
-    EXPECT_TRUE(same_bytes(checkpoint.raw(id.role, id.layer), expected.data)) << expected.name;
-    EXPECT_EQ(checkpoint.spec(id.role, id.layer), tensor.spec);
+    EXPECT_TRUE(same_bytes(checkpoint.raw(entry.weight, entry.layer), expected.data))
+        << expected.name;
+    EXPECT_EQ(checkpoint.spec(entry.weight, entry.layer), tensor.spec);
     checkpoint.will_need(tensor);
     checkpoint.drop_pages(tensor);
-    EXPECT_TRUE(same_bytes(checkpoint.raw(id.role, id.layer), expected.data)) << "after a drop";
+    EXPECT_TRUE(same_bytes(checkpoint.raw(entry.weight, entry.layer), expected.data))
+        << "after a drop";
   }
 }
 
@@ -77,8 +79,7 @@ TEST(Checkpoint, GivesTheEmbeddingAsTiedLmHeadEvenIfOneIsStored) {
   const TempDir dir;
   write_checkpoint(dir.path(), config, tensors);
   const auto checkpoint = Checkpoint::open(dir.path());
-  EXPECT_EQ(checkpoint->tensor(TensorRole::kLmHead).data,
-            checkpoint->tensor(TensorRole::kEmbedding).data);
+  EXPECT_EQ(checkpoint->tensor(Weight::kLmHead).data, checkpoint->tensor(Weight::kEmbedding).data);
 }
 
 TEST(Checkpoint, ConvertsEveryStoredDTypeToF32) {
@@ -98,8 +99,8 @@ TEST(Checkpoint, ConvertsEveryStoredDTypeToF32) {
     const TempDir dir;
     write_checkpoint(dir.path(), config, tensors);
     const auto checkpoint = Checkpoint::open(dir.path());
-    EXPECT_EQ(checkpoint->tensor(TensorRole::kFinalNorm).spec.dtype, dtype);
-    EXPECT_THAT(checkpoint->load_f32(TensorRole::kFinalNorm), testing::ElementsAreArray(values));
+    EXPECT_EQ(checkpoint->tensor(Weight::kFinalNorm).spec.dtype, dtype);
+    EXPECT_THAT(checkpoint->load_f32(Weight::kFinalNorm), testing::ElementsAreArray(values));
   }
 }
 
@@ -107,9 +108,9 @@ TEST(Checkpoint, RefusesALayerOutOfRange) {
   const TempDir dir;
   write_checkpoint(dir.path(), two_layers(), raw_tensors(two_layers()));
   const auto checkpoint = Checkpoint::open(dir.path());
-  for (const auto& [role, layer] : std::vector<std::pair<TensorRole, std::int64_t>>{
-           {TensorRole::kUp, 2}, {TensorRole::kUp, -1}, {TensorRole::kFinalNorm, 1}}) {
-    EXPECT_EQ(error_of([&] { (void)checkpoint->tensor(role, layer); }).first,
+  for (const auto& [weight, layer] : std::vector<std::pair<Weight, std::int64_t>>{
+           {Weight::kUp, 2}, {Weight::kUp, kNoLayer}, {Weight::kFinalNorm, 0}}) {
+    EXPECT_EQ(error_of([&] { (void)checkpoint->tensor(weight, layer); }).first,
               ErrorCode::kInvalidArgument);
   }
 }

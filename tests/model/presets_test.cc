@@ -25,9 +25,7 @@ TEST(Presets, PassTheirOwnCheckAndCountWhatTheirTensorsHold) {
     const ModelConfig config = *find_preset(name);
     EXPECT_NO_THROW(check_config(config, name));
     std::int64_t elements = 0;
-    for (const TensorId id : tensors_of(config)) {
-      elements += tensor_shape(config, id.role).elements();
-    }
+    for (const TensorEntry& tensor : TensorTable(config)) elements += tensor.shape.elements();
     EXPECT_EQ(elements, config.parameters()) << name;
   }
 }

@@ -106,12 +106,11 @@ struct RawTensor {
 inline std::vector<RawTensor> raw_tensors(const ModelConfig& config) {
   std::vector<RawTensor> tensors;
   unsigned counter = 0;
-  for (const TensorId id : tensors_of(config)) {
-    const Shape shape = tensor_shape(config, id.role);
+  for (const TensorEntry& entry : TensorTable(config)) {
     RawTensor& tensor = tensors.emplace_back();
-    tensor.name = tensor_name(id);
-    tensor.dims.assign(shape.dims().begin(), shape.dims().end());
-    for (std::int64_t i = 0; i < shape.elements(); ++i, ++counter) {
+    tensor.name = entry.name();
+    tensor.dims.assign(entry.shape.dims().begin(), entry.shape.dims().end());
+    for (std::int64_t i = 0; i < entry.shape.elements(); ++i, ++counter) {
       tensor.data.push_back(static_cast<char>(counter % 251));
       tensor.data.push_back(static_cast<char>(0x3c + counter % 7));
     }

@@ -59,10 +59,11 @@ TEST(Synthesize, WritesACheckpointThatOpensWithTheSameConfig) {
   EXPECT_EQ(names_in(dir.path()),
             (std::set<std::string>{"airlock-synth.json", "config.json", "generation_config.json",
                                    "model.safetensors"}));
-  for (const TensorId id : tensors_of(tiny())) {
-    const ConstTensor tensor = checkpoint->tensor(id.role, id.layer);
+  for (const TensorEntry& entry : TensorTable(tiny())) {
+    const ConstTensor tensor = checkpoint->tensor(entry.weight, entry.layer);
     EXPECT_EQ(tensor.spec.dtype, DType::kBF16);
-    EXPECT_EQ(tensor.data, checkpoint->raw(id.role, id.layer).data()) << "aligned in the file";
+    EXPECT_EQ(tensor.data, checkpoint->raw(entry.weight, entry.layer).data())
+        << "aligned in the file";
   }
 }
 
@@ -79,6 +80,13 @@ TEST(Synthesize, GivesTheSameBytesForASeedOnAnyNumberOfThreads) {
   EXPECT_EQ(one.size(), read_file(dir / "other/model.safetensors").size());
   EXPECT_NE(one, read_file(dir / "other/model.safetensors"));
   EXPECT_EQ(read_file(dir / "one/config.json"), read_file(dir / "two/config.json"));
+}
+
+TEST(Synthesize, GivesTheBytesOfEarlierVersions) {
+  const TempDir dir;
+  synthesize(tiny(), dir.path());
+  EXPECT_EQ(to_hex(compute_fingerprint(*Checkpoint::open(dir.path()))),
+            "3fd07ceb801ffd0b037a0dbbd50e911f6c8585e5a531539925fb93a81b54751d");
 }
 
 TEST(Synthesize, GivesTheSameTensorsInShards) {
@@ -100,7 +108,7 @@ TEST(Synthesize, StoresEveryFloatDTypeAndSaysSoInTheConfig) {
     synthesize(tiny(), dir.path(), {.dtype = dtype});
     const auto checkpoint = Checkpoint::open(dir.path());
     EXPECT_EQ(checkpoint->config().dtype, dtype);
-    EXPECT_EQ(checkpoint->tensor(TensorRole::kDown, 1).spec.dtype, dtype);
+    EXPECT_EQ(checkpoint->tensor(Weight::kDown, 1).spec.dtype, dtype);
   }
   const TempDir dir;
   EXPECT_EQ(error_of([&] { synthesize(tiny(), dir / "x", {.dtype = DType::kI8}); }).first,
@@ -126,20 +134,20 @@ TEST(Synthesize, DrawsWeightsWithTheDeviationItPromises) {
   const TempDir dir;
   synthesize(wide(), dir.path(), {.dtype = DType::kF32});
   const auto checkpoint = Checkpoint::open(dir.path());
-  for (const TensorId id : tensors_of(wide())) {
-    const std::vector<float> values = checkpoint->load_f32(id.role, id.layer);
-    const bool norm = tensor_shape(wide(), id.role).rank() == 1;
-    const double inputs = static_cast<double>(tensor_shape(wide(), id.role).columns());
+  for (const TensorEntry& entry : TensorTable(wide())) {
+    const std::vector<float> values = checkpoint->load_f32(entry.weight, entry.layer);
+    const bool norm = entry.shape.rank() == 1;
+    const double inputs = static_cast<double>(entry.shape.columns());
     const double deviation = norm ? 0.05 : 1.0 / std::sqrt(inputs);
     const Moments found = moments(values);
     // Five standard errors of the mean, and of the deviation of a normal sample.
     const double n = static_cast<double>(values.size());
-    EXPECT_NEAR(found.mean, norm ? 1.0 : 0.0, 5 * deviation / std::sqrt(n)) << tensor_name(id);
-    EXPECT_NEAR(found.deviation, deviation, 5 * deviation / std::sqrt(2 * n)) << tensor_name(id);
+    EXPECT_NEAR(found.mean, norm ? 1.0 : 0.0, 5 * deviation / std::sqrt(n)) << entry.name();
+    EXPECT_NEAR(found.deviation, deviation, 5 * deviation / std::sqrt(2 * n)) << entry.name();
   }
   // No two tensors of one shape share a stream.
-  EXPECT_NE(checkpoint->load_f32(TensorRole::kQ, 0), checkpoint->load_f32(TensorRole::kQ, 1));
-  EXPECT_NE(checkpoint->load_f32(TensorRole::kGate, 0), checkpoint->load_f32(TensorRole::kUp, 0));
+  EXPECT_NE(checkpoint->load_f32(Weight::kQ, 0), checkpoint->load_f32(Weight::kQ, 1));
+  EXPECT_NE(checkpoint->load_f32(Weight::kGate, 0), checkpoint->load_f32(Weight::kUp, 0));
 }
 
 TEST(Synthesize, WritesTheTokenizerItIsGivenAndThePresetsKnowItsTokens) {

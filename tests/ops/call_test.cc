@@ -21,9 +21,7 @@ TEST(Call, IsNamedWithItsWeightsAndLayer) {
 
 TEST(Call, ValuesOutsideTheEnumerationsAreUnknown) {
   EXPECT_FALSE(is_op(kOpCount));
-  EXPECT_FALSE(is_weight(kWeightCount));
   EXPECT_EQ(op_name(static_cast<Op>(200)), "unknown");
-  EXPECT_EQ(weight_name(static_cast<Weight>(200)), "unknown");
 }
 
 TEST(InlineList, RefusesOneEntryTooMany) {

@@ -279,17 +279,5 @@ TEST(InferOutputs, RefusesWhatIsNoOperator) {
   }
 }
 
-TEST(WeightShape, IsOutByInAsCheckpointsStoreIt) {
-  const ModelConfig m = small_config();
-  EXPECT_EQ(weight_shape(m, Weight::kQ), (Shape{24, 10}));
-  EXPECT_EQ(weight_shape(m, Weight::kK), (Shape{12, 10}));
-  EXPECT_EQ(weight_shape(m, Weight::kV), (Shape{12, 10}));
-  EXPECT_EQ(weight_shape(m, Weight::kO), (Shape{10, 24}));
-  EXPECT_EQ(weight_shape(m, Weight::kGate), (Shape{14, 10}));
-  EXPECT_EQ(weight_shape(m, Weight::kUp), (Shape{14, 10}));
-  EXPECT_EQ(weight_shape(m, Weight::kDown), (Shape{10, 14}));
-  EXPECT_THROW(weight_shape(m, static_cast<Weight>(7)), Error);
-}
-
 }  // namespace
 }  // namespace airlock

@@ -39,7 +39,7 @@ Call random_call(Random& random) {
   call.transpose_b = random() % 2 == 0;
   call.reply_dtype = static_cast<DType>(random() % 5);
   for (std::uint64_t i = random() % 4; i > 0; --i) {
-    call.weights.push_back(static_cast<Weight>(random() % kWeightCount));
+    call.weights.push_back(layer_matrices()[random() % layer_matrices().size()]);
   }
   for (std::uint64_t i = random() % 4; i > 0; --i) call.inputs.push_back(random_spec(random));
   const auto at_most = [&](std::int64_t most) {

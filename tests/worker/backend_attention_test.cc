@@ -45,7 +45,7 @@ class BackendAttentionTest : public BackendTest {
 
   /// The block's reference on the rows of `x`, which start the sequence.
   [[nodiscard]] Bounded expected_block(const OwnedTensor& x, int layer) const {
-    const auto w = [&](Weight weight) { return Bounded(weights_->layer_weight(layer, weight)); };
+    const auto w = [&](Weight weight) { return Bounded(weights_->tensor(weight, layer)); };
     const Bounded in(x, true);
     const Bounded q = rope(product(in, w(Weight::kQ), compute()), config(), 0);
     const Bounded k = rope(product(in, w(Weight::kK), compute()), config(), 0);

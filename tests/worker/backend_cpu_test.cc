@@ -33,7 +33,7 @@ TEST(BackendCpuTest, TheEmbeddingIsReleasedAfterManyRows) {
   RandomWeights weights(odd_config(), DType::kF32);
   const auto backend = make_cpu_backend(weights, {});
   const auto session = backend->open_session();
-  const std::byte* table = weights.embedding().data;
+  const std::byte* table = weights.tensor(Weight::kEmbedding).data;
   const OwnedTensor ids(std::vector<std::int64_t>(100, 5));
   const OwnedTensor rows(TensorSpec{DType::kF32, {100, odd_config().hidden}});
   const ConstTensor input = ids;
@@ -56,7 +56,7 @@ TEST(BackendCpuTest, ATiedEmbeddingThatTheLmHeadReadsInPlaceIsNotReleased) {
   const Tensor output = rows.tensor();
   Call call = make_call(Op::kEmbedding, -1, DType::kF32);
   call.inputs = {ids.spec()};
-  const std::byte* table = weights.embedding().data;
+  const std::byte* table = weights.tensor(Weight::kEmbedding).data;
   const auto releases = weights.releases();
   backend->execute(call, *session, {&input, 1}, {&output, 1});
   if (weights.keeps().contains(table)) {

@@ -172,7 +172,7 @@ TEST_F(BackendCudaTest, CudnnsAttentionIsWhatOurKernelGives) {
 TEST_F(BackendCudaTest, Tf32IsOffUnlessAskedFor) {
   RandomWeights weights(odd_config(), DType::kF32);
   std::mt19937_64 rng(3);
-  const Bounded w(weights.layer_weight(0, Weight::kDown));
+  const Bounded w(weights.tensor(Weight::kDown, 0));
   const OwnedTensor wide = random_tensor(rng, DType::kF32, {64, odd_config().ffn});
   const auto backend = make_cuda_backend(weights, small());
   const auto session = backend->open_session();

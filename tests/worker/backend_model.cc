@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "airlock/ops/rules.h"
-
 namespace airlock::testing {
 namespace {
 
@@ -97,20 +95,17 @@ OwnedTensor random_tensor(std::mt19937_64& rng, DType dtype, const Shape& shape,
 }
 
 RandomWeights::RandomWeights(const ModelConfig& config, DType dtype, std::uint64_t seed)
-    : config_(config),
-      embedding_(TensorSpec{dtype, {config.vocab, config.hidden}}),
-      lm_head_(TensorSpec{dtype, {config.vocab, config.hidden}}) {
+    : config_(config) {
   std::mt19937_64 rng(seed);
-  const auto matrix = [&](const Shape& shape) {
-    return random_tensor(rng, dtype, shape, 1 / std::sqrt(static_cast<double>(shape[1])));
+  const auto add = [&](Weight weight, int layer) {
+    const Shape shape = weight_shape(config, weight);
+    const double deviation = 1 / std::sqrt(static_cast<double>(shape[1]));
+    tensors_.emplace(std::pair(layer, weight), random_tensor(rng, dtype, shape, deviation));
   };
-  embedding_ = matrix(embedding_.spec().shape);
-  lm_head_ = matrix(embedding_.spec().shape);
+  add(Weight::kEmbedding, kNoLayer);
+  add(Weight::kLmHead, kNoLayer);
   for (int layer = 0; layer < config.layers; ++layer) {
-    for (int i = 0; i < kWeightCount; ++i) {
-      const auto weight = static_cast<Weight>(i);
-      layers_.emplace(std::pair(layer, weight), matrix(weight_shape(config, weight)));
-    }
+    for (const Weight weight : layer_matrices()) add(weight, layer);
   }
 }
 

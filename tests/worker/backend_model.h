@@ -48,12 +48,10 @@ class RandomWeights final : public WeightSource {
   RandomWeights(const ModelConfig& config, DType dtype, std::uint64_t seed = 1);
 
   [[nodiscard]] const ModelConfig& config() const override { return config_; }
-  [[nodiscard]] ConstTensor embedding() override { return embedding_; }
-  [[nodiscard]] ConstTensor lm_head() override {
-    return config_.tie_embeddings ? embedding_ : lm_head_;
-  }
-  [[nodiscard]] ConstTensor layer_weight(int layer, Weight weight) override {
-    return layers_.at({layer, weight});
+  using WeightSource::tensor;
+  [[nodiscard]] ConstTensor tensor(Weight weight, int layer) override {
+    const bool tied = weight == Weight::kLmHead && config_.tie_embeddings;
+    return tensors_.at({layer, tied ? Weight::kEmbedding : weight});
   }
   void release(ConstTensor tensor) override { ++releases_[tensor.data]; }
   void keep(ConstTensor tensor) override { ++keeps_[tensor.data]; }
@@ -63,9 +61,7 @@ class RandomWeights final : public WeightSource {
 
  private:
   ModelConfig config_;
-  OwnedTensor embedding_;
-  OwnedTensor lm_head_;
-  std::map<std::pair<int, Weight>, OwnedTensor> layers_;
+  std::map<std::pair<int, Weight>, OwnedTensor> tensors_;
   std::map<const std::byte*, int> releases_;
   std::map<const std::byte*, int> keeps_;
 };

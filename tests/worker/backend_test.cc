@@ -28,7 +28,7 @@ TEST_P(BackendTest, EmbeddingGathersRowsOfTheTable) {
   const std::vector<std::int64_t> ids = {102, 0, 7, 7, 101, 1, 50};
   for (const DType stored : {DType::kF32, DType::kBF16, DType::kF16}) {
     use(odd_config(), stored);
-    const Bounded table(weights_->embedding());
+    const Bounded table(weights_->tensor(Weight::kEmbedding));
     Bounded rows(static_cast<std::int64_t>(ids.size()), table.columns);
     for (std::int64_t row = 0; row < rows.rows; ++row) {
       for (std::int64_t i = 0; i < rows.columns; ++i) {
@@ -72,7 +72,7 @@ TEST_P(BackendTest, BatchLinearMultipliesAnyLegalListOfWeights) {
         const auto outputs = run(linear_call(1, list, reply), {x});
         ASSERT_EQ(outputs.size(), static_cast<std::size_t>(list.size()));
         for (int i = 0; i < list.size(); ++i) {
-          const Bounded w(weights_->layer_weight(1, list[i]));
+          const Bounded w(weights_->tensor(list[i], 1));
           expect_within(outputs[static_cast<std::size_t>(i)], product(Bounded(x), w, compute()),
                         name + " " + std::string(weight_name(list[i])), slack());
         }
@@ -83,7 +83,7 @@ TEST_P(BackendTest, BatchLinearMultipliesAnyLegalListOfWeights) {
 
 TEST_P(BackendTest, EveryNumberOfTokensGivesTheSameRows) {
   // Packed weights serve all of them, and kernels differ by the rows left over.
-  const Bounded w(weights_->layer_weight(0, Weight::kDown));
+  const Bounded w(weights_->tensor(Weight::kDown, 0));
   std::vector<std::int64_t> counts = {1024, 127, 1};
   for (std::int64_t tokens = 1; tokens <= 40; ++tokens) counts.push_back(tokens);
   const OwnedTensor all = random(DType::kF32, {1024, config().ffn});
@@ -102,7 +102,7 @@ TEST_P(BackendTest, EveryNumberOfTokensGivesTheSameRows) {
 TEST_P(BackendTest, LmHeadMultipliesTheHeadTiedOrNot) {
   for (const ModelConfig& model : {odd_config(), single_kv_head_config()}) {
     use(model, DType::kBF16);
-    const Bounded w(weights_->lm_head());
+    const Bounded w(weights_->tensor(Weight::kLmHead));
     for_each_wire([&](DType wire, DType reply, const std::string& name) {
       const OwnedTensor x = random(wire, {3, config().hidden});
       const Call call = make_call(Op::kLmHead, -1, reply);
@@ -165,7 +165,7 @@ TEST_P(BackendTest, MatmulMultipliesBatchesWithEitherOperandOrder) {
 }
 
 TEST_P(BackendTest, GatedMlpEqualsItsSteps) {
-  const auto w = [&](Weight weight) { return Bounded(weights_->layer_weight(1, weight)); };
+  const auto w = [&](Weight weight) { return Bounded(weights_->tensor(weight, 1)); };
   for_each_wire([&](DType wire, DType reply, const std::string& name) {
     const OwnedTensor x = random(wire, {9, config().hidden});
     const Bounded in(x, true);
@@ -200,11 +200,9 @@ TEST_P(BackendTest, EachWeightIsPackedAndReleasedOrKeptWhereItLies) {
       // Blocks of at most 64 outputs by 64 inputs.
       most += (shape[0] + 63) / 64 * 64 * ((shape[1] + 63) / 64 * 64) * element + scales;
     };
-    count(weights_->lm_head());
+    count(weights_->tensor(Weight::kLmHead));
     for (int layer = 0; layer < model.layers; ++layer) {
-      for (int i = 0; i < kWeightCount; ++i) {
-        count(weights_->layer_weight(layer, static_cast<Weight>(i)));
-      }
+      for (const Weight weight : layer_matrices()) count(weights_->tensor(weight, layer));
     }
     EXPECT_GE(backend_->weight_bytes(), expected);
     EXPECT_LE(backend_->weight_bytes(), most);

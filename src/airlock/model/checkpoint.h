@@ -12,40 +12,9 @@
 
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
+#include "airlock/model/tensor_table.h"
 
 namespace airlock {
-
-/// What a tensor is for. Linear weights are stored `[outputs, inputs]`.
-enum class TensorRole : std::uint8_t {
-  kEmbedding,          ///< [vocab, hidden]
-  kInputNorm,          ///< [hidden], per layer
-  kQ,                  ///< [heads * head_dim, hidden], per layer
-  kK,                  ///< [kv_heads * head_dim, hidden], per layer
-  kV,                  ///< [kv_heads * head_dim, hidden], per layer
-  kO,                  ///< [hidden, heads * head_dim], per layer
-  kPostAttentionNorm,  ///< [hidden], per layer
-  kGate,               ///< [ffn, hidden], per layer
-  kUp,                 ///< [ffn, hidden], per layer
-  kDown,               ///< [hidden, ffn], per layer
-  kFinalNorm,          ///< [hidden]
-  kLmHead,             ///< [vocab, hidden]; the embedding if tied
-};
-
-/// One tensor of a model; `layer` is 0 for those that no layer owns.
-struct TensorId {
-  TensorRole role = TensorRole::kEmbedding;
-  std::int64_t layer = 0;
-  friend bool operator==(const TensorId&, const TensorId&) = default;
-};
-
-/// True for the roles that every layer has one of.
-[[nodiscard]] bool is_per_layer(TensorRole role) noexcept;
-/// The name in Hugging Face checkpoints, e.g. "model.layers.3.mlp.up_proj.weight".
-[[nodiscard]] std::string tensor_name(TensorId id);
-/// The shape that `config` calls for.
-[[nodiscard]] Shape tensor_shape(const ModelConfig& config, TensorRole role);
-/// Every tensor of a model in forward order (embedding, layers, final norm, LM head unless tied).
-[[nodiscard]] std::vector<TensorId> tensors_of(const ModelConfig& config);
 
 /// Called on the caller's thread with bytes done and bytes in all; may throw to stop the work.
 using ByteProgress = std::function<void(std::int64_t done, std::int64_t total)>;
@@ -73,18 +42,19 @@ class Checkpoint {
   Checkpoint& operator=(const Checkpoint&) = delete;
 
   [[nodiscard]] const ModelConfig& config() const noexcept;
+  [[nodiscard]] const TensorTable& table() const noexcept;
   [[nodiscard]] const std::filesystem::path& dir() const noexcept;
   [[nodiscard]] const std::vector<CheckpointFile>& files() const noexcept;
 
   /// The tensor, as stored. kLmHead of a tied model is the embedding (a stored lm_head.weight is
-  /// then ignored). Throws Error(kInvalidArgument) for a layer out of range.
-  [[nodiscard]] ConstTensor tensor(TensorRole role, std::int64_t layer = 0) const;
+  /// then ignored). Throws as TensorTable::index_of does.
+  [[nodiscard]] ConstTensor tensor(Weight weight, std::int64_t layer = kNoLayer) const;
   /// What `tensor` would give, without touching the weights.
-  [[nodiscard]] TensorSpec spec(TensorRole role, std::int64_t layer = 0) const;
+  [[nodiscard]] TensorSpec spec(Weight weight, std::int64_t layer = kNoLayer) const;
   /// The tensor's bytes inside the mapped file: as `tensor`, but at any alignment.
-  [[nodiscard]] std::span<const std::byte> raw(TensorRole role, std::int64_t layer = 0) const;
+  [[nodiscard]] std::span<const std::byte> raw(Weight weight, std::int64_t layer = kNoLayer) const;
   /// The tensor converted to f32, e.g. `[hidden]` of a norm. Throws as `tensor` does.
-  [[nodiscard]] std::vector<float> load_f32(TensorRole role, std::int64_t layer = 0) const;
+  [[nodiscard]] std::vector<float> load_f32(Weight weight, std::int64_t layer = kNoLayer) const;
 
   /// Asks the system to read a tensor (or a part of one) ahead, or to take its pages out of this
   /// process's memory once they were used, so that the mapping is not a second copy of the

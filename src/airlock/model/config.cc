@@ -8,6 +8,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/model/checkpoint_text.h"
+#include "airlock/model/tensor_table.h"
 
 namespace airlock {
 namespace {
@@ -181,20 +182,10 @@ std::string_view torch_name(DType dtype) {
        "a checkpoint cannot be stored in {}, expected f32, bf16 or f16", dtype_name(dtype));
 }
 
-/// The exact count; past 64 bits for absurd configurations.
-__extension__ using Wide = __int128;
-Wide count_parameters(const ModelConfig& c) noexcept {
-  const Wide hidden = c.hidden;
-  const Wide attention = hidden * c.heads * c.head_dim * 2 + hidden * c.kv_heads * c.head_dim * 2;
-  const Wide layer = attention + 3 * hidden * c.ffn + 2 * hidden;
-  return c.layers * layer + (c.tie_embeddings ? 1 : 2) * hidden * c.vocab + hidden;
-}
-
 }  // namespace
 
 std::int64_t ModelConfig::parameters() const noexcept {
-  constexpr Wide kMost = std::numeric_limits<std::int64_t>::max();
-  return static_cast<std::int64_t>(std::min(count_parameters(*this), kMost));
+  return count_elements(*this);
 }
 
 void check_config(const ModelConfig& config, std::string_view where) {
@@ -225,7 +216,7 @@ void check_config(const ModelConfig& config, std::string_view where) {
   require(config.q_dim() <= kMaxCount, ErrorCode::kCorruptFile,
           "{}: {} heads of {} make a width past {}", where, config.heads, config.head_dim,
           kMaxCount);
-  require(count_parameters(config) <= ModelConfig::kMaxParameters, ErrorCode::kCorruptFile,
+  require(config.parameters() <= ModelConfig::kMaxParameters, ErrorCode::kCorruptFile,
           "{}: the model would have over {} parameters", where, ModelConfig::kMaxParameters);
 
   const auto positive = [&](const char* name, double value) {

@@ -78,13 +78,12 @@ struct Piece {
 }  // namespace
 
 Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress) {
-  const std::vector<TensorId> ids = tensors_of(checkpoint.config());
   std::vector<Piece> pieces;
   std::vector<std::size_t> first_piece;  // of each tensor, and the end
   std::vector<std::int64_t> sizes;
-  for (const TensorId id : ids) {
+  for (const TensorEntry& tensor : checkpoint.table()) {
     first_piece.push_back(pieces.size());
-    std::span<const std::byte> rest = checkpoint.raw(id.role, id.layer);
+    std::span<const std::byte> rest = checkpoint.raw(tensor.weight, tensor.layer);
     while (!rest.empty()) {
       const std::size_t size = std::min<std::size_t>(rest.size(), kFingerprintPieceBytes);
       pieces.push_back({rest.first(size)});
@@ -100,15 +99,16 @@ Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress
       progress);
 
   std::string text = config_text(checkpoint.config());
-  for (std::size_t i = 0; i < ids.size(); ++i) {
+  std::size_t i = 0;
+  for (const TensorEntry& tensor : checkpoint.table()) {
     std::vector<std::uint8_t> digests;
     for (std::size_t piece = first_piece[i]; piece < first_piece[i + 1]; ++piece) {
       digests.insert(digests.end(), pieces[piece].digest.begin(), pieces[piece].digest.end());
     }
-    const TensorSpec spec = checkpoint.spec(ids[i].role, ids[i].layer);
-    fmt::format_to(std::back_inserter(text), "{} {} {} {}\n", tensor_name(ids[i]),
-                   dtype_name(spec.dtype), spec.shape.to_string(),
-                   to_hex(sha256(digests.data(), digests.size())));
+    ++i;
+    const TensorSpec spec = checkpoint.spec(tensor.weight, tensor.layer);
+    fmt::format_to(std::back_inserter(text), "{} {} {} {}\n", tensor.name(), dtype_name(spec.dtype),
+                   spec.shape.to_string(), to_hex(sha256(digests.data(), digests.size())));
   }
   return sha256(text.data(), text.size());
 }

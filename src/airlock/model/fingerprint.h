@@ -18,9 +18,9 @@ inline constexpr std::int64_t kFingerprintPieceBytes = std::int64_t{64} << 20;
 
 /// SHA-256 of a text of lines: "airlock-fingerprint-1", each number of the configuration that the
 /// arithmetic depends on (not the context length, the dtype label or the bos and eos ids), then for
-/// every tensor of `tensors_of` its name, dtype, shape and digest. A tensor's digest is the SHA-256
-/// of the concatenated SHA-256 digests of its pieces. How the tensors are spread over files, and
-/// tensors that the model does not use, do not matter.
+/// every entry of the checkpoint's TensorTable its name, dtype, shape and digest. A tensor's digest
+/// is the SHA-256 of the concatenated SHA-256 digests of its pieces. How the tensors are spread
+/// over files, and tensors that the model does not use, do not matter.
 ///
 /// Reads every weight once (in parallel, dropping the pages behind it). `progress` may be empty.
 /// Throws Error(kInterrupted) on a signal.

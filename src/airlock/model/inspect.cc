@@ -41,8 +41,8 @@ CheckpointSummary inspect(const Checkpoint& checkpoint, const InspectOptions& op
   summary.config = checkpoint.config();
   summary.files = checkpoint.files();
   summary.parameters = summary.config.parameters();
-  for (const TensorId id : tensors_of(summary.config)) {
-    const TensorSpec spec = checkpoint.spec(id.role, id.layer);
+  for (const TensorEntry& tensor : checkpoint.table()) {
+    const TensorSpec spec = checkpoint.spec(tensor.weight, tensor.layer);
     ++summary.tensors;
     ++summary.tensors_by_dtype[spec.dtype];
     summary.bytes += spec.bytes();

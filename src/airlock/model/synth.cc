@@ -39,8 +39,8 @@ struct PlannedFile {
 
 using Tables = std::map<std::pair<double, double>, NormalTable>;
 
-const NormalTable& table_for(const TensorSpec& spec, Tables& tables) {
-  const bool norm = spec.shape.rank() == 1;
+const NormalTable& table_for(TensorUse use, const TensorSpec& spec, Tables& tables) {
+  const bool norm = use == TensorUse::kNorm;
   const double mean = norm ? 1.0 : 0.0;
   const double deviation =
       norm ? kNormDeviation : 1.0 / std::sqrt(static_cast<double>(spec.shape.columns()));
@@ -83,14 +83,15 @@ std::string make_head(const PlannedFile& file) {
 std::vector<PlannedFile> plan_files(const ModelConfig& config, const SynthOptions& options,
                                     Tables& tables) {
   std::vector<PlannedFile> files(1);
-  for (const TensorId id : tensors_of(config)) {
-    const TensorSpec spec{options.dtype, tensor_shape(config, id.role)};
+  for (const TensorEntry& tensor : TensorTable(config)) {
+    const TensorSpec spec{options.dtype, tensor.shape};
     if (files.back().data_bytes > 0 &&
         spec.bytes() > options.shard_bytes - files.back().data_bytes) {
       files.emplace_back();
     }
     PlannedFile& file = files.back();
-    file.tensors.push_back({tensor_name(id), spec, file.data_bytes, &table_for(spec, tables)});
+    file.tensors.push_back(
+        {tensor.name(), spec, file.data_bytes, &table_for(tensor.use, spec, tables)});
     file.data_bytes += spec.bytes();
   }
   for (std::size_t i = 0; i < files.size(); ++i) {

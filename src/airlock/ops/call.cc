@@ -9,8 +9,6 @@ namespace {
 constexpr std::array<std::string_view, kOpCount> kOpNames = {
     "Init",           "Embedding",      "BatchLinear", "Matmul", "FusedAttention",
     "FlashAttention", "AttentionBlock", "GatedMlp",    "LMHead"};
-constexpr std::array<std::string_view, kWeightCount> kWeightNames = {"q",    "k",  "v",   "o",
-                                                                     "gate", "up", "down"};
 }  // namespace
 
 std::string_view op_name(Op op) noexcept {
@@ -23,15 +21,6 @@ bool is_op(unsigned value) noexcept {
 
 bool is_attention(Op op) noexcept {
   return op == Op::kFusedAttention || op == Op::kFlashAttention || op == Op::kAttentionBlock;
-}
-
-std::string_view weight_name(Weight weight) noexcept {
-  const auto index = static_cast<unsigned>(weight);
-  return is_weight(index) ? kWeightNames[index] : "unknown";
-}
-
-bool is_weight(unsigned value) noexcept {
-  return value < kWeightNames.size();
 }
 
 std::string describe(const Call& call) {

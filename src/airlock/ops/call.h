@@ -15,6 +15,7 @@
 #include "airlock/core/dtype.h"
 #include "airlock/core/error.h"
 #include "airlock/core/tensor.h"
+#include "airlock/model/tensor_table.h"
 
 namespace airlock {
 
@@ -37,12 +38,6 @@ std::string_view op_name(Op op) noexcept;
 bool is_op(unsigned value) noexcept;
 /// True for the operators whose rows see others: those say whose rows they are, and where.
 bool is_attention(Op op) noexcept;
-
-/// A layer's matrices that BatchLinear can name. The values travel on the wire.
-enum class Weight : std::uint8_t { kQ = 0, kK = 1, kV = 2, kO = 3, kGate = 4, kUp = 5, kDown = 6 };
-inline constexpr int kWeightCount = 7;
-std::string_view weight_name(Weight weight) noexcept;  ///< "q", "k", …, "down"
-bool is_weight(unsigned value) noexcept;
 
 /// Up to N values held inline: calls are built per operator on the hot path and never allocate.
 template <typename T, int N>
@@ -92,7 +87,7 @@ using RowRanges = InlineList<RowRange, kMaxRanges>;
 struct Call {
   Op op = Op::kInit;
   int layer = -1;            ///< decoder layer in [0, layers), or -1 for Embedding and LMHead
-  Weights weights;           ///< BatchLinear: the matrices, in the order of the outputs
+  Weights weights;           ///< BatchLinear: layer matrices, in the order of the outputs
   bool transpose_b = false;  ///< Matmul: b is [batch, n, k]
   RowRanges ranges;          ///< attention: whose rows these are; empty elsewhere
   DType reply_dtype = DType::kF32;  ///< dtype in which the outputs travel

@@ -114,7 +114,7 @@ TensorSpecs batch_linear(const ModelConfig& config, const Call& call, const Chec
   require(!call.weights.empty(), ErrorCode::kProtocol, "{} names no weights", call);
   TensorSpecs outputs;
   for (const Weight weight : call.weights) {
-    require(is_weight(static_cast<unsigned>(weight)), ErrorCode::kProtocol,
+    require(is_layer_matrix(static_cast<unsigned>(weight)), ErrorCode::kProtocol,
             "{} names the unknown weight {}", call, static_cast<unsigned>(weight));
     const Shape shape = weight_shape(config, weight);
     const std::int64_t tokens = check.matrix(0, shape[1]);
@@ -197,24 +197,6 @@ TensorSpecs lm_head(const ModelConfig& config, const Checker& check) {
 }
 
 }  // namespace
-
-Shape weight_shape(const ModelConfig& config, Weight weight) {
-  switch (weight) {
-    case Weight::kQ:
-      return {config.q_dim(), config.hidden};
-    case Weight::kK:
-    case Weight::kV:
-      return {config.kv_dim(), config.hidden};
-    case Weight::kO:
-      return {config.hidden, config.q_dim()};
-    case Weight::kGate:
-    case Weight::kUp:
-      return {config.ffn, config.hidden};
-    case Weight::kDown:
-      return {config.hidden, config.ffn};
-  }
-  fail(ErrorCode::kProtocol, "unknown weight {}", static_cast<unsigned>(weight));
-}
 
 TensorSpecs infer_outputs(const ModelConfig& config, const Call& call) {
   const Checker check(config, call);

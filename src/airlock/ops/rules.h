@@ -18,7 +18,4 @@ namespace airlock {
 /// thread-safe; no allocation unless it throws.
 TensorSpecs infer_outputs(const ModelConfig& config, const Call& call);
 
-/// Rows and columns of a layer's matrix: [out, in] as checkpoints store it.
-Shape weight_shape(const ModelConfig& config, Weight weight);
-
 }  // namespace airlock

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <span>
 
+#include "airlock/model/tensor_table.h"
 #include "airlock/ops/rules.h"
 #include "airlock/plan/lowering.h"
 #include "airlock/plan/predict.h"

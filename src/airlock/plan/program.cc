@@ -24,9 +24,9 @@ Step local(StepKind kind, Slots inputs, Slots outputs) {
   return step;
 }
 
-Step norm(StepKind kind, NormWeight weight, Slot output) {
+Step norm(StepKind kind, Weight weight, Slot output) {
   Step step = local(kind, {kHidden}, {output});
-  step.norm = weight;
+  step.weights = {weight};
   return step;
 }
 
@@ -51,7 +51,7 @@ void append_matmul_attention(std::vector<Step>& steps) {
 }
 
 void append_attention(Attention attention, std::vector<Step>& steps) {
-  steps.push_back(norm(StepKind::kNorm, NormWeight::kInput, kNormed));
+  steps.push_back(norm(StepKind::kNorm, Weight::kInputNorm, kNormed));
   if (attention == Attention::kBlock) {
     steps.push_back(remote(Op::kAttentionBlock, {kNormed}, {kProjected}));
     return;
@@ -85,7 +85,7 @@ void append_attention(Attention attention, std::vector<Step>& steps) {
 }
 
 void append_mlp(Mlp mlp, std::vector<Step>& steps) {
-  steps.push_back(norm(StepKind::kNorm, NormWeight::kPostAttention, kNormed));
+  steps.push_back(norm(StepKind::kNorm, Weight::kPostAttentionNorm, kNormed));
   if (mlp == Mlp::kBlock) {
     steps.push_back(remote(Op::kGatedMlp, {kNormed}, {kProjected}));
     return;
@@ -108,7 +108,7 @@ Program build_program(const ModelConfig& config, const Plan& plan) {
   program.layer.push_back(local(StepKind::kAdd, {kProjected}, {kHidden}));
   append_mlp(plan.mlp, program.layer);
   program.layer.push_back(local(StepKind::kAdd, {kProjected}, {kHidden}));
-  program.end.push_back(norm(StepKind::kNormWanted, NormWeight::kFinal, kLast));
+  program.end.push_back(norm(StepKind::kNormWanted, Weight::kFinalNorm, kLast));
   program.end.push_back(plan.lm_head == Side::kWorker
                             ? remote(Op::kLmHead, {kLast}, {kLogits})
                             : local(StepKind::kProject, {kLast}, {kLogits}));

@@ -44,7 +44,7 @@ inline constexpr int kSlotCount = 20;
 enum class StepKind : std::uint8_t {
   kRemote,       ///< a call of `op`
   kEmbed,        ///< ids -> rows of the embedding
-  kNorm,         ///< RMSNorm of each row by `norm`
+  kNorm,         ///< RMSNorm of each row
   kNormWanted,   ///< the same of the rows whose logits are wanted
   kRotate,       ///< RoPE of each output in place
   kCache,        ///< keys, rotated by RoPE, and values join the runner's KV cache
@@ -59,18 +59,14 @@ enum class StepKind : std::uint8_t {
   kProject,      ///< rows -> logits, by the LM head
 };
 
-/// Weights of an RMSNorm.
-enum class NormWeight : std::uint8_t { kInput, kPostAttention, kFinal };
-
 using Slots = InlineList<Slot, kMaxTensors>;
 
 struct Step {
   StepKind kind = StepKind::kRemote;
   Slots inputs;
   Slots outputs;
-  NormWeight norm = NormWeight::kInput;  ///< kNorm and kNormWanted
-  Op op = Op::kInit;                     ///< kRemote, as are the next two
-  Weights weights;
+  Weights weights;           ///< matrices of a BatchLinear, or of a norm its weight
+  Op op = Op::kInit;         ///< kRemote, as is the next
   bool transpose_b = false;
   /// Runs once for each pass of a batch, on its rows alone: what joins the rows of one sequence
   /// only. Steps of this kind that follow one another run all for one pass, then all for the next.

@@ -30,8 +30,9 @@ unsigned shown_by(Weight weight) {
     case Weight::kUp:
     case Weight::kDown:
       return kHidden | kMlp;
+    default:
+      fail(ErrorCode::kInternal, "{} is no matrix of a layer", weight_name(weight));
   }
-  fail(ErrorCode::kInternal, "unknown weight {}", static_cast<int>(weight));
 }
 
 /// What a call, as it crosses, shows of its inputs, outputs and what the worker computes between.

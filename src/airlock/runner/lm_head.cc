@@ -13,7 +13,7 @@ struct LmHeadMatrix {
 };
 
 std::shared_ptr<const LmHeadMatrix> load_lm_head(const Checkpoint& checkpoint, DType dtype) {
-  const ConstTensor weight = checkpoint.tensor(TensorRole::kLmHead);
+  const ConstTensor weight = checkpoint.tensor(Weight::kLmHead);
   auto matrix = std::make_shared<LmHeadMatrix>();
   Gemm gemm{BufferPool()};
   matrix->hidden = weight.spec.shape[1];

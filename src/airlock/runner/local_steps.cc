@@ -60,7 +60,7 @@ void LocalSteps::run(const Visit& visit, const BatchMemory& memory) {
       break;
     case StepKind::kNorm: {
       const Tensor in = input(visit, 0, memory);
-      rms_norm(in.as<float>(), model_.norm(visit.step->norm, visit.layer),
+      rms_norm(in.as<float>(), model_.norm(visit.step->weights[0], visit.layer),
                static_cast<float>(config.rms_norm_eps), in.spec.shape[0], in.spec.shape[1],
                output(visit, 0, memory).as<float>());
       break;
@@ -119,7 +119,7 @@ void LocalSteps::norm_wanted(const Visit& visit, const BatchMemory& memory) {
   for (const Pass& pass : memory.batch) {
     const float* wanted = rows + (pass.tokens - pass.logit_rows) * width;
     if (pass.logit_rows > 0) {
-      rms_norm(wanted, model_.norm(visit.step->norm, visit.layer), eps, pass.logit_rows, width,
+      rms_norm(wanted, model_.norm(visit.step->weights[0], visit.layer), eps, pass.logit_rows, width,
                out);
     }
     rows += pass.tokens * width;

@@ -6,24 +6,19 @@
 namespace airlock {
 
 RunnerModel::RunnerModel(std::shared_ptr<const Checkpoint> checkpoint)
-    : checkpoint_(std::move(checkpoint)),
-      final_norm_(checkpoint_->load_f32(TensorRole::kFinalNorm)) {
-  for (std::int64_t layer = 0; layer < config().layers; ++layer) {
-    input_norms_.push_back(checkpoint_->load_f32(TensorRole::kInputNorm, layer));
-    post_norms_.push_back(checkpoint_->load_f32(TensorRole::kPostAttentionNorm, layer));
+    : checkpoint_(std::move(checkpoint)), tensors_(config()) {
+  norms_.resize(static_cast<std::size_t>(tensors_.size()));
+  std::size_t at = 0;
+  for (const TensorEntry& entry : tensors_) {
+    if (entry.use == TensorUse::kNorm) {
+      norms_[at] = checkpoint_->load_f32(entry.weight, entry.layer);
+    }
+    ++at;
   }
 }
 
-const float* RunnerModel::norm(NormWeight weight, int layer) const {
-  switch (weight) {
-    case NormWeight::kInput:
-      return input_norms_.at(static_cast<std::size_t>(layer)).data();
-    case NormWeight::kPostAttention:
-      return post_norms_.at(static_cast<std::size_t>(layer)).data();
-    case NormWeight::kFinal:
-      return final_norm_.data();
-  }
-  fail(ErrorCode::kInternal, "unknown norm {}", static_cast<int>(weight));
+const float* RunnerModel::norm(Weight weight, int layer) const {
+  return norms_[static_cast<std::size_t>(tensors_.index_of(weight, layer))].data();
 }
 
 std::shared_ptr<const LmHeadMatrix> RunnerModel::lm_head(DType dtype) const {
@@ -34,7 +29,7 @@ std::shared_ptr<const LmHeadMatrix> RunnerModel::lm_head(DType dtype) const {
 }
 
 void RunnerModel::embed(std::span<const std::int64_t> ids, float* out) const {
-  const ConstTensor table = checkpoint_->tensor(TensorRole::kEmbedding);
+  const ConstTensor table = checkpoint_->tensor(Weight::kEmbedding);
   const std::int64_t hidden = config().hidden;
   const auto row_bytes = static_cast<std::int64_t>(dtype_size(table.spec.dtype)) * hidden;
   for (const std::int64_t id : ids) {

@@ -11,7 +11,7 @@
 #include "airlock/core/tensor.h"
 #include "airlock/model/checkpoint.h"
 #include "airlock/model/config.h"
-#include "airlock/plan/program.h"
+#include "airlock/model/tensor_table.h"
 #include "airlock/runner/lm_head.h"
 
 namespace airlock {
@@ -24,8 +24,8 @@ class RunnerModel {
 
   [[nodiscard]] const ModelConfig& config() const noexcept { return checkpoint_->config(); }
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return *checkpoint_; }
-  /// RMSNorm weights, [hidden] f32; `layer` is not looked at for the final norm.
-  [[nodiscard]] const float* norm(NormWeight weight, int layer) const;
+  /// The weights of an RMSNorm, [hidden] f32; kNoLayer for the final one.
+  [[nodiscard]] const float* norm(Weight weight, int layer) const;
   /// The LM head for products in `dtype`, loaded when first asked for and then shared. Throws as
   /// load_lm_head does.
   [[nodiscard]] std::shared_ptr<const LmHeadMatrix> lm_head(DType dtype) const;
@@ -35,9 +35,8 @@ class RunnerModel {
 
  private:
   std::shared_ptr<const Checkpoint> checkpoint_;
-  std::vector<std::vector<float>> input_norms_;
-  std::vector<std::vector<float>> post_norms_;
-  std::vector<float> final_norm_;
+  TensorTable tensors_;
+  std::vector<std::vector<float>> norms_;  ///< by place in the model's tensor table; else empty
   mutable std::mutex lm_heads_mutex_;
   mutable std::map<DType, std::shared_ptr<const LmHeadMatrix>> lm_heads_;
 };

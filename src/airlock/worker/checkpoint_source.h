@@ -14,11 +14,10 @@ class CheckpointSource final : public WeightSource {
       : checkpoint_(std::move(checkpoint)) {}
 
   [[nodiscard]] const ModelConfig& config() const override { return checkpoint_->config(); }
-  [[nodiscard]] ConstTensor embedding() override {
-    return checkpoint_->tensor(TensorRole::kEmbedding);
+  using WeightSource::tensor;
+  [[nodiscard]] ConstTensor tensor(Weight weight, int layer) override {
+    return checkpoint_->tensor(weight, layer);
   }
-  [[nodiscard]] ConstTensor lm_head() override { return checkpoint_->tensor(TensorRole::kLmHead); }
-  [[nodiscard]] ConstTensor layer_weight(int layer, Weight weight) override;
   void release(ConstTensor tensor) override { checkpoint_->drop_pages(tensor); }
   void keep(ConstTensor tensor) override { checkpoint_->will_need(tensor); }
 

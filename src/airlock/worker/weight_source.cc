@@ -4,21 +4,23 @@
 
 namespace airlock {
 
-void check_weight(ConstTensor tensor, const Shape& shape, std::string_view name) {
+ConstTensor checked_tensor(WeightSource& source, Weight weight, int layer) {
+  const ConstTensor tensor = source.tensor(weight, layer);
   const DType dtype = tensor.spec.dtype;
   require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
-          ErrorCode::kInternal, "weights {} are {}, expected f32, bf16 or f16", name,
+          ErrorCode::kInternal, "weights {} are {}, expected f32, bf16 or f16", weight_name(weight),
           dtype_name(dtype));
-  require(tensor.spec.shape == shape, ErrorCode::kInternal, "weights {} have shape {}, expected {}",
-          name, tensor.spec.shape, shape);
+  const Shape expected = weight_shape(source.config(), weight);
+  require(tensor.spec.shape == expected, ErrorCode::kInternal,
+          "weights {} have shape {}, expected {}", weight_name(weight), tensor.spec.shape,
+          expected);
+  return tensor;
 }
 
 std::int64_t matrix_bytes(WeightSource& source) {
-  std::int64_t total = source.lm_head().bytes();
+  std::int64_t total = source.tensor(Weight::kLmHead).bytes();
   for (int layer = 0; layer < source.config().layers; ++layer) {
-    for (int weight = 0; weight < kWeightCount; ++weight) {
-      total += source.layer_weight(layer, static_cast<Weight>(weight)).bytes();
-    }
+    for (const Weight weight : layer_matrices()) total += source.tensor(weight, layer).bytes();
   }
   return total;
 }

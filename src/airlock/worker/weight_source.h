@@ -3,11 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
-#include "airlock/ops/call.h"
+#include "airlock/model/tensor_table.h"
 
 namespace airlock {
 
@@ -22,12 +21,10 @@ class WeightSource {
   virtual ~WeightSource() = default;
 
   [[nodiscard]] virtual const ModelConfig& config() const = 0;
-  /// [vocab, hidden]. A backend may read its rows for as long as it lives.
-  [[nodiscard]] virtual ConstTensor embedding() = 0;
-  /// [vocab, hidden]: embedding() itself where config().tie_embeddings.
-  [[nodiscard]] virtual ConstTensor lm_head() = 0;
-  /// [out, in] of `layer` in [0, config().layers).
-  [[nodiscard]] virtual ConstTensor layer_weight(int layer, Weight weight) = 0;
+  /// kEmbedding, kLmHead (the embedding itself where config().tie_embeddings) or, of `layer` in
+  /// [0, config().layers), a layer's matrix.
+  [[nodiscard]] virtual ConstTensor tensor(Weight weight, int layer) = 0;
+  [[nodiscard]] ConstTensor tensor(Weight weight) { return tensor(weight, kNoLayer); }
 
   /// The backend has packed `tensor`, one of the above, or gathered enough rows of the embedding: a
   /// source over a mapped file gives the pages back (MADV_DONTNEED), so that no second copy stays
@@ -38,8 +35,8 @@ class WeightSource {
   virtual void keep(ConstTensor tensor) = 0;
 };
 
-/// Throws Error(kInternal) unless `tensor`, called `name`, has that shape and is f32, bf16 or f16.
-void check_weight(ConstTensor tensor, const Shape& shape, std::string_view name);
+/// That tensor of `source`. Throws Error(kInternal) unless it is as WeightSource promises.
+[[nodiscard]] ConstTensor checked_tensor(WeightSource& source, Weight weight, int layer = kNoLayer);
 
 /// Bytes of the LM head and all layers' matrices as `source` holds them.
 [[nodiscard]] std::int64_t matrix_bytes(WeightSource& source);

@@ -1,7 +1,6 @@
 #include "airlock/worker/cpu/weights.h"
 
 #include "airlock/core/interrupt.h"
-#include "airlock/ops/rules.h"
 
 namespace airlock {
 std::int64_t CpuWeights::bytes() const {
@@ -14,12 +13,11 @@ std::int64_t CpuWeights::bytes() const {
 
 CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
                            const std::function<void(std::int64_t, std::int64_t)>& progress) {
-  const ModelConfig& config = source.config();
   const std::int64_t total = matrix_bytes(source);
   std::int64_t done = 0;
-  const auto prepare = [&](ConstTensor tensor, const Shape& shape, std::string_view name) {
+  const auto prepare = [&](Weight weight, int layer) {
     throw_if_interrupted();
-    check_weight(tensor, shape, name);
+    const ConstTensor tensor = checked_tensor(source, weight, layer);
     WeightMatrix matrix = prepare_weight(gemm, tensor, dtype);
     if (matrix.stored.data != nullptr) {
       source.keep(tensor);
@@ -32,19 +30,16 @@ CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
   };
 
   CpuWeights weights;
-  const Shape vocabulary{config.vocab, config.hidden};
   // The largest first, while little else is resident: f16 takes a converted copy on the way.
-  weights.lm_head = prepare(source.lm_head(), vocabulary, "lm_head");
-  weights.layers.resize(static_cast<std::size_t>(config.layers));
-  for (int layer = 0; layer < config.layers; ++layer) {
-    for (int i = 0; i < kWeightCount; ++i) {
-      const auto weight = static_cast<Weight>(i);
-      weights.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(i)] = prepare(
-          source.layer_weight(layer, weight), weight_shape(config, weight), weight_name(weight));
+  weights.lm_head = prepare(Weight::kLmHead, kNoLayer);
+  weights.layers.resize(static_cast<std::size_t>(source.config().layers));
+  for (int layer = 0; layer < source.config().layers; ++layer) {
+    for (const Weight weight : layer_matrices()) {
+      weights.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(weight)] =
+          prepare(weight, layer);
     }
   }
-  weights.embedding = source.embedding();
-  check_weight(weights.embedding, vocabulary, "embedding");
+  weights.embedding = checked_tensor(source, Weight::kEmbedding);
   return weights;
 }
 

@@ -12,8 +12,9 @@
 namespace airlock {
 
 struct CpuWeights {
-  /// By Weight. One matrix each: measured, products of q, k, v (or gate, up) one after
-  /// another take as long as one product of all, and outputs are separate tensors.
+  /// By Weight; those of layer_matrices() are set. One matrix each: measured, products of q, k, v
+  /// (or gate, up) one after another take as long as one product of all, and outputs are separate
+  /// tensors.
   using Layer = std::array<WeightMatrix, kWeightCount>;
 
   std::vector<Layer> layers;

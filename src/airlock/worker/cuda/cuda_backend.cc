@@ -164,10 +164,10 @@ class CudaBackend final : public Backend {
 
 void CudaBackend::embed(ConstTensor ids, Tensor out) {
   // The rows lie in host memory and are wanted there: no GPU looks them up faster.
-  embedding(gathered_, source_.embedding(), ids, out, [this](std::int64_t rows) {
+  embedding(gathered_, source_.tensor(Weight::kEmbedding), ids, out, [this](std::int64_t rows) {
     rows_gathered_ += rows;
     if (rows_gathered_ < kEmbeddingBlock) return;
-    source_.release(source_.embedding());
+    source_.release(source_.tensor(Weight::kEmbedding));
     rows_gathered_ = 0;
   });
 }

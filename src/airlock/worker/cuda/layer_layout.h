@@ -32,7 +32,7 @@ constexpr std::int64_t row_stride(std::int64_t in, DType compute) noexcept {
 struct LayerLayout {
   static constexpr std::int64_t kAlignment = 256;  ///< what cuBLASLt's fastest kernels ask
 
-  std::array<std::int64_t, kWeightCount> offsets{};  ///< bytes, by Weight
+  std::array<std::int64_t, kWeightCount> offsets{};  ///< bytes, by Weight of layer_matrices()
   std::array<std::int64_t, kWeightCount> scales{};   ///< of f32, one a row; for int8
   std::int64_t bytes = 0;
 };
@@ -49,9 +49,6 @@ HeadLayout head_layout(const ModelConfig& config, DType compute);
 
 /// Throws Error(kUnsupported) if sums of so many int8 products can pass what i32 holds.
 void check_sums(const ModelConfig& config, DType compute);
-
-/// True if `next` lies right behind `weight`.
-bool adjacent(Weight weight, Weight next) noexcept;
 
 /// Weights [first, first + count) of a call's list that are neighbours in one matrix: as many as
 /// there are from `first` on.

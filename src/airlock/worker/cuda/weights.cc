@@ -4,15 +4,11 @@
 
 #include "airlock/core/interrupt.h"
 #include "airlock/math/convert.h"
-#include "airlock/ops/rules.h"
 #include "airlock/worker/cuda/host_memory.h"
 #include "airlock/worker/cuda/stream.h"
 
 namespace airlock::cuda {
 namespace {
-
-constexpr std::array kOrder = {Weight::kQ,    Weight::kK,  Weight::kV,   Weight::kO,
-                               Weight::kGate, Weight::kUp, Weight::kDown};
 
 std::int64_t bytes_of(DType dtype) {
   return static_cast<std::int64_t>(dtype_size(dtype));
@@ -113,30 +109,26 @@ DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& 
     bytes_ += bytes;
     return block;
   };
-  const auto take = [&](ConstTensor tensor, const Shape& shape, std::string_view name,
-                        std::byte* to, std::byte* scales) {
+  const auto take = [&](Weight weight, int layer, std::byte* to, std::byte* scales) {
     throw_if_interrupted();
-    check_weight(tensor, shape, name);
+    const ConstTensor tensor = checked_tensor(source, weight, layer);
     uploader.upload(tensor, to, scales);
     source.release(tensor);
     done += tensor.bytes();
     if (progress) progress(done, total);
   };
 
-  const Shape vocabulary{config_.vocab, config_.hidden};
   lm_head_ = block_of(head_layout_.bytes);
-  take(source.lm_head(), vocabulary, "lm_head", lm_head_.data(),
-       lm_head_.data() + head_layout_.scales);
+  take(Weight::kLmHead, kNoLayer, lm_head_.data(), lm_head_.data() + head_layout_.scales);
   for (int layer = 0; layer < config_.layers; ++layer) {
     std::byte* const block = layers_.emplace_back(block_of(layout_.bytes)).data();
-    for (const Weight weight : kOrder) {
+    for (const Weight weight : layer_matrices()) {
       const auto i = static_cast<std::size_t>(weight);
-      take(source.layer_weight(layer, weight), weight_shape(config_, weight), weight_name(weight),
-           block + layout_.offsets[i], block + layout_.scales[i]);
+      take(weight, layer, block + layout_.offsets[i], block + layout_.scales[i]);
     }
   }
   uploader.finish();
-  check_weight(source.embedding(), vocabulary, "embedding");
+  (void)checked_tensor(source, Weight::kEmbedding);  // its rows stay with the source
 }
 
 const float* DeviceWeights::scales_in(const DeviceBuffer& block, std::int64_t offset) const {
@@ -150,14 +142,17 @@ MatrixRows DeviceWeights::at(int layer, Weight first, Weight last) const {
   const std::int64_t in = weight_shape(config_, first)[1];
   MatrixRows matrix{block.data() + layout_.offsets[index], 0, in, row_stride(in, compute_),
                     scales_in(block, layout_.scales[index])};
-  for (int i = static_cast<int>(first); i <= static_cast<int>(last); ++i) {
-    matrix.rows += weight_shape(config_, static_cast<Weight>(i))[0];
+  const std::span<const Weight> all = layer_matrices();
+  for (const Weight weight : std::span(std::ranges::find(all, first), all.end())) {
+    matrix.rows += weight_shape(config_, weight)[0];
+    if (weight == last) break;
   }
   return matrix;
 }
 
 MatrixRows DeviceWeights::lm_head() const {
-  return {lm_head_.data(), config_.vocab, config_.hidden, row_stride(config_.hidden, compute_),
+  const Shape shape = weight_shape(config_, Weight::kLmHead);
+  return {lm_head_.data(), shape[0], shape[1], row_stride(shape[1], compute_),
           scales_in(lm_head_, head_layout_.scales)};
 }
 
