@@ -17,6 +17,7 @@
 #include "cli/model_source.h"
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 #include "cli/text_source.h"
 #include "cli/worker_flags.h"
 
@@ -119,6 +120,7 @@ void run(const RunFlags& flags) {
 
   auto prefill = std::make_unique<Progress>("prefill", flags.quiet);
   ExecutorOptions options;
+  options.stop = signal_stop();
   options.progress = [&](std::int64_t layer, std::int64_t layers) {
     if (prefill) prefill->update(layer, layers);
   };

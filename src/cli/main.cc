@@ -7,10 +7,10 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
 #include "airlock/core/threads.h"
 #include "airlock/report/table.h"
 #include "cli/commands.h"
+#include "cli/signals.h"
 
 namespace {
 
@@ -20,7 +20,7 @@ constexpr int kUsage = 2;
 int exit_code(airlock::ErrorCode code) {
   if (code == airlock::ErrorCode::kInvalidArgument) return kUsage;
   // What a shell reports of a program that the signal ended.
-  if (code == airlock::ErrorCode::kInterrupted) return 128 + airlock::interrupt_signal();
+  if (code == airlock::ErrorCode::kInterrupted) return 128 + airlock::caught_signal();
   return kFailure;
 }
 
@@ -55,7 +55,7 @@ int complain(std::string_view text, int code) {
 
 int main(int argc, char** argv) {
   airlock::ensure_passive_waiting(argv);
-  airlock::catch_interrupts();
+  airlock::catch_signals();
   int code = 0;
   try {
     code = run(argc, argv);

@@ -65,7 +65,7 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   Measurement result;
   result.plan = asked;
   result.repetitions = options.repetitions;
-  result.shape = worker.shape;
+  result.shape = worker.link.shape;
   MemoryLedger ledger;
   WorkerOptions wanted = worker;
   wanted.client.lanes = options.choose ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, asked);
@@ -82,12 +82,13 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.lanes = session.client().lanes();
   result.predicted = predict_traffic(config, plan, options.tokens, options.generated);
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
-  Executor split(model, plan, session.operators());
+  const ExecutorOptions running{.stop = worker.link.stop};
+  Executor split(model, plan, session.operators(), running);
   std::optional<LocalOperators> local;
   std::optional<Executor> whole;
   if (reference != nullptr) {
     local.emplace(*reference);
-    whole.emplace(model, plan, *local);
+    whole.emplace(model, plan, *local, running);
   }
   // One token brings in what is mapped from the checkpoint: it is not what a prefill takes.
   split.run({0, 1, 1}, std::span(ids).first(1));

@@ -169,11 +169,12 @@ PerplexityResult measure_perplexity(const RunnerModel& model, Backend& reference
   PerplexityResult result;
   result.windows = static_cast<std::int64_t>(windows.size());
   LocalOperators local(reference);
-  Executor whole(model, find_plan("baseline"), local);
+  const ExecutorOptions running{.stop = options.stop};
+  Executor whole(model, find_plan("baseline"), local, running);
   std::vector<std::unique_ptr<Executor>> executors;
   for (const Plan& plan : plans) {
     result.plans.push_back({plan, {}, {}});
-    executors.push_back(std::make_unique<Executor>(model, plan, measured));
+    executors.push_back(std::make_unique<Executor>(model, plan, measured, running));
   }
 
   std::vector<std::int64_t> ids;

@@ -77,7 +77,8 @@ struct Piece {
 
 }  // namespace
 
-Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress) {
+Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress,
+                                const StopToken& stop) {
   const std::vector<TensorId> ids = tensors_of(checkpoint.config());
   std::vector<Piece> pieces;
   std::vector<std::size_t> first_piece;  // of each tensor, and the end
@@ -97,7 +98,7 @@ Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress
   for_each_piece(
       sizes,
       [&](std::size_t i) { pieces[i].digest = sha256_and_drop(checkpoint, pieces[i].bytes); },
-      progress);
+      progress, stop);
 
   std::string text = config_text(checkpoint.config());
   for (std::size_t i = 0; i < ids.size(); ++i) {

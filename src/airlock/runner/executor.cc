@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
 #include "airlock/math/activation.h"
 #include "airlock/math/convert.h"
 #include "airlock/math/elementwise.h"
@@ -195,7 +194,7 @@ bool Executor::advance(Lane& lane) {
   while (lane.stage <= last_stage) {
     const std::vector<Step>& steps = steps_of(lane);
     const int layer = lane.stage >= 1 && lane.stage <= layers ? lane.stage - 1 : -1;
-    if (layer >= 0 && lane.step == 0) throw_if_interrupted();
+    if (layer >= 0 && lane.step == 0) options_.stop.throw_if_stopped();
     while (lane.step < steps.size()) {
       const Step& step = steps[lane.step++];
       if (step.kind == StepKind::kRemote) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "airlock/core/buffer_pool.h"
+#include "airlock/core/stop.h"
 #include "airlock/kernels/kv_cache.h"
 #include "airlock/math/rope.h"
 #include "airlock/ops/operators.h"
@@ -21,7 +22,10 @@ namespace airlock {
 struct ExecutorOptions {
   /// Called as layers are done, with their number and that of all layers of all passes of a run.
   /// May throw.
-  std::function<void(std::int64_t done, std::int64_t all)> progress;
+  std::function<void(std::int64_t done, std::int64_t all)> progress = {};
+  /// Ends a run at its next layer with Error(kInterrupted). What it waits for has a token of its
+  /// own: see LinkOptions.
+  StopToken stop = {};
 };
 
 /// One sequence of one plan. Passes must follow one another from position 0 (which starts the

@@ -1,6 +1,5 @@
 #include "airlock/worker/cpu/weights.h"
 
-#include "airlock/core/interrupt.h"
 #include "airlock/ops/rules.h"
 
 namespace airlock {
@@ -13,12 +12,13 @@ std::int64_t CpuWeights::bytes() const {
 }
 
 CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
-                           const std::function<void(std::int64_t, std::int64_t)>& progress) {
+                           const std::function<void(std::int64_t, std::int64_t)>& progress,
+                           const StopToken& stop) {
   const ModelConfig& config = source.config();
   const std::int64_t total = matrix_bytes(source);
   std::int64_t done = 0;
   const auto prepare = [&](ConstTensor tensor, const Shape& shape, std::string_view name) {
-    throw_if_interrupted();
+    stop.throw_if_stopped();
     check_weight(tensor, shape, name);
     WeightMatrix matrix = prepare_weight(gemm, tensor, dtype);
     if (matrix.stored.data != nullptr) {

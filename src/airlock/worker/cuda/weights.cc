@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "airlock/core/interrupt.h"
 #include "airlock/math/convert.h"
 #include "airlock/ops/rules.h"
 #include "airlock/worker/cuda/host_memory.h"
@@ -99,7 +98,8 @@ class Uploader {
 }  // namespace
 
 DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& budget,
-                             const std::function<void(std::int64_t, std::int64_t)>& progress)
+                             const std::function<void(std::int64_t, std::int64_t)>& progress,
+                             const StopToken& stop)
     : config_(source.config()),
       compute_(compute),
       layout_(layer_layout(config_, compute)),
@@ -115,7 +115,7 @@ DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& 
   };
   const auto take = [&](ConstTensor tensor, const Shape& shape, std::string_view name,
                         std::byte* to, std::byte* scales) {
-    throw_if_interrupted();
+    stop.throw_if_stopped();
     check_weight(tensor, shape, name);
     uploader.upload(tensor, to, scales);
     source.release(tensor);
