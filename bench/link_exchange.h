@@ -38,7 +38,7 @@ struct Contestant {
 ///    it. Beside them shm sends only two frames of 64 bytes, as the other's signal.
 ///  - unix, tcp: loops of blocking send() and recv() over the whole message, with the system's
 ///    buffers or with ours, with and without MSG_WAITALL; and Airlock's Link, as it is at start and
-///    with set_spin(true).
+///    with LinkOptions::spin.
 ///  - zmq, if the libraries are there: REQ and REP over ipc:, with messages copied in and out at
 ///    both ends, and without those copies (the reply is the request's message, left in place).
 [[nodiscard]] std::vector<Contestant> contestants();

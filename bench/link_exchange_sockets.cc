@@ -64,7 +64,8 @@ bool plain_receive(int fd, std::span<std::byte> into, int flags) {
   return true;
 }
 
-/// What one would write without a thought for time limits, interrupts or a peer that goes silent.
+/// What one would write without a thought for time limits, being stopped or a peer that goes
+/// silent.
 struct PlainLoop {
   Transport transport;
   int send_buffer;    ///< bytes; 0: the system's
@@ -102,11 +103,10 @@ class Plain final : public Exchange {
 
 class Linked final : public Exchange {
  public:
-  Linked(Transport transport, bool spin, std::size_t size) : pair_(make_pair(transport)) {
-    if (spin) pair_.ours->set_spin(true);
+  Linked(Transport transport, const LinkOptions& options, std::size_t size)
+      : pair_(make_pair(transport, options)) {
     peer_.emplace([&] {
-      const auto link = adopt_fd(pair_.peer_fd.release());
-      if (spin) link->set_spin(true);
+      const auto link = adopt_fd(pair_.peer_fd.release(), false, options);
       std::vector<std::byte> buffer(size, std::byte{1});
       while (link->wait_readable(std::nullopt)) {
         link->receive(buffer);
@@ -134,7 +134,9 @@ std::unique_ptr<Exchange> plain(std::size_t size) {
 
 template <Transport transport, bool spin>
 std::unique_ptr<Exchange> linked(std::size_t size) {
-  return std::make_unique<Linked>(transport, spin, size);
+  LinkOptions options;
+  if (spin) options.spin = true;
+  return std::make_unique<Linked>(transport, options, size);
 }
 
 template <Transport transport>

@@ -50,6 +50,7 @@ class MemoryLink final : public Link {
   void close() noexcept override { closed_ = true; }
   std::uint64_t bytes_sent() const noexcept override { return sent_; }
   std::uint64_t bytes_received() const noexcept override { return at_; }
+  LinkTraits traits() const noexcept override { return {}; }
   Transport transport() const noexcept override { return Transport::kInproc; }
   const std::string& peer() const noexcept override { return peer_; }
 

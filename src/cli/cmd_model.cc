@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 namespace airlock {
 namespace {
@@ -35,6 +36,7 @@ void synth(const SynthFlags& flags) {
   options.dtype = parse_dtype(flags.dtype);
   options.tokenizer_json = make_byte_level_tokenizer_json(config->vocab);
   options.progress = progress.callback();
+  options.stop = signal_stop();
   synthesize(*config, flags.dir, options);
   progress.finish();
 }
@@ -51,6 +53,7 @@ void inspect_dir(const InspectFlags& flags) {
   InspectOptions options;
   options.fingerprint = flags.fingerprint;
   options.progress = progress.callback();
+  options.stop = signal_stop();
   const CheckpointSummary summary = inspect(*checkpoint, options);
   progress.finish();
   print_result(flags.format == "json" ? to_json(summary) : to_text(summary));

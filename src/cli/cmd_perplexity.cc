@@ -16,6 +16,7 @@
 #include "cli/perplexity_table.h"
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 #include "cli/text_source.h"
 #include "cli/worker_flags.h"
 
@@ -79,6 +80,7 @@ void perplexity(const PerplexityFlags& flags) {
   Progress progress(fmt::format("scoring {} tokens under {} plan{} and in one process", ids.size(),
                                 plans.size(), plans.size() == 1 ? "" : "s"));
   options.progress = progress.callback();
+  options.stop = signal_stop();
   const PerplexityResult result = measure_perplexity(
       *open.model, *reference.operators, session.endpoint(), counter, plans, ids, bos, options);
   progress.finish();

@@ -18,6 +18,7 @@
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
 #include "cli/run_output.h"
+#include "cli/signals.h"
 #include "cli/text_source.h"
 #include "cli/worker_flags.h"
 
@@ -117,6 +118,7 @@ void run(const RunFlags& flags) {
 
   auto prefill = std::make_unique<Progress>("prefill", flags.quiet);
   EngineOptions options;
+  options.stop = signal_stop();
   options.progress = [&](std::int64_t layer, std::int64_t layers) {
     if (prefill) prefill->update(layer, layers);
   };

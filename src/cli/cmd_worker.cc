@@ -10,6 +10,7 @@
 #include "airlock/core/threads.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
+#include "airlock/link/scheme.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/worker/checkpoint_source.h"
 #include "airlock/worker/device.h"
@@ -17,6 +18,7 @@
 #include "cli/commands.h"
 #include "cli/device_flags.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 namespace airlock {
 namespace {
@@ -68,22 +70,24 @@ void serve(WorkerCommandFlags flags) {
   flags.server.max_payload = bytes_of_gib(flags.payload_gib);
   flags.server.shared_bytes = bytes_of_gib(flags.shared_gib);
   // An address that is taken is found out before the weights are read, not after.
+  const LinkOptions link_options{.stop = signal_stop()};
   std::unique_ptr<Link> link;
   std::unique_ptr<Listener> listener;
   if (private_worker) {
-    link = adopt_fd(flags.serve_fd, flags.serve_shm);
+    link = adopt_fd(flags.serve_fd, flags.serve_shm, link_options);
   } else {
     const Uri uri = parse_uri(flags.uri);
-    require(uri.transport != Transport::kInproc, ErrorCode::kInvalidArgument,
+    require(!scheme_of(uri.transport).traits.same_process, ErrorCode::kInvalidArgument,
             "--listen {}: no other process can reach that", flags.uri);
-    listener = listen(uri);
+    listener = listen(uri, link_options);
   }
 
   const auto checkpoint = Checkpoint::open(flags.model);
   Progress hashing("reading the model's fingerprint", private_worker);
-  const Fingerprint fingerprint = flags.fingerprint.empty()
-                                      ? compute_fingerprint(*checkpoint, hashing.callback())
-                                      : given_fingerprint(flags.fingerprint);
+  const Fingerprint fingerprint =
+      flags.fingerprint.empty()
+          ? compute_fingerprint(*checkpoint, hashing.callback(), signal_stop())
+          : given_fingerprint(flags.fingerprint);
   hashing.finish();
   CheckpointSource source(checkpoint);
   Progress packing("preparing weights", private_worker);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "cli/signals.h"
 
 namespace airlock {
 namespace {
@@ -53,6 +54,7 @@ BackendOptions DeviceFlags::options() const {
   options.kv_bytes = bytes_of_gib(kv_gib_);
   options.gpu_memory = bytes_of_gib(gpu_gib_);
   options.tf32 = tf32_;
+  options.stop = signal_stop();
   return options;
 }
 

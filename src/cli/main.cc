@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
 #include "airlock/core/isa.h"
 #include "airlock/core/threads.h"
 #include "airlock/report/table.h"
 #include "cli/commands.h"
+#include "cli/signals.h"
 
 namespace {
 
@@ -21,7 +21,7 @@ constexpr int kUsage = 2;
 int exit_code(airlock::ErrorCode code) {
   if (code == airlock::ErrorCode::kInvalidArgument) return kUsage;
   // What a shell reports of a program that the signal ended.
-  if (code == airlock::ErrorCode::kInterrupted) return 128 + airlock::interrupt_signal();
+  if (code == airlock::ErrorCode::kInterrupted) return 128 + airlock::caught_signal();
   return kFailure;
 }
 
@@ -58,7 +58,7 @@ int complain(std::string_view text, int code) {
 
 int main(int argc, char** argv) {
   airlock::ensure_passive_waiting(argv);
-  airlock::catch_interrupts();
+  airlock::catch_signals();
   int code = 0;
   try {
     static_cast<void>(airlock::isa());  // a wrong AIRLOCK_MAX_ISA is found out here

@@ -7,6 +7,7 @@
 #include "airlock/model/synth.h"
 #include "airlock/model/tokenizer_synth.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 namespace airlock {
 namespace {
@@ -37,6 +38,7 @@ std::filesystem::path checkpoint_dir(const std::string& preset_or_dir) {
   SynthOptions options;
   options.tokenizer_json = make_byte_level_tokenizer_json(preset->vocab);
   options.progress = progress.callback();
+  options.stop = signal_stop();
   synthesize(*preset, dir, options);
   progress.finish();
   return dir;
@@ -46,7 +48,7 @@ OpenModel open_model(const std::filesystem::path& dir, bool quiet) {
   auto checkpoint = Checkpoint::open(dir);
   Progress progress("reading the model's fingerprint", quiet);
   OpenModel open;
-  open.fingerprint = compute_fingerprint(*checkpoint, progress.callback());
+  open.fingerprint = compute_fingerprint(*checkpoint, progress.callback(), signal_stop());
   open.model = std::make_unique<RunnerModel>(std::move(checkpoint));
   progress.finish();
   return open;

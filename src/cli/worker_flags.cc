@@ -2,14 +2,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
+#include "airlock/link/scheme.h"
+#include "cli/signals.h"
 
 namespace airlock {
 namespace {
@@ -81,7 +83,8 @@ WorkerOptions WorkerFlags::options() const {
   WorkerOptions options;
   options.uri = uri_;
   options.transport = parse_link(link_);
-  if (shape_) options.shape = parse_link_shape(*shape_);
+  if (shape_) options.link.shape = parse_link_shape(*shape_);
+  options.link.stop = signal_stop();
   options.backend = device_.options();
   if (uri_.empty()) require_device(options.backend.device);
   set_threads(threads_);
@@ -110,12 +113,11 @@ WorkerOptions WorkerFlags::options_for_auto() const {
 }
 
 Transport parse_link(std::string_view name) {
-  constexpr std::array kLinks = {Transport::kShm, Transport::kUnix, Transport::kTcp,
-                                 Transport::kInproc};
-  std::array<std::string_view, kLinks.size()> names;
-  for (std::size_t i = 0; i < kLinks.size(); ++i) {
-    names[i] = transport_name(kLinks[i]);
-    if (names[i] == name) return kLinks[i];
+  std::vector<std::string_view> names;
+  for (const LinkScheme& scheme : link_schemes()) {
+    if (scheme.pair == nullptr && !scheme.traits.same_process) continue;
+    if (scheme.name == name) return scheme.transport;
+    names.push_back(scheme.name);
   }
   fail(ErrorCode::kInvalidArgument, "unknown link `{}`{}, expected one of {}", name,
        suggest(name, names), fmt::join(names, ", "));

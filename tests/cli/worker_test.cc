@@ -82,7 +82,7 @@ TEST_F(CliWorker, SurvivesStrangersAndServesTheNextRunner) {
   const std::array<std::string, 3> words = {"GET / HTTP/1.1\r\n\r\n" + std::string(64, 'x'),
                                             std::string(100, '\xff'), "ARLK"};
   for (const std::string& text : words) {
-    const auto link = connect(parse_uri(uri()), std::chrono::seconds(5));
+    const auto link = connect(parse_uri(uri()), {.connect_timeout = std::chrono::seconds(5)});
     link->send(std::as_bytes(std::span(text)));
   }
   auto runner = run(uri());

@@ -135,6 +135,37 @@ TEST_P(Lanes, ProgressThatThrowsEndsTheRunAndTheSequenceCanStartAnew) {
   EXPECT_TRUE(std::equal(logits.begin(), logits.end(), undisturbed.logits.begin()));
 }
 
+TEST_P(Lanes, AStoppedSequenceLeavesTheLinkToTheNext) {
+  Plan plan = find_plan(GetParam());
+  plan.chunk = 33;
+  ClientOptions options;
+  options.lanes = 3;
+  test::TestSession session(worker_, model_.config(), Transport::kShm, options);
+  const StopSource engine;
+  const StopSource sequence(engine.token());
+  ExecutorOptions stopping;
+  stopping.stop = sequence.token();
+  stopping.progress = [&](std::int64_t done, std::int64_t) {
+    if (done == 5) sequence.request_stop();
+  };
+  Executor stopped(model_, plan, session.client(), stopping);
+  const auto ids = some_ids(model_.config().vocab);
+  const auto passes = make_passes(plan, kPrompt, 0);
+  const auto prompt = std::span(ids).first(kPrompt);
+  try {
+    stopped.run(passes, prompt);
+    ADD_FAILURE() << "it ran to its end";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInterrupted) << error.what();
+  }
+  ExecutorOptions going;
+  going.stop = engine.token();
+  Executor next(model_, plan, session.client(), going);
+  const auto logits = next.run(passes, prompt);
+  const Outcome undisturbed = run(plan, Transport::kInproc, 1);
+  EXPECT_TRUE(std::equal(logits.begin(), logits.end(), undisturbed.logits.begin()));
+}
+
 /// Counts which calls are under way together.
 class Watched final : public TransparentOperators {
  public:

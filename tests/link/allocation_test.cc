@@ -34,6 +34,7 @@ class Witness final : public Link {
   [[nodiscard]] std::uint64_t bytes_received() const noexcept override {
     return inner_->bytes_received();
   }
+  [[nodiscard]] LinkTraits traits() const noexcept override { return inner_->traits(); }
   [[nodiscard]] Transport transport() const noexcept override { return inner_->transport(); }
   [[nodiscard]] const std::string& peer() const noexcept override { return inner_->peer(); }
 

@@ -16,7 +16,6 @@ namespace {
 
 class ListenerTest : public ::testing::TestWithParam<std::string> {
  protected:
-  void TearDown() override { clear_interrupt(); }
   [[nodiscard]] Uri uri() const {
     return GetParam() == "unix" ? folder_.socket("s") : parse_uri(GetParam());
   }
@@ -29,7 +28,7 @@ TEST_P(ListenerTest, TakesManyPeersEachWithItsOwnBytes) {
   Background dialling([&] {
     std::vector<std::unique_ptr<Link>> links;
     for (std::size_t i = 0; i < kPeers; ++i) {
-      links.push_back(connect(listener->local_uri(), kLong));
+      links.push_back(dial(listener->local_uri()));
       links.back()->send(Bytes(1, static_cast<std::byte>(i)));
     }
     for (auto& link : links) EXPECT_FALSE(link->wait_readable(kLong));
@@ -55,24 +54,46 @@ TEST_P(ListenerTest, CloseEndsABlockedAcceptAndRefusesNewPeers) {
   });
   EXPECT_EQ(listener->accept(), nullptr);
   EXPECT_EQ(listener->accept(), nullptr);
-  expect_error(ErrorCode::kConnectionRefused, address.to_string(),
-               [&] { (void)connect(address, kLong); });
+  expect_error(ErrorCode::kConnectionRefused, address.to_string(), [&] { (void)dial(address); });
 }
 
-TEST_P(ListenerTest, AnInterruptEndsABlockedAccept) {
-  const auto listener = listen(uri());
-  Background interrupter([&] {
+TEST_P(ListenerTest, AStopEndsABlockedAcceptAndTheLinksItTook) {
+  const StopSource source;
+  const auto listener = listen(uri(), {.stop = source.token()});
+  const LinkEnds ends = connected_through(*listener);
+  Background stopper([&] {
     std::this_thread::sleep_for(kShort);
-    raise_interrupt();
+    source.request_stop();
   });
   expect_error(ErrorCode::kInterrupted, "", [&] { (void)listener->accept(); });
+  expect_error(ErrorCode::kInterrupted, "", [&] { (void)ends.second->wait_readable(kLong); });
+  expect_error(ErrorCode::kTimeout, "", [&] { (void)ends.first->wait_readable(kShort); });
+}
+
+TEST_P(ListenerTest, RefusesOptionsOutOfRange) {
+  LinkOptions shapeless;
+  shapeless.shape = LinkShape{};
+  expect_error(ErrorCode::kInvalidArgument, "bandwidth", [&] { (void)listen(uri(), shapeless); });
+  expect_error(ErrorCode::kInvalidArgument, "bandwidth", [&] { (void)connect(uri(), shapeless); });
+  for (const mode_t mode : {mode_t{0}, mode_t{0400}, mode_t{0700}, mode_t{04600}}) {
+    expect_error(ErrorCode::kInvalidArgument, "0600 to 0666",
+                 [&] { (void)listen(uri(), {.socket_mode = mode}); });
+  }
+}
+
+TEST_P(ListenerTest, NobodyConnectsOnceStopped) {
+  const auto listener = listen(uri());
+  const StopSource source;
+  source.request_stop();
+  expect_error(ErrorCode::kInterrupted, "",
+               [&] { (void)connect(listener->local_uri(), {.stop = source.token()}); });
 }
 
 TEST_P(ListenerTest, RefusesASecondListenerAndLeavesTheFirstAlone) {
   const auto first = listen(uri());
   expect_error(ErrorCode::kAddressInUse, "choose another",
                [&] { (void)listen(first->local_uri()); });
-  const auto link = connect(first->local_uri(), kLong);
+  const auto link = dial(first->local_uri());
   EXPECT_NE(first->accept(), nullptr);
 }
 
@@ -89,13 +110,12 @@ TEST_P(ListenerTest, FreesItsAddress) {
 
 TEST_P(ListenerTest, RefusesToConnectWhereNobodyListens) {
   const Uri address = listen(uri())->local_uri();
-  expect_error(ErrorCode::kConnectionRefused, address.to_string(),
-               [&] { (void)connect(address, kLong); });
+  expect_error(ErrorCode::kConnectionRefused, address.to_string(), [&] { (void)dial(address); });
 }
 
 TEST_P(ListenerTest, EndsTheConversationOfPeersItNeverTook) {
   auto listener = listen(uri());
-  const auto link = connect(listener->local_uri(), kLong);
+  const auto link = dial(listener->local_uri());
   listener.reset();
   const Caught caught = catch_error([&] { EXPECT_FALSE(link->wait_readable(kLong)); });
   EXPECT_TRUE(!caught.thrown || caught.code == ErrorCode::kConnectionLost) << caught.message;
@@ -106,7 +126,7 @@ TEST_P(ListenerTest, LeavesNoDescriptorOpen) {
   {
     const auto listener = listen(uri());
     const LinkEnds ends = connected_through(*listener);
-    const auto never_taken = connect(listener->local_uri(), kLong);
+    const auto never_taken = dial(listener->local_uri());
     EXPECT_TRUE(catch_error([&] { (void)listen(listener->local_uri()); }).thrown);
   }
   EXPECT_EQ(open_descriptors(), before);
@@ -120,21 +140,20 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ListenerTest,
 TEST(Connect, RefusesWhatIsNotBuiltIn) {
   for (const char* text : {"tls://localhost:1"}) {
     const Uri uri = parse_uri(text);
-    expect_error(ErrorCode::kUnsupported, text, [&] { (void)connect(uri, kLong); });
+    expect_error(ErrorCode::kUnsupported, text, [&] { (void)dial(uri); });
     expect_error(ErrorCode::kUnsupported, text, [&] { (void)listen(uri); });
   }
 }
 
 TEST(Connect, RefusesAHostThatDoesNotResolve) {
   const Uri uri = parse_uri("tcp://no-such-host.invalid:7000");
-  expect_error(ErrorCode::kConnectionRefused, "cannot be resolved",
-               [&] { (void)connect(uri, kLong); });
+  expect_error(ErrorCode::kConnectionRefused, "cannot be resolved", [&] { (void)dial(uri); });
   expect_error(ErrorCode::kInvalidArgument, "cannot be resolved", [&] { (void)listen(uri); });
 }
 
 TEST(Connect, RefusesPortZero) {
   expect_error(ErrorCode::kInvalidArgument, "port other than 0",
-               [&] { (void)connect(parse_uri("tcp://127.0.0.1:0"), kLong); });
+               [&] { (void)dial(parse_uri("tcp://127.0.0.1:0")); });
 }
 
 TEST(Connect, RefusesAnAddressThatIsNotOfThisMachine) {
@@ -156,7 +175,7 @@ Fd full_listener(const SocketAddress& address, std::vector<Fd>& fillers) {
   return fd;
 }
 
-TEST(Connect, TimesOutWhenTheListenerTakesNobody) {
+TEST(Connect, TimesOutOrIsStoppedWhenTheListenerTakesNobody) {
   const TempFolder folder;
   for (const Uri& uri : {folder.socket("s"), parse_uri("tcp://127.0.0.1:0")}) {
     SCOPED_TRACE(uri.to_string());
@@ -166,14 +185,22 @@ TEST(Connect, TimesOutWhenTheListenerTakesNobody) {
         tcp ? resolve(uri, true, ErrorCode::kInternal).front() : unix_address(uri);
     const Fd full = full_listener(address, fillers);
     const Uri target = tcp ? tcp_uri(local_address(full.get())) : uri;
-    expect_error(ErrorCode::kTimeout, "within 50 ms", [&] { (void)connect(target, kShort); });
+    expect_error(ErrorCode::kTimeout, "within 50 ms",
+                 [&] { (void)connect(target, {.connect_timeout = kShort}); });
+    const StopSource source;
+    const Background stopper([&] {
+      std::this_thread::sleep_for(kShort);
+      source.request_stop();
+    });
+    expect_error(ErrorCode::kInterrupted, "",
+                 [&] { (void)dial(target, {.stop = source.token()}); });
   }
 }
 
 TEST(Listener, SurvivesAShortageOfDescriptors) {
   const TempFolder folder;
   const auto listener = listen(folder.socket("s"));
-  const auto link = connect(listener->local_uri(), kLong);
+  const auto link = dial(listener->local_uri());
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit none = before;

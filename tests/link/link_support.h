@@ -15,9 +15,10 @@
 #include <stdlib.h>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
+#include "airlock/core/stop.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
+#include "airlock/link/scheme.h"
 #include "airlock/link/shaped_link.h"
 
 namespace airlock {
@@ -108,50 +109,98 @@ inline std::size_t open_descriptors() {
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
-inline LinkEnds connected_through(Listener& listener) {
-  auto dialled = connect(listener.local_uri(), kLong);
+/// Connects, for a test that would rather fail than hang.
+inline std::unique_ptr<Link> dial(const Uri& uri, LinkOptions options = {}) {
+  options.connect_timeout = kLong;
+  return connect(uri, options);
+}
+
+inline LinkEnds connected_through(Listener& listener, const LinkOptions& options = {}) {
+  auto dialled = dial(listener.local_uri(), options);
   return {std::move(dialled), listener.accept()};
 }
 
-inline LinkEnds connected_at(const Uri& uri) {
-  const auto listener = listen(uri);
-  return connected_through(*listener);
+inline LinkEnds connected_at(const Uri& uri, const LinkOptions& first = {},
+                             const LinkOptions& second = {}) {
+  const auto listener = listen(uri, second);
+  return connected_through(*listener, first);
 }
 
-inline LinkEnds inherited(Transport transport) {
-  LinkPair pair = make_pair(transport);
+inline LinkEnds inherited(Transport transport, const LinkOptions& first = {},
+                          const LinkOptions& second = {}) {
+  LinkPair pair = make_pair(transport, first);
   const bool shares = transport == Transport::kShm;
-  return {std::move(pair.ours), adopt_fd(pair.peer_fd.release(), shares)};
+  return {std::move(pair.ours), adopt_fd(pair.peer_fd.release(), shares, second)};
 }
 
 /// A way to get two connected ends, with a name for the test's title.
 struct LinkKind {
   std::string name;
-  std::function<LinkEnds()> make;
+  std::function<LinkEnds(const LinkOptions& first, const LinkOptions& second)> open;
+  LinkTraits first;
+  LinkTraits second;
+  [[nodiscard]] LinkEnds make() const { return open({}, {}); }
 };
 
-/// Ends that spin whatever the machine's cores.
-inline LinkEnds spinning(LinkEnds ends) {
-  ends.first->set_spin(true);
-  ends.second->set_spin(true);
-  return ends;
+/// The same with both ends spinning, whatever the machine's cores.
+inline LinkKind spinning(LinkKind kind) {
+  kind.name += "Spinning";
+  kind.open = [open = std::move(kind.open)](LinkOptions first, LinkOptions second) {
+    first.spin = second.spin = true;
+    return open(first, second);
+  };
+  return kind;
+}
+
+/// Two ends at once, as a child process inherits the second.
+inline LinkKind pair_kind(const std::string& name, Transport transport) {
+  LinkKind kind{name,
+                [transport](const LinkOptions& first, const LinkOptions& second) {
+                  return inherited(transport, first, second);
+                },
+                scheme_of(transport).traits, scheme_of(transport).traits};
+  // Only who made the pair knows that it stays on this machine.
+  kind.first.same_machine = true;
+  return kind;
+}
+
+/// One end dials what `address` gives, the other takes it.
+inline LinkKind address_kind(const std::string& name, const std::string& address) {
+  const LinkTraits traits = scheme_of(parse_uri(address).transport).traits;
+  return {name,
+          [address](const LinkOptions& first, const LinkOptions& second) {
+            return connected_at(parse_uri(address), first, second);
+          },
+          traits, traits};
+}
+
+/// The same in a folder of its own.
+inline LinkKind path_kind(const std::string& name, Transport transport) {
+  LinkKind kind = address_kind(name, std::string(transport_name(transport)) + ":///s");
+  kind.open = [transport](const LinkOptions& first, const LinkOptions& second) {
+    const TempFolder folder;
+    return connected_at({transport, folder.file("s"), "", 0}, first, second);
+  };
+  return kind;
 }
 
 inline std::vector<LinkKind> link_kinds() {
+  const LinkTraits inproc = scheme_of(Transport::kInproc).traits;
   return {
-      {"InprocPair", [] { return make_inproc_pair(); }},
-      {"InprocNamed", [] { return connected_at(parse_uri("inproc:kinds")); }},
-      {"UnixPair", [] { return inherited(Transport::kUnix); }},
-      {"UnixPath",
-       [] {
-         const TempFolder folder;
-         return connected_at(folder.socket("s"));
-       }},
-      {"ShmPair", [] { return inherited(Transport::kShm); }},
-      {"TcpPair", [] { return inherited(Transport::kTcp); }},
-      {"UnixPairSpinning", [] { return spinning(inherited(Transport::kUnix)); }},
-      {"TcpPairSpinning", [] { return spinning(inherited(Transport::kTcp)); }},
-      {"TcpPort", [] { return connected_at(parse_uri("tcp://127.0.0.1:0")); }},
+      {"InprocPair",
+       [](const LinkOptions& first, const LinkOptions& second) {
+         return make_inproc_pair(first, second);
+       },
+       inproc, inproc},
+      address_kind("InprocNamed", "inproc:kinds"),
+      pair_kind("UnixPair", Transport::kUnix),
+      path_kind("UnixPath", Transport::kUnix),
+      pair_kind("ShmPair", Transport::kShm),
+      path_kind("ShmPath", Transport::kShm),
+      pair_kind("TcpPair", Transport::kTcp),
+      address_kind("TcpPort", "tcp://127.0.0.1:0"),
+      spinning(pair_kind("UnixPair", Transport::kUnix)),
+      spinning(pair_kind("TcpPair", Transport::kTcp)),
   };
 }
 
@@ -159,11 +208,11 @@ inline std::vector<LinkKind> link_kinds() {
 inline std::vector<LinkKind> shaped_link_kinds() {
   std::vector<LinkKind> kinds = link_kinds();
   for (LinkKind& kind : kinds) {
-    kind.make = [make = std::move(kind.make)] {
-      LinkEnds ends = make();
-      ends.first = shape_link(std::move(ends.first), {1e12, 0.01});
-      return ends;
+    kind.open = [open = std::move(kind.open)](LinkOptions first, const LinkOptions& second) {
+      first.shape = {1e12, 0.01};
+      return open(first, second);
     };
+    kind.first.slow_memory = true;
   }
   return kinds;
 }

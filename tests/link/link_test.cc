@@ -30,9 +30,12 @@ std::vector<Span> scatter(Container& bytes, std::size_t step) {
 
 class LinkTest : public ::testing::TestWithParam<LinkKind> {
  protected:
-  void SetUp() override { std::tie(a_, b_) = GetParam().make(); }
-  void TearDown() override { clear_interrupt(); }
+  LinkTest() {
+    std::tie(a_, b_) = GetParam().open({.stop = stop_a_.token()}, {.stop = stop_b_.token()});
+  }
 
+  const StopSource stop_a_;
+  const StopSource stop_b_;
   std::unique_ptr<Link> a_;
   std::unique_ptr<Link> b_;
 };
@@ -253,10 +256,10 @@ TEST_P(LinkTest, RefusesToCarryAfterCloseHere) {
   EXPECT_EQ(a_->bytes_sent(), 0u);
 }
 
-TEST_P(LinkTest, AnInterruptEndsBlockedCalls) {
-  Background interrupter([&] {
+TEST_P(LinkTest, AStopEndsBlockedCalls) {
+  Background stopper([&] {
     std::this_thread::sleep_for(kShort);
-    raise_interrupt();
+    stop_a_.request_stop();
   });
   Background sending([&] {
     const Bytes message(64 << 20);
@@ -267,11 +270,71 @@ TEST_P(LinkTest, AnInterruptEndsBlockedCalls) {
   });
 }
 
-TEST_P(LinkTest, AnInterruptEndsAReceive) {
-  raise_interrupt();
+TEST_P(LinkTest, AStopEndsAReceive) {
+  stop_a_.request_stop();
   Bytes got(1);
   expect_error(ErrorCode::kInterrupted, "", [&] { a_->receive(got); });
   expect_error(ErrorCode::kInterrupted, "", [&] { (void)a_->receive_some(got); });
+}
+
+TEST_P(LinkTest, AStopHereLeavesTheOtherEndAlone) {
+  stop_a_.request_stop();
+  Bytes got(1);
+  expect_error(ErrorCode::kInterrupted, "", [&] { a_->receive(got); });
+  b_->send(got);
+  expect_error(ErrorCode::kTimeout, "", [&] { (void)b_->wait_readable(kShort); });
+  a_->close();
+  EXPECT_FALSE(b_->wait_readable(kLong));
+}
+
+TEST_P(LinkTest, AStopEndsTheLinksThatFollowItsSourceAndNoOthers) {
+  const StopSource program;
+  const StopSource ours(program.token());
+  const StopSource theirs(program.token());
+  const auto echo_once = [](Link& link) {
+    Bytes got(1);
+    link.receive(got);
+    link.send(got);
+  };
+  const LinkEnds one = GetParam().open({.stop = ours.token()}, {});
+  const LinkEnds other = GetParam().open({.stop = theirs.token()}, {});
+  Bytes got(1);
+  ours.request_stop();
+  expect_error(ErrorCode::kInterrupted, "", [&] { one.first->receive(got); });
+  {
+    const Background echo([&] { echo_once(*other.second); });
+    other.first->send(got);
+    other.first->receive(got);
+  }
+  const Background stopper([&] { program.request_stop(); });
+  expect_error(ErrorCode::kInterrupted, "", [&] { other.first->receive(got); });
+}
+
+TEST_P(LinkTest, NoStopIsMissedBetweenALookAndASleep) {
+  for (int round = 0; round < 20; ++round) {
+    const StopSource source;
+    const LinkEnds ends = GetParam().open({.stop = source.token()}, {});
+    const Background stopper([&] { source.request_stop(); });
+    const Background sending([&] {
+      const Bytes message(16 << 20);
+      expect_error(ErrorCode::kInterrupted, "", [&] { ends.first->send(message); });
+    });
+    Bytes got(1);
+    expect_error(ErrorCode::kInterrupted, "", [&] { ends.first->receive(got); });
+  }
+}
+
+TEST_P(LinkTest, TellsItsTraits) {
+  EXPECT_EQ(a_->traits(), GetParam().first);
+  EXPECT_EQ(b_->traits(), GetParam().second);
+}
+
+TEST_P(LinkTest, StallsAsItsOptionsSay) {
+  const LinkEnds ends = GetParam().open({.stall_timeout = kShort}, {.stall_timeout = kShort});
+  Bytes got(1);
+  for (const auto* end : {&ends.first, &ends.second}) {
+    expect_error(ErrorCode::kTimeout, "no byte moved for 50 ms", [&] { (*end)->receive(got); });
+  }
 }
 
 TEST_P(LinkTest, CarriesRequestsAndRepliesOneAfterTheOther) {

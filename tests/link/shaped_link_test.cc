@@ -25,7 +25,7 @@ class Shaped {
       : clock(2 + more_threads, late), shape_(shape) {
     auto inner = std::make_unique<FarEnd>(clock);
     far = inner.get();
-    link = shape_link(std::move(inner), shape, clock);
+    link = shape_link(std::move(inner), shape, {}, clock);
     begin_ = clock.now();
   }
 
@@ -355,19 +355,20 @@ TEST(ShapedLink, CloseEndsEveryWaitForTheShape) {
   EXPECT_EQ(shaped.link->bytes_sent(), 0u);
 }
 
-TEST(ShapedLink, AnInterruptEndsAWaitForTheShape) {
-  auto inner = make_inproc_pair();
-  const auto shaped = shape_link(std::move(inner.first), {1e3, 0});
-  raise_interrupt();
-  expect_error(ErrorCode::kInterrupted, "", [&] { shaped->send(Bytes(100'000)); });
-  clear_interrupt();
+TEST(ShapedLink, AStopEndsAWaitForTheShape) {
+  const StopSource source;
+  LinkOptions options{.stop = source.token()};
+  options.shape = {1e3, 0};
+  const LinkEnds ends = make_inproc_pair(options);
+  source.request_stop();
+  expect_error(ErrorCode::kInterrupted, "", [&] { ends.first->send(Bytes(100'000)); });
 }
 
 TEST(ShapedLink, SendsDescriptorsAndTakesNone) {
   LinkEnds ends = inherited(Transport::kShm);
   const std::string peer = ends.first->peer();
   const auto shaped = shape_link(std::move(ends.first), {1e6, 0});
-  EXPECT_TRUE(shaped->passes_descriptors());
+  EXPECT_TRUE(shaped->traits().shares_memory);
   EXPECT_EQ(shaped->transport(), Transport::kShm);
   EXPECT_EQ(shaped->peer(), peer);
   const Bytes byte(1);
@@ -385,7 +386,7 @@ TEST(ShapedLink, SendsDescriptorsAndTakesNone) {
 
 TEST(ShapedLink, SendsDescriptorsOnlyWhereTheLinkDoes) {
   const auto shaped = shape_link(make_inproc_pair().first, {1e6, 0});
-  EXPECT_FALSE(shaped->passes_descriptors());
+  EXPECT_FALSE(shaped->traits().shares_memory);
   expect_error(ErrorCode::kUnsupported, "no descriptors",
                [&] { shaped->send_with_descriptor({}, 0); });
 }

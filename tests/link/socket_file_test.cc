@@ -31,23 +31,31 @@ TEST(SocketFile, IsGoneAfterClose) {
   EXPECT_FALSE(fs::exists(uri.path));
 }
 
-TEST(SocketFile, IsForItsOwnerOnlyWhateverTheUmask) {
+mode_t mode_of_socket_made_with(const LinkOptions& options, mode_t umask) {
   const TempFolder folder;
   const Uri uri = folder.socket("s");
-  const mode_t before = ::umask(0);
-  const auto listener = listen(uri);
+  const mode_t before = ::umask(umask);
+  const auto listener = listen(uri, options);
   ::umask(before);
   struct stat status {};
-  ASSERT_EQ(::lstat(uri.path.c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  EXPECT_EQ(::lstat(uri.path.c_str(), &status), 0);
+  return status.st_mode & 0777;
+}
+
+TEST(SocketFile, IsForItsOwnerOnlyWhateverTheUmask) {
+  EXPECT_EQ(mode_of_socket_made_with({}, 0), 0600u);
+}
+
+TEST(SocketFile, IsForOthersOnlyIfAsked) {
+  EXPECT_EQ(mode_of_socket_made_with({.socket_mode = 0660}, 0), 0660u);
+  EXPECT_EQ(mode_of_socket_made_with({.socket_mode = 0660}, 077), 0600u);
 }
 
 TEST(SocketFile, ReplacesAStaleOne) {
   const TempFolder folder;
   const Uri uri = folder.socket("s");
   leave_stale_file(uri);
-  expect_error(ErrorCode::kConnectionRefused, "nobody listens there",
-               [&] { (void)connect(uri, kLong); });
+  expect_error(ErrorCode::kConnectionRefused, "nobody listens there", [&] { (void)dial(uri); });
   const LinkEnds ends = connected_at(uri);
   EXPECT_NE(ends.second, nullptr);
   EXPECT_FALSE(fs::exists(uri.path));
@@ -77,7 +85,7 @@ TEST(SocketFile, LeavesASocketOfAnotherKindAlone) {
   const SocketAddress address = unix_address(uri);
   ASSERT_EQ(::bind(fd.get(), address.get(), address.size), 0);
   expect_error(ErrorCode::kAddressInUse, "choose another path", [&] { (void)listen(uri); });
-  expect_error(ErrorCode::kConnectionRefused, "another kind", [&] { (void)connect(uri, kLong); });
+  expect_error(ErrorCode::kConnectionRefused, "another kind", [&] { (void)dial(uri); });
   EXPECT_TRUE(fs::is_socket(uri.path));
 }
 
@@ -103,7 +111,7 @@ TEST(SocketFile, NamesTheFolderThatIsMissing) {
 TEST(SocketFile, RefusesAPathThatDoesNotFit) {
   const Uri uri{Transport::kUnix, "/" + std::string(107, 'p'), "", 0};
   expect_error(ErrorCode::kInvalidArgument, "2 to 107 bytes", [&] { (void)listen(uri); });
-  expect_error(ErrorCode::kInvalidArgument, "2 to 107 bytes", [&] { (void)connect(uri, kLong); });
+  expect_error(ErrorCode::kInvalidArgument, "2 to 107 bytes", [&] { (void)dial(uri); });
 }
 
 TEST(SocketFile, OneOfManyThatStartAtOnceGetsThePath) {
@@ -123,7 +131,7 @@ TEST(SocketFile, OneOfManyThatStartAtOnceGetsThePath) {
   std::erase(listeners, nullptr);
   ASSERT_EQ(listeners.size(), 1u);
   // The others knocked to see whether somebody listens; their knocks end without a byte.
-  const auto link = connect(uri, kLong);
+  const auto link = dial(uri);
   link->send(Bytes(1));
   auto taken = listeners[0]->accept();
   while (!taken->wait_readable(kLong)) taken = listeners[0]->accept();

@@ -29,15 +29,16 @@ class VirtualClock final : public ShaperClock {
     const std::lock_guard lock(mutex_);
     return now_;
   }
-  void wait(const Alarm& alarm, std::optional<Time> until) override {
+  void wait(const Alarm& alarm, std::optional<Time> until, const StopToken& stop) override {
     if (until && *until > now()) *until += late_;
     std::unique_lock lock(mutex_);
     const Waiter self{alarm, until};
     waiters_.push_back(&self);
-    while (!wakes(self)) {
+    while (!wakes(self) && !stop.stopped()) {
       if (!advance()) moved_.wait_for(lock, kLook);
     }
     std::erase(waiters_, &self);
+    stop.throw_if_stopped();
   }
 
   /// One thread fewer waits by this clock.
@@ -48,7 +49,7 @@ class VirtualClock final : public ShaperClock {
   /// For a thread of its own: waits for `duration`.
   void sleep(Duration duration) {
     const Alarm never;
-    wait(never, now() + duration);
+    wait(never, now() + duration, {});
   }
   /// Returns, in real time, once so many threads wait.
   void await_waiters(std::size_t count) {
@@ -127,7 +128,7 @@ class FarEnd final : public Link {
   void send(std::span<const std::span<const std::byte>> parts) override {
     std::size_t bytes = 0;
     for (const auto& part : parts) bytes += part.size();
-    while (clock_.now() < held_until_) clock_.wait(never_, held_until_);
+    while (clock_.now() < held_until_) clock_.wait(never_, held_until_, {});
     sent_ += bytes;
     arrivals_.push_back({clock_.now(), bytes});
     if (answer_) answer_(arrivals_.back());
@@ -157,7 +158,7 @@ class FarEnd final : public Link {
         return false;
       }
       lock.unlock();
-      clock_.wait(alarm_, next);
+      clock_.wait(alarm_, next, {});
       lock.lock();
       alarm_.clear();
     }
@@ -171,6 +172,7 @@ class FarEnd final : public Link {
   }
   [[nodiscard]] std::uint64_t bytes_sent() const noexcept override { return sent_; }
   [[nodiscard]] std::uint64_t bytes_received() const noexcept override { return taken_; }
+  [[nodiscard]] LinkTraits traits() const noexcept override { return {}; }
   [[nodiscard]] Transport transport() const noexcept override { return Transport::kTcp; }
   [[nodiscard]] const std::string& peer() const noexcept override { return peer_; }
 

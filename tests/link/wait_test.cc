@@ -1,5 +1,7 @@
 #include "airlock/link/wait.h"
 
+#include <deque>
+
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,46 +24,46 @@ TEST(Deadline, HasNothingLeftOnceItPassed) {
 
 TEST(Event, StaysSetUntilCleared) {
   Event event;
-  EXPECT_FALSE(event.wait(std::chrono::milliseconds(1)));
+  EXPECT_FALSE(event.wait(std::chrono::milliseconds(1), {}));
   event.set();
   event.set();
-  EXPECT_TRUE(event.wait(std::nullopt));
-  EXPECT_TRUE(event.wait(std::chrono::milliseconds(0)));
+  EXPECT_TRUE(event.wait(std::nullopt, {}));
+  EXPECT_TRUE(event.wait(std::chrono::milliseconds(0), {}));
   event.clear();
-  EXPECT_FALSE(event.wait(std::chrono::milliseconds(0)));
+  EXPECT_FALSE(event.wait(std::chrono::milliseconds(0), {}));
 }
 
 TEST(Alarm, GoesOffWhenSetOrNotBeforeItsTime) {
   Alarm alarm;
   EXPECT_FALSE(alarm.is_set());
-  EXPECT_FALSE(alarm.wait(Alarm::Time()));
+  EXPECT_FALSE(alarm.wait(Alarm::Time(), {}));
   const Alarm::Time soon = std::chrono::steady_clock::now() + std::chrono::microseconds(300);
-  EXPECT_FALSE(alarm.wait(soon));
+  EXPECT_FALSE(alarm.wait(soon, {}));
   EXPECT_GE(std::chrono::steady_clock::now(), soon);
   alarm.set();
   EXPECT_TRUE(alarm.is_set());
-  EXPECT_TRUE(alarm.wait(std::nullopt));
-  EXPECT_TRUE(alarm.wait(std::chrono::steady_clock::now() + kLong));
+  EXPECT_TRUE(alarm.wait(std::nullopt, {}));
+  EXPECT_TRUE(alarm.wait(std::chrono::steady_clock::now() + kLong, {}));
   alarm.clear();
-  EXPECT_FALSE(alarm.wait(soon));
+  EXPECT_FALSE(alarm.wait(soon, {}));
 }
 
-TEST(Alarm, IsOverriddenByAnInterrupt) {
+TEST(Alarm, IsOverriddenByAStop) {
   const Alarm alarm;
-  raise_interrupt();
+  const StopSource source;
+  source.request_stop();
   expect_error(ErrorCode::kInterrupted, "",
-               [&] { (void)alarm.wait(std::chrono::steady_clock::now() + kLong); });
-  clear_interrupt();
+               [&] { (void)alarm.wait(std::chrono::steady_clock::now() + kLong, source.token()); });
 }
 
 TEST(WaitFor, TellsWhichDescriptorWokeIt) {
   Event first;
   Event second;
   second.set();
-  EXPECT_EQ(wait_for(first.fd(), POLLIN, kLong, second.fd()), 0);
+  EXPECT_EQ(wait_for(first.fd(), POLLIN, kLong, {}, second.fd()), 0);
   first.set();
-  EXPECT_EQ(wait_for(first.fd(), POLLIN, kLong, second.fd()), POLLIN);
-  EXPECT_EQ(wait_for(-1, 0, std::chrono::milliseconds(1)), std::nullopt);
+  EXPECT_EQ(wait_for(first.fd(), POLLIN, kLong, {}, second.fd()), POLLIN);
+  EXPECT_EQ(wait_for(-1, 0, std::chrono::milliseconds(1), {}), std::nullopt);
 }
 
 TEST(SpinFor, SeesWhatIsThereAndGivesUpOnWhatIsNot) {
@@ -93,14 +95,25 @@ TEST(UsableCores, FollowTheAffinityOfTheThread) {
   EXPECT_EQ(alone, 1);
 }
 
-TEST(WaitFor, PrefersAnInterruptToWhatIsReady) {
+TEST(WaitFor, PrefersAStopToWhatIsReady) {
   Event ready;
   ready.set();
-  raise_interrupt();
+  const StopSource source;
+  EXPECT_EQ(wait_for(ready.fd(), POLLIN, std::nullopt, source.token()), POLLIN);
+  source.request_stop();
   expect_error(ErrorCode::kInterrupted, "",
-               [&] { (void)wait_for(ready.fd(), POLLIN, std::nullopt); });
-  clear_interrupt();
-  EXPECT_EQ(wait_for(ready.fd(), POLLIN, std::nullopt), POLLIN);
+               [&] { (void)wait_for(ready.fd(), POLLIN, std::nullopt, source.token()); });
+  EXPECT_EQ(wait_for(ready.fd(), POLLIN, std::nullopt, {}), POLLIN);
+}
+
+TEST(WaitFor, HearsEverySourceInARow) {
+  for (std::size_t asked = 0; asked < StopToken::kMostSources; ++asked) {
+    std::deque<StopSource> sources(1);
+    while (sources.size() < StopToken::kMostSources) sources.emplace_back(sources.back().token());
+    const StopToken token = sources.back().token();
+    const Background stopper([&] { sources[asked].request_stop(); });
+    expect_error(ErrorCode::kInterrupted, "", [&] { (void)wait_for(-1, 0, std::nullopt, token); });
+  }
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "airlock/core/interrupt.h"
+#include "airlock/core/stop.h"
 #include "airlock/core/threads.h"
 #include "airlock/model/synth.h"
 
@@ -130,14 +130,14 @@ TEST(Fingerprint, IsTheSameOnAnyNumberOfThreadsForTensorsOfSeveralPieces) {
   EXPECT_EQ(to_hex(one).size(), 64U);
 }
 
-TEST(Fingerprint, StopsAtASignalOrWhenTheProgressThrows) {
+TEST(Fingerprint, StopsWhenAskedOrWhenTheProgressThrows) {
   const TempDir dir;
   write_checkpoint(dir.path(), least_config(), raw_tensors(least_config()));
   const auto checkpoint = Checkpoint::open(dir.path());
-  raise_interrupt();
-  EXPECT_EQ(error_of([&] { (void)compute_fingerprint(*checkpoint); }).first,
+  const StopSource source;
+  source.request_stop();
+  EXPECT_EQ(error_of([&] { (void)compute_fingerprint(*checkpoint, {}, source.token()); }).first,
             ErrorCode::kInterrupted);
-  clear_interrupt();
   EXPECT_EQ(error_of([&] {
               (void)compute_fingerprint(*checkpoint, [](std::int64_t, std::int64_t) {
                 fail(ErrorCode::kTimeout, "enough");

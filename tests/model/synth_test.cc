@@ -12,7 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "airlock/core/interrupt.h"
+#include "airlock/core/stop.h"
 #include "airlock/core/threads.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/model/synth_random.h"
@@ -190,9 +190,10 @@ TEST(Synthesize, ReplacesItsOwnCheckpointAndNothingElse) {
 
 TEST(Synthesize, LeavesNothingBehindWhenStopped) {
   const TempDir dir;
-  raise_interrupt();
-  EXPECT_EQ(error_of([&] { synthesize(tiny(), dir / "a/b"); }).first, ErrorCode::kInterrupted);
-  clear_interrupt();
+  const StopSource source;
+  source.request_stop();
+  EXPECT_EQ(error_of([&] { synthesize(tiny(), dir / "a/b", {.stop = source.token()}); }).first,
+            ErrorCode::kInterrupted);
   EXPECT_FALSE(std::filesystem::exists(dir / "a/b"));
 
   const auto stop = [](std::int64_t, std::int64_t) { fail(ErrorCode::kTimeout, "enough"); };

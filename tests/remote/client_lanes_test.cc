@@ -75,7 +75,7 @@ class ClientLanes : public ::testing::TestWithParam<Transport> {
   /// and nothing may be left of the session.
   Ends run(const Script& script, std::chrono::milliseconds timeout = 30s, int reads = kLanes) {
     const auto before = testing::holdings();
-    auto ends = testing::make_ends(GetParam());
+    auto ends = testing::make_ends(GetParam(), {.stop = stop_.token()});
     std::thread worker([&script, reads, end = std::move(ends.second)]() mutable {
       RawPeer peer(std::move(end));
       try {
@@ -149,11 +149,18 @@ class ClientLanes : public ::testing::TestWithParam<Transport> {
 
  private:
   bool last_was_failure_ = false;
+
+ protected:
+  const StopSource stop_;  ///< of the client's link
 };
 
 INSTANTIATE_TEST_SUITE_P(Transports, ClientLanes,
                          ::testing::Values(Transport::kInproc, Transport::kUnix, Transport::kShm),
                          [](const auto& test) { return std::string(transport_name(test.param)); });
+
+TEST_P(ClientLanes, AreStoppedWithAllTheirCalls) {
+  expect_end(0, ErrorCode::kInterrupted, "interrupted", [&](RawPeer&) { stop_.request_stop(); });
+}
 
 Script sends(const std::vector<Bytes>& frames) {
   return [frames](RawPeer& peer) {

@@ -64,7 +64,7 @@ class ClientTest : public ::testing::TestWithParam<Transport> {
   /// Runs `calls` calls; the error that ended them, if one did.
   std::optional<Error> run(const Script& script, std::chrono::milliseconds timeout = 30s,
                            int calls = 1, DType wire = DType::kF32) {
-    auto ends = testing::make_ends(GetParam());
+    auto ends = testing::make_ends(GetParam(), {.stop = stop.token()});
     std::thread worker([&script, end = std::move(ends.second)]() mutable {
       RawPeer peer(std::move(end));
       try {
@@ -122,6 +122,7 @@ class ClientTest : public ::testing::TestWithParam<Transport> {
         << error->what() << "\n  expected: " << text;
   }
 
+  const StopSource stop;  ///< of the client's link
   MemoryLedger ledger;
   std::vector<std::string> failures;
 };
@@ -129,6 +130,10 @@ class ClientTest : public ::testing::TestWithParam<Transport> {
 INSTANTIATE_TEST_SUITE_P(Transports, ClientTest,
                          ::testing::Values(Transport::kInproc, Transport::kUnix, Transport::kShm),
                          [](const auto& test) { return std::string(transport_name(test.param)); });
+
+TEST_P(ClientTest, IsStoppedWhileItWaitsForTheReply) {
+  expect_in_call(ErrorCode::kInterrupted, "interrupted", [&](RawPeer&) { stop.request_stop(); });
+}
 
 TEST_P(ClientTest, TakesAnHonestReplyAndWritesItsBytesToTheLedger) {
   EXPECT_FALSE(run([](RawPeer& peer) {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
+#include "airlock/core/stop.h"
 #include "airlock/kernels/kv_cache.h"
 #include "airlock/worker/cpu/cpu_backend.h"
 
@@ -115,17 +115,18 @@ TEST(BackendCpuTest, FusedAttentionPastItsScratchIsRefusedBeforeItAllocates) {
   }
 }
 
-TEST(BackendCpuTest, PackingStopsWhenInterrupted) {
+TEST(BackendCpuTest, PackingStopsWhenAsked) {
   RandomWeights weights(odd_config(), DType::kF32);
   CpuBackendOptions options;
-  options.progress = [](std::int64_t, std::int64_t) { raise_interrupt(); };
+  const StopSource source;
+  options.progress = [&](std::int64_t, std::int64_t) { source.request_stop(); };
+  options.stop = source.token();
   try {
     make_cpu_backend(weights, options);
     FAIL() << "packing went on";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kInterrupted);
   }
-  clear_interrupt();
 }
 
 TEST(BackendCpuTest, ADroppedCacheGivesItsMemoryBack) {

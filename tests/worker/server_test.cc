@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
+#include "airlock/core/stop.h"
 #include "airlock/link/connect.h"
 #include "airlock/remote/client.h"
 
@@ -52,7 +52,7 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
   ~ServerTest() override { stop(); }
 
   void start() {
-    listener = listen(uri);
+    listener = listen(uri, {.stop = stop_source.token()});
     uri = listener->local_uri();
     server.emplace(backend, small_fingerprint(), options);
     thread = std::thread([this] { server->serve(*listener); });
@@ -64,7 +64,7 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
       backend.is_lost = true;
       fail(ErrorCode::kInternal, "an illegal memory access was encountered");
     };
-    listener = listen(uri);
+    listener = listen(uri, {.stop = stop_source.token()});
     uri = listener->local_uri();
     server.emplace(backend, small_fingerprint(), options);
     thread = std::thread([this, privately] {
@@ -81,7 +81,7 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
     server.reset();
   }
 
-  std::unique_ptr<Link> dial() const { return connect(uri, 30s); }
+  std::unique_ptr<Link> dial() const { return connect(uri, {.connect_timeout = 30s}); }
   std::unique_ptr<RemoteClient> runner() const {
     return std::make_unique<RemoteClient>(dial(), small_config(), small_fingerprint(),
                                           ClientOptions(), nullptr);
@@ -116,6 +116,7 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
 
   FakeBackend backend;
   ServerOptions options;
+  StopSource stop_source;
   Uri uri;
   std::unique_ptr<Listener> listener;
   std::optional<Server> server;
@@ -280,14 +281,13 @@ TEST_P(ServerTest, ClosingTheListenerEndsServeAndTheSessions) {
   }
 }
 
-TEST_P(ServerTest, AnInterruptEndsServeAndTheSessions) {
+TEST_P(ServerTest, AStopOfTheListenerEndsServeAndTheSessions) {
   start();
   RawPeer peer(dial());
   peer.hello(small_fingerprint());
   ASSERT_TRUE(peer.read());
-  raise_interrupt();
+  stop_source.request_stop();
   thread.join();
-  clear_interrupt();
   EXPECT_EQ(server->stats().sessions, 0);
   EXPECT_FALSE(peer.read());
 }

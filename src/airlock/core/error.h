@@ -27,7 +27,7 @@ enum class ErrorCode : unsigned char {
   kAddressInUse = 11,       ///< another process listens on that address
   kResourceExhausted = 12,  ///< a configured limit (sessions, bytes, context) would be exceeded
   kSessionLost = 13,        ///< the worker no longer holds the state (KV cache) the call relies on
-  kInterrupted = 14,        ///< SIGINT or SIGTERM arrived
+  kInterrupted = 14,        ///< a StopToken stopped it: for a signal, or for its caller
 };
 
 /// The code's name in snake_case, e.g. "corrupt_file"; "unknown" for a value out of range.

@@ -8,7 +8,10 @@
 namespace airlock {
 
 Sequence::Sequence(Sequence&& other) noexcept
-    : engine_(std::exchange(other.engine_, nullptr)), id_(other.id_), position_(other.position_) {}
+    : engine_(std::exchange(other.engine_, nullptr)),
+      id_(other.id_),
+      stop_(std::move(other.stop_)),
+      position_(other.position_) {}
 
 Sequence::~Sequence() {
   if (engine_ != nullptr) engine_->close(id_);
@@ -24,13 +27,13 @@ Engine::Engine(const RunnerModel& model, const Plan& plan, const Endpoint& endpo
                EngineOptions options)
     : model_(model),
       options_(std::move(options)),
-      executor_(model, plan, endpoint, {options_.progress}) {
+      executor_(model, plan, endpoint, {options_.progress, options_.stop}) {
   require(options_.max_sequences >= 1, ErrorCode::kInvalidArgument,
           "{} sequences, expected at least 1", options_.max_sequences);
   free_.reserve(static_cast<std::size_t>(options_.max_sequences));
 }
 
-Sequence Engine::open() {
+Sequence Engine::open(StopToken stop) {
   require(open_ < options_.max_sequences, ErrorCode::kResourceExhausted,
           "{} sequences are open, which is all this engine takes", open_);
   std::uint32_t id = next_;
@@ -41,7 +44,7 @@ Sequence Engine::open() {
     free_.pop_back();
   }
   ++open_;
-  return {*this, id};
+  return {*this, id, std::move(stop)};
 }
 
 void Engine::close(std::uint32_t id) noexcept {
@@ -61,6 +64,7 @@ std::span<const float> Engine::run(std::span<const Feed> feeds) {
   Batch batch;
   ids_.clear();
   for (const Feed& feed : feeds) {
+    feed.sequence->stop_.throw_if_stopped();
     batch.add({feed.sequence->position_, static_cast<std::int64_t>(feed.ids.size()),
                feed.logit_rows, feed.sequence->id_});
     ids_.insert(ids_.end(), feed.ids.begin(), feed.ids.end());
@@ -79,7 +83,7 @@ std::span<const float> Engine::prefill(Sequence& sequence, std::span<const std::
     pass.position += sequence.position_;
     pass.sequence = sequence.id_;
   }
-  const auto logits = executor_.run(passes_, ids);
+  const auto logits = executor_.run(passes_, ids, sequence.stop_);
   sequence.position_ += tokens;
   return logits;
 }

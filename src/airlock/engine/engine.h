@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "airlock/core/stop.h"
 #include "airlock/model/config.h"
 #include "airlock/ops/endpoint.h"
 #include "airlock/plan/plan.h"
@@ -28,16 +30,20 @@ class Sequence {
   [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
   /// Tokens fed so far: the position of the next.
   [[nodiscard]] std::int64_t position() const noexcept { return position_; }
+  /// True once its token was stopped: no run will feed it any more.
+  [[nodiscard]] bool stopped() const noexcept { return stop_.stopped(); }
   /// Goes on from token `position` of those fed; 0: anew. Throws Error(kInvalidArgument) for a
   /// position not reached yet.
   void rewind(std::int64_t position);
 
  private:
   friend class Engine;
-  Sequence(Engine& engine, std::uint32_t id) noexcept : engine_(&engine), id_(id) {}
+  Sequence(Engine& engine, std::uint32_t id, StopToken stop) noexcept
+      : engine_(&engine), id_(id), stop_(std::move(stop)) {}
 
   Engine* engine_;
   std::uint32_t id_;
+  StopToken stop_;
   std::int64_t position_ = 0;
 };
 
@@ -54,6 +60,8 @@ struct EngineOptions {
   /// Called as layers are done, with their number and that of all layers of all batches of a run.
   /// May throw.
   std::function<void(std::int64_t done, std::int64_t all)> progress = {};
+  /// Ends a run of any sequence at its next layer with Error(kInterrupted).
+  StopToken stop = {};
 };
 
 /// Runs sequences of one model under one plan. What the runner keeps of the model is shared with
@@ -66,8 +74,10 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// A new sequence at position 0. Throws Error(kResourceExhausted) past max_sequences.
-  [[nodiscard]] Sequence open();
+  /// A new sequence at position 0. `stop` cancels it alone: a prefill of its ends at the next
+  /// layer, a run that feeds it is refused, both with Error(kInterrupted). Throws
+  /// Error(kResourceExhausted) past max_sequences.
+  [[nodiscard]] Sequence open(StopToken stop = {});
 
   /// Feeds at most kMaxRanges sequences (each once) in one go; gives the logits of the wanted rows,
   /// [sum of logit_rows, vocab] f32 in the order of the feeds, valid until the next call. Throws as

@@ -17,9 +17,9 @@ double ms_since(Clock::time_point begin) {
 }  // namespace
 
 Generation generate(Engine& engine, std::span<const std::int64_t> prompt, TextGeneration& text,
-                    const OnToken& on_token) {
+                    const OnToken& on_token, StopToken stop) {
   Generation result;
-  Sequence sequence = engine.open();
+  Sequence sequence = engine.open(std::move(stop));
   auto begin = Clock::now();
   std::span<const float> logits = engine.prefill(sequence, prompt);
   result.prefill_ms = ms_since(begin);
@@ -36,11 +36,12 @@ Generation generate(Engine& engine, std::span<const std::int64_t> prompt, TextGe
 }
 
 struct GenerationBatch::Active {
-  Active(Engine& engine, std::span<const std::int64_t> ids, TextGeneration& generation, OnToken take)
+  Active(Engine& engine, std::span<const std::int64_t> ids, TextGeneration& generation,
+         OnToken take, StopToken stop)
       : prompt(ids.begin(), ids.end()),
         text(generation),
         on_token(std::move(take)),
-        sequence(engine.open()) {}
+        sequence(engine.open(std::move(stop))) {}
 
   /// What is fed next: the prompt's rest, or the token chosen last.
   [[nodiscard]] std::span<const std::int64_t> left() const {
@@ -69,8 +70,9 @@ GenerationBatch::GenerationBatch(Engine& engine, std::int64_t prefill_rows)
 GenerationBatch::~GenerationBatch() = default;
 
 void GenerationBatch::add(std::span<const std::int64_t> prompt, TextGeneration& text,
-                          OnToken on_token) {
-  active_.push_back(std::make_unique<Active>(engine_, prompt, text, std::move(on_token)));
+                          OnToken on_token, StopToken stop) {
+  active_.push_back(std::make_unique<Active>(engine_, prompt, text, std::move(on_token),
+                                             std::move(stop)));
 }
 
 void GenerationBatch::cancel(const TextGeneration& text) {
@@ -80,6 +82,7 @@ void GenerationBatch::cancel(const TextGeneration& text) {
 bool GenerationBatch::step() {
   feeds_.clear();
   fed_.clear();
+  std::erase_if(active_, [](const auto& active) { return active->sequence.stopped(); });
   std::int64_t rows = prefill_rows_;
   for (const auto& active : active_) {
     if (feeds_.size() == kMaxRanges) break;

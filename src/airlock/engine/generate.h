@@ -20,10 +20,11 @@ struct Generation {
 };
 
 /// Runs `prompt`, the one that `text` was made for, on a sequence of its own, and continues it
-/// until `text` has finished; `on_token` takes each token. Throws what Engine::run,
+/// until `text` has finished; `on_token` takes each token; `stop` ends it with Error(kInterrupted).
+/// Throws what Engine::run,
 /// TextGeneration::push and `on_token` throw.
 Generation generate(Engine& engine, std::span<const std::int64_t> prompt, TextGeneration& text,
-                    const OnToken& on_token);
+                    const OnToken& on_token, StopToken stop = {});
 
 /// Generations that share passes: each step feeds the next token of all that decode, and beside
 /// them up to `prefill_rows` rows of the prompts that are not done, the oldest first, so that a
@@ -40,8 +41,9 @@ class GenerationBatch {
   GenerationBatch& operator=(const GenerationBatch&) = delete;
 
   /// Takes up a prompt, the one that `text` was made for; `text` must outlive its generation, which
-  /// lasts until text.finished(). Throws Error(kResourceExhausted) past the engine's sequences.
-  void add(std::span<const std::int64_t> prompt, TextGeneration& text, OnToken on_token = {});
+  /// lasts until text.finished(), or until `stop` is. Throws Error(kResourceExhausted) past the engine's sequences.
+  void add(std::span<const std::int64_t> prompt, TextGeneration& text, OnToken on_token = {},
+           StopToken stop = {});
   /// Ends the generation of `text` where it stands, if it goes on: nothing more is fed of it.
   void cancel(const TextGeneration& text);
   /// One pass over at most kMaxRanges sequences; false if nothing was left to do. What an on_token

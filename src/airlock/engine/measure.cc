@@ -24,8 +24,9 @@ std::vector<std::int64_t> fixed_ids(std::int64_t count, std::int64_t vocab) {
 
 /// Sequences of one engine that all run the same tokens.
 struct Runs {
-  Runs(const RunnerModel& model, const Plan& plan, const Endpoint& endpoint, int count)
-      : engine(model, plan, endpoint) {
+  Runs(const RunnerModel& model, const Plan& plan, const Endpoint& endpoint, int count,
+       const StopToken& stop)
+      : engine(model, plan, endpoint, {.stop = stop}) {
     for (int i = 0; i < count; ++i) sequences.push_back(engine.open());
     for (Sequence& sequence : sequences) feeds.push_back({&sequence, {}, 1});
   }
@@ -107,7 +108,7 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   Measurement result;
   result.plan = asked;
   result.repetitions = options.repetitions;
-  result.shape = worker.shape;
+  result.shape = worker.link.shape;
   MemoryLedger ledger;
   WorkerOptions wanted = worker;
   wanted.client.lanes = options.choose ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, asked);
@@ -125,9 +126,9 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.predicted = predict_runs(config, plan, options);
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
   result.sequences = options.sequences;
-  Runs split(model, plan, session.endpoint(), options.sequences);
+  Runs split(model, plan, session.endpoint(), options.sequences, worker.link.stop);
   std::optional<Runs> whole;
-  if (reference != nullptr) whole.emplace(model, plan, *reference, options.sequences);
+  if (reference != nullptr) whole.emplace(model, plan, *reference, options.sequences, worker.link.stop);
   split.warm_up(ids);
   if (whole) whole->warm_up(ids);
   reset_peak_memory();

@@ -167,11 +167,12 @@ PerplexityResult measure_perplexity(const RunnerModel& model, Operators& referen
 
   PerplexityResult result;
   result.windows = static_cast<std::int64_t>(windows.size());
-  Executor whole(model, find_plan("baseline"), reference);
+  const ExecutorOptions running{.stop = options.stop};
+  Executor whole(model, find_plan("baseline"), reference, running);
   std::vector<std::unique_ptr<Executor>> executors;
   for (const Plan& plan : plans) {
     result.plans.push_back({plan, {}, {}});
-    executors.push_back(std::make_unique<Executor>(model, plan, measured));
+    executors.push_back(std::make_unique<Executor>(model, plan, measured, running));
   }
 
   std::vector<std::int64_t> ids;

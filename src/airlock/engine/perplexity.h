@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "airlock/core/stop.h"
 #include "airlock/ops/endpoint.h"
 #include "airlock/plan/plan.h"
 #include "airlock/plan/predict.h"
@@ -90,6 +91,8 @@ struct PerplexityOptions {
   std::int64_t stride = 256;
   /// Called with the tokens run through a plan so far and in all. May throw.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
+  /// Ends it at the next layer with Error(kInterrupted).
+  StopToken stop = {};
 };
 
 /// The windows of a text of `tokens` tokens, as make_windows gives them. Throws as it does, and

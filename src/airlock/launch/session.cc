@@ -6,7 +6,7 @@
 #include "airlock/engine/known_by_kind.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
-#include "airlock/link/shaped_link.h"
+#include "airlock/link/scheme.h"
 #include "airlock/worker/checkpoint_source.h"
 #include "airlock/worker/server.h"
 
@@ -17,7 +17,8 @@ class WorkerSession::InprocWorker {
  public:
   InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint,
                const WorkerOptions& worker)
-      : source_(Checkpoint::open(model.checkpoint().dir())), ends_(make_inproc_pair()) {
+      : source_(Checkpoint::open(model.checkpoint().dir())),
+        ends_(make_inproc_pair(worker.link, {.stop = worker.link.stop})) {
     ServerOptions server;
     server.kv_budget = worker.backend.kv_bytes;
     backend_ = make_backend(source_, worker.backend);
@@ -59,6 +60,7 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
   WorkerProcessOptions process;
   process.program = options.program;
   process.transport = options.transport;
+  process.link = options.link;
   process.arguments = {"-m",
                        model.checkpoint().dir().string(),
                        "--compute-dtype",
@@ -111,8 +113,8 @@ KnownByKind<LinkProfile>& known_profiles() {
 std::string kind_of(const WorkerOptions& options) {
   std::string kind =
       options.uri.empty() ? std::string(transport_name(options.transport)) : options.uri;
-  if (options.shape) {
-    kind += ", " + to_string(*options.shape);
+  if (options.link.shape) {
+    kind += ", " + to_string(*options.link.shape);
     if (options.client.compress != CompressMode::kNone) kind += ", compressed";
   }
   return kind;
@@ -129,8 +131,8 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
   client.probe = !client.profile;
   std::unique_ptr<Link> link;
   if (!options.uri.empty()) {
-    link = connect(parse_uri(options.uri), options.connect_timeout);
-  } else if (options.transport == Transport::kInproc) {
+    link = connect(parse_uri(options.uri), options.link);
+  } else if (scheme_of(options.transport).traits.same_process) {
     inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options);
     link = inproc_->take_link();
   } else {
@@ -139,7 +141,6 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
     // It loads its weights before it answers; should it fail, the connection closes.
     client.hello_timeout = std::chrono::milliseconds(0);
   }
-  if (options.shape) link = shape_link(std::move(link), *options.shape);
   try {
     client_ = std::make_unique<RemoteClient>(std::move(link), model.config(), fingerprint, client,
                                              ledger);
@@ -162,7 +163,7 @@ Endpoint WorkerSession::endpoint() const {
 }
 
 bool WorkerSession::shares_cores() const noexcept {
-  return !on_gpu_ && (client_->transport() != Transport::kTcp || process_ != nullptr);
+  return !on_gpu_ && client_->link_traits().same_machine;
 }
 
 pid_t WorkerSession::worker_pid() const noexcept {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "airlock/launch/worker_process.h"
-#include "airlock/link/link_shape.h"
+#include "airlock/link/link_options.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/plan/plan.h"
 #include "airlock/remote/client.h"
@@ -25,10 +25,9 @@ struct WorkerOptions {
   BackendOptions backend;                 ///< of a worker started here
   int threads = 0;                        ///< of a worker started here; 0: all
   std::string program;                    ///< the airlock program to start; empty: this one
-  std::optional<LinkShape> shape;         ///< of the link: see link/shaped_link.h
   int lanes = 0;                          ///< calls under way; 0: 2 for a plan in chunks, else 1
   ClientOptions client;
-  std::chrono::milliseconds connect_timeout{10'000};
+  LinkOptions link{.connect_timeout = std::chrono::seconds(10)};  ///< of this end
 };
 
 /// The lanes to ask a worker for: `asked`, or, if that is 0, what fits the plan.

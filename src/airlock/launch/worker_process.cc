@@ -42,12 +42,12 @@ void become_worker(const char* program, char* const* arguments, const Fd& connec
 }  // namespace
 
 WorkerProcess::WorkerProcess(const WorkerProcessOptions& options) {
-  LinkPair pair = make_pair(options.transport);
+  LinkPair pair = make_pair(options.transport, options.link);
   const std::string program = options.program.empty() ? running_program() : options.program;
   std::vector<std::string> words = {program, "worker"};
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   words.insert(words.end(), {"--serve-fd", std::to_string(pair.peer_fd.get())});
-  if (options.transport == Transport::kShm) words.emplace_back("--serve-shm");
+  if (pair.ours->traits().shares_memory) words.emplace_back("--serve-shm");
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "airlock/link/link.h"
+#include "airlock/link/link_options.h"
 #include "airlock/link/uri.h"
 
 namespace airlock {
@@ -20,6 +21,7 @@ struct WorkerProcessOptions {
   /// What follows `worker` on its command line; "--serve-fd N" is added.
   std::vector<std::string> arguments;
   Transport transport = Transport::kShm;
+  LinkOptions link = {};  ///< of our end
 };
 
 /// Owns the child. The child ends when this object does, when the thread that made it dies (Linux's

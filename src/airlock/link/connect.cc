@@ -1,48 +1,33 @@
 #include "airlock/link/connect.h"
 
 #include "airlock/core/error.h"
-#include "airlock/link/inproc.h"
-#include "airlock/link/socket_connect.h"
+#include "airlock/link/scheme.h"
+#include "airlock/link/shaped_link.h"
 
 namespace airlock {
 namespace {
 
-[[noreturn]] void fail_unsupported(const Uri& uri) {
-  fail(ErrorCode::kUnsupported,
-       "{}: {} links are not built in yet; use shm:///PATH, unix:///PATH or tcp://HOST:PORT",
-       uri.to_string(), transport_name(uri.transport));
+/// The row of `uri`, which has to be built in.
+const LinkScheme& built_in(const Uri& uri) {
+  const LinkScheme& scheme = scheme_of(uri.transport);
+  if (scheme.connect != nullptr) return scheme;
+  fail(ErrorCode::kUnsupported, "{}: {} links are not built in yet; use {}", uri.to_string(),
+       scheme.name, list_schemes(&LinkScheme::form, [](const LinkScheme& other) {
+         return other.connect != nullptr;
+       }));
 }
 
 }  // namespace
 
-std::unique_ptr<Link> connect(const Uri& uri, std::chrono::milliseconds timeout) {
-  switch (uri.transport) {
-    case Transport::kInproc:
-      return connect_inproc(uri, timeout);
-    case Transport::kUnix:
-    case Transport::kShm:
-      return connect_unix(uri, timeout);
-    case Transport::kTcp:
-      return connect_tcp(uri, timeout);
-    case Transport::kTls:
-      break;
-  }
-  fail_unsupported(uri);
+std::unique_ptr<Link> connect(const Uri& uri, const LinkOptions& options) {
+  check_link_options(options);
+  options.stop.throw_if_stopped();
+  return shape_as_asked(built_in(uri).connect(uri, options), options);
 }
 
-std::unique_ptr<Listener> listen(const Uri& uri) {
-  switch (uri.transport) {
-    case Transport::kInproc:
-      return listen_inproc(uri);
-    case Transport::kUnix:
-    case Transport::kShm:
-      return listen_unix(uri);
-    case Transport::kTcp:
-      return listen_tcp(uri);
-    case Transport::kTls:
-      break;
-  }
-  fail_unsupported(uri);
+std::unique_ptr<Listener> listen(const Uri& uri, const LinkOptions& options) {
+  check_link_options(options);
+  return built_in(uri).listen(uri, options);
 }
 
 }  // namespace airlock

@@ -2,19 +2,18 @@
 // link/ carries bytes between two processes (or threads) and knows nothing of what they mean.
 #pragma once
 
-#include <chrono>
 #include <memory>
 
 #include "airlock/link/link.h"
+#include "airlock/link/link_options.h"
 #include "airlock/link/uri.h"
 
 namespace airlock {
 
-/// Connects to whoever listens on `uri`. `timeout` covers the whole call except name resolution by
-/// a DNS server; 0: no limit. Thread-safe. Throws kConnectionRefused (nobody listens, unreachable,
-/// not permitted, name unknown), kTimeout, kInterrupted, kInvalidArgument (port 0),
-/// kUnsupported (tls).
-[[nodiscard]] std::unique_ptr<Link> connect(const Uri& uri, std::chrono::milliseconds timeout);
+/// Connects to whoever listens on `uri`. Thread-safe. Throws kConnectionRefused (nobody listens,
+/// unreachable, not permitted, name unknown), kTimeout, kInterrupted, kInvalidArgument (port 0, or
+/// as check_link_options), kUnsupported (tls).
+[[nodiscard]] std::unique_ptr<Link> connect(const Uri& uri, const LinkOptions& options = {});
 
 /// Takes connections on one address until closed.
 /// Thread-safety: several threads may accept(); close() may be called from any thread. The
@@ -25,8 +24,9 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  /// The next connection; blocks. nullptr after close(). Throws kInterrupted. Shortage of
-  /// descriptors is waited out with a warning; a peer that vanished before it was taken is skipped.
+  /// The next connection, with the listener's options; blocks. nullptr after close(). Throws
+  /// kInterrupted. Shortage of descriptors is waited out with a warning; a peer that vanished
+  /// before it was taken is skipped.
   [[nodiscard]] virtual std::unique_ptr<Link> accept() = 0;
   /// The address peers connect to: with the real port where port 0 was asked for.
   [[nodiscard]] virtual const Uri& local_uri() const noexcept = 0;
@@ -38,11 +38,11 @@ class Listener {
   Listener() = default;
 };
 
-/// Listens on `uri`. A unix socket is made with mode 0600, never wider; a socket file that nobody
-/// listens on any more is replaced; a file that is not a socket is never touched. Peers on an
-/// abstract unix name must run as our user (or root), as nothing else guards it. Throws
+/// Listens on `uri`. A unix socket never has a wider mode than the options say; a socket file that
+/// nobody listens on any more is replaced; a file that is not a socket is never touched. Peers on
+/// an abstract unix name must run as our user (or root), as nothing else guards it. Throws
 /// kAddressInUse, kInvalidArgument (not a socket, no such directory, not an address of this
-/// machine, port not permitted), kUnsupported (tls).
-[[nodiscard]] std::unique_ptr<Listener> listen(const Uri& uri);
+/// machine, port not permitted, or as check_link_options), kUnsupported (tls).
+[[nodiscard]] std::unique_ptr<Listener> listen(const Uri& uri, const LinkOptions& options = {});
 
 }  // namespace airlock

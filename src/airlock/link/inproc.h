@@ -1,7 +1,6 @@
 // Links between threads of one process: no socket, one copy, endpoints found by name.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,13 +9,12 @@
 
 namespace airlock {
 
-/// A connected pair; `name` is both ends' peer text. Throws kResourceExhausted.
+/// A connected pair, unshaped; `name` is both ends' peer text. Throws kResourceExhausted.
 [[nodiscard]] std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> make_inproc_links(
-    const std::string& name);
+    const std::string& name, const LinkOptions& first, const LinkOptions& second);
 
-/// connect() and listen() for Transport::kInproc. See connect.h.
-[[nodiscard]] std::unique_ptr<Link> connect_inproc(const Uri& uri,
-                                                   std::chrono::milliseconds timeout);
-[[nodiscard]] std::unique_ptr<Listener> listen_inproc(const Uri& uri);
+/// connect(), unshaped, and listen() for Transport::kInproc. See connect.h.
+[[nodiscard]] std::unique_ptr<Link> connect_inproc(const Uri& uri, const LinkOptions& options);
+[[nodiscard]] std::unique_ptr<Listener> listen_inproc(const Uri& uri, const LinkOptions& options);
 
 }  // namespace airlock

@@ -7,6 +7,8 @@
 #include "airlock/link/link_base.h"
 #include "airlock/link/pair.h"
 #include "airlock/link/parts.h"
+#include "airlock/link/scheme.h"
+#include "airlock/link/shaped_link.h"
 
 namespace airlock {
 namespace {
@@ -15,7 +17,7 @@ namespace {
 // answers before it reads works on every transport; small enough to stay in the L2 cache.
 constexpr std::size_t kRingBytes = 64 << 10;
 // Bytes copied while the lock is held: 8 MiB take about a millisecond, the longest that a timeout,
-// an interrupt or close() has to wait. Large, because memcpy streams past the caches only in large
+// a stop or close() has to wait. Large, because memcpy streams past the caches only in large
 // copies.
 constexpr std::size_t kPieceBytes = 8 << 20;
 
@@ -27,9 +29,8 @@ enum class Moved { kSome, kNothing, kClosedHere, kClosedThere };
 class Pipe {
  public:
   // Throws nothing; `sent` grows by what was buffered or, at the latest on return, by what was
-  // read. kSome: all of it. kNothing: stalled for `stall`. `interrupt` exceptions leave nothing
-  // lent.
-  Moved write(PartCursor<const std::byte>& cursor, Limit stall) {
+  // read. kSome: all of it. kNothing: stalled for `stall`. When `stop` throws, nothing stays lent.
+  Moved write(PartCursor<const std::byte>& cursor, Limit stall, const StopToken& stop) {
     std::unique_lock lock(mutex_);
     if (reader_closed_ || writer_closed_) return closed_to_writer();
     if (cursor.left() <= kRingBytes - used_) {
@@ -41,7 +42,7 @@ class Pipe {
     wake(reader_waits_, readable_);
     while (true) {
       const std::size_t left = cursor.left();
-      const bool woken = sleep(lock, writer_waits_, writable_, stall);
+      const bool woken = sleep(lock, writer_waits_, writable_, stall, stop);
       if (cursor.done()) return Moved::kSome;
       if (reader_closed_ || writer_closed_) return closed_to_writer();
       if (!woken && cursor.left() == left) return Moved::kNothing;
@@ -49,9 +50,9 @@ class Pipe {
   }
 
   // Moves as much as fits at once into `cursor`, waiting for the first byte.
-  Moved read(PartCursor<std::byte>& cursor, Limit stall) {
+  Moved read(PartCursor<std::byte>& cursor, Limit stall, const StopToken& stop) {
     std::unique_lock lock(mutex_);
-    if (const Moved state = await_bytes(lock, stall); state != Moved::kSome) return state;
+    if (const Moved state = await_bytes(lock, stall, stop); state != Moved::kSome) return state;
     if (used_ > 0) {
       while (!cursor.done() && used_ > 0) pull(cursor);
     } else {
@@ -60,9 +61,9 @@ class Pipe {
     return Moved::kSome;
   }
 
-  Moved wait_readable(Limit timeout) {
+  Moved wait_readable(Limit timeout, const StopToken& stop) {
     std::unique_lock lock(mutex_);
-    return await_bytes(lock, timeout);
+    return await_bytes(lock, timeout, stop);
   }
 
   void close(bool Pipe::*end) noexcept {
@@ -103,23 +104,24 @@ class Pipe {
   }
 
   // Sleeps without the lock until the other side wakes us. False when `limit` passed.
-  static bool sleep(std::unique_lock<std::mutex>& lock, bool& waits, Event& event, Limit limit) {
+  static bool sleep(std::unique_lock<std::mutex>& lock, bool& waits, Event& event, Limit limit,
+                    const StopToken& stop) {
     waits = true;
     lock.unlock();
-    const bool woken = event.wait(limit);
+    const bool woken = event.wait(limit, stop);
     lock.lock();
     waits = false;
     event.clear();
     return woken;
   }
 
-  Moved await_bytes(std::unique_lock<std::mutex>& lock, Limit limit) {
+  Moved await_bytes(std::unique_lock<std::mutex>& lock, Limit limit, const StopToken& stop) {
     const Deadline deadline(limit);
     while (true) {
       if (reader_closed_) return Moved::kClosedHere;
       if (used_ > 0 || lent_ != nullptr) return Moved::kSome;
       if (writer_closed_) return Moved::kClosedThere;
-      if (!sleep(lock, reader_waits_, readable_, deadline.left()) && used_ == 0 &&
+      if (!sleep(lock, reader_waits_, readable_, deadline.left(), stop) && used_ == 0 &&
           lent_ == nullptr && !reader_closed_ && !writer_closed_) {
         return Moved::kNothing;
       }
@@ -169,8 +171,12 @@ class Pipe {
 
 class InprocLink final : public LinkBase {
  public:
-  InprocLink(std::string peer, std::shared_ptr<Pipe> out, std::shared_ptr<Pipe> in)
-      : LinkBase(Transport::kInproc, std::move(peer)), out_(std::move(out)), in_(std::move(in)) {}
+  InprocLink(std::string peer, const LinkOptions& options, std::shared_ptr<Pipe> out,
+             std::shared_ptr<Pipe> in)
+      : LinkBase(Transport::kInproc, scheme_of(Transport::kInproc).traits, std::move(peer),
+                 options),
+        out_(std::move(out)),
+        in_(std::move(in)) {}
   ~InprocLink() override { close(); }
 
   using Link::receive;
@@ -180,14 +186,14 @@ class InprocLink final : public LinkBase {
     PartCursor<const std::byte> cursor(parts);
     if (cursor.done()) return;
     const Counting counting(*this, cursor);
-    check(out_->write(cursor, stall_limit()), "send", cursor.left());
+    check(out_->write(cursor, stall_limit(), stop()), "send", cursor.left());
   }
 
   void receive(std::span<const std::span<std::byte>> parts) override {
     PartCursor<std::byte> cursor(parts);
     while (!cursor.done()) {
       const std::size_t before = cursor.left();
-      check(in_->read(cursor, stall_limit()), "receive", before);
+      check(in_->read(cursor, stall_limit(), stop()), "receive", before);
       count_received(before - cursor.left());
     }
   }
@@ -195,7 +201,7 @@ class InprocLink final : public LinkBase {
   [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override {
     const std::span<std::byte> parts[] = {into};
     PartCursor<std::byte> cursor(parts);
-    const Moved state = in_->read(cursor, stall_limit());
+    const Moved state = in_->read(cursor, stall_limit(), stop());
     if (state == Moved::kClosedThere) return 0;
     check(state, "receive", into.size());
     const std::size_t taken = into.size() - cursor.left();
@@ -204,7 +210,7 @@ class InprocLink final : public LinkBase {
   }
 
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override {
-    const Moved state = in_->wait_readable(timeout);
+    const Moved state = in_->wait_readable(timeout, stop());
     if (state == Moved::kNothing) fail_silent(timeout);
     return state == Moved::kSome;
   }
@@ -215,7 +221,7 @@ class InprocLink final : public LinkBase {
   }
 
  private:
-  // Counts what left, also when an interrupt ends the send.
+  // Counts what left, also when a stop ends the send.
   class Counting {
    public:
     Counting(InprocLink& link, const PartCursor<const std::byte>& cursor)
@@ -249,15 +255,18 @@ class InprocLink final : public LinkBase {
 
 }  // namespace
 
-std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> make_inproc_links(const std::string& name) {
+std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> make_inproc_links(
+    const std::string& name, const LinkOptions& first, const LinkOptions& second) {
   const auto forth = std::make_shared<Pipe>();
   const auto back = std::make_shared<Pipe>();
-  return {std::make_unique<InprocLink>(name, forth, back),
-          std::make_unique<InprocLink>(name, back, forth)};
+  return {std::make_unique<InprocLink>(name, first, forth, back),
+          std::make_unique<InprocLink>(name, second, back, forth)};
 }
 
-std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> make_inproc_pair() {
-  return make_inproc_links("inproc:");
+std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> make_inproc_pair(
+    const LinkOptions& first, const LinkOptions& second) {
+  auto [one, other] = make_inproc_links("inproc:", first, second);
+  return {shape_as_asked(std::move(one), first), shape_as_asked(std::move(other), second)};
 }
 
 }  // namespace airlock

@@ -4,6 +4,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/link/inproc.h"
+#include "airlock/link/shaped_link.h"
 #include "airlock/link/wait.h"
 
 namespace airlock {
@@ -14,6 +15,9 @@ constexpr std::size_t kBacklog = 128;
 
 // What connect() finds by name and the listener waits on.
 struct Endpoint {
+  explicit Endpoint(const LinkOptions& given) : options(given) {}
+
+  const LinkOptions options;  ///< of the listener's ends
   std::mutex mutex;
   Event arrived;
   std::deque<std::unique_ptr<Link>> waiting;
@@ -44,11 +48,11 @@ class InprocListener final : public Listener {
         if (!endpoint_->waiting.empty()) {
           auto link = std::move(endpoint_->waiting.front());
           endpoint_->waiting.pop_front();
-          return link;
+          return shape_as_asked(std::move(link), endpoint_->options);
         }
         endpoint_->arrived.clear();
       }
-      (void)endpoint_->arrived.wait(std::nullopt);
+      (void)endpoint_->arrived.wait(std::nullopt, endpoint_->options.stop);
     }
   }
 
@@ -73,7 +77,7 @@ class InprocListener final : public Listener {
 
 }  // namespace
 
-std::unique_ptr<Link> connect_inproc(const Uri& uri, std::chrono::milliseconds) {
+std::unique_ptr<Link> connect_inproc(const Uri& uri, const LinkOptions& options) {
   std::shared_ptr<Endpoint> endpoint;
   {
     const std::lock_guard lock(registry().mutex);
@@ -82,7 +86,7 @@ std::unique_ptr<Link> connect_inproc(const Uri& uri, std::chrono::milliseconds) 
   }
   require(endpoint != nullptr, ErrorCode::kConnectionRefused,
           "{}: nothing in this process listens under that name", uri.to_string());
-  auto [ours, theirs] = make_inproc_links(uri.to_string());
+  auto [ours, theirs] = make_inproc_links(uri.to_string(), options, endpoint->options);
   const std::lock_guard lock(endpoint->mutex);
   require(!endpoint->closed, ErrorCode::kConnectionRefused, "{}: the listener has closed",
           uri.to_string());
@@ -93,8 +97,8 @@ std::unique_ptr<Link> connect_inproc(const Uri& uri, std::chrono::milliseconds) 
   return std::move(ours);
 }
 
-std::unique_ptr<Listener> listen_inproc(const Uri& uri) {
-  auto endpoint = std::make_shared<Endpoint>();
+std::unique_ptr<Listener> listen_inproc(const Uri& uri, const LinkOptions& options) {
+  auto endpoint = std::make_shared<Endpoint>(options);
   const std::lock_guard lock(registry().mutex);
   const bool added = registry().endpoints.emplace(uri.path, endpoint).second;
   require(added, ErrorCode::kAddressInUse,

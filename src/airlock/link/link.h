@@ -11,20 +11,21 @@
 
 #include "airlock/core/error.h"
 #include "airlock/link/fd.h"
+#include "airlock/link/link_traits.h"
 #include "airlock/link/uri.h"
 
 namespace airlock {
 
 /// One end of a connection. Bytes arrive in the order they were sent, without message boundaries.
 ///
-/// Thread-safety: one thread may send while another receives; close(), the counters, set_spin()
-/// and set_stall_timeout() may be used from any thread. The destructor closes; no other call may be
+/// Thread-safety: one thread may send while another receives; close(), the counters and
+/// set_stall_timeout() may be used from any thread. The destructor closes; no other call may be
 /// under way then.
 ///
 /// Errors of send, receive, receive_some and wait_readable: kTimeout, kConnectionLost (the peer
-/// closed or died, or close() was called here) and kInterrupted (see core/interrupt.h). After one
-/// of them in send or receive an unknown part of the message has travelled: close the link, it
-/// cannot be used on.
+/// closed or died, or close() was called here) and kInterrupted (the link's StopToken was stopped:
+/// see LinkOptions). After one of them in send or receive an unknown part of the message has
+/// travelled: close the link, it cannot be used on.
 ///
 /// A decorator (shaping, encryption, recording) derives from Link and forwards to another.
 class Link {
@@ -57,17 +58,11 @@ class Link {
   /// How long send and receive wait for the next byte to move; 0 (at start): without limit.
   virtual void set_stall_timeout(std::chrono::milliseconds timeout) = 0;
 
-  /// Whether receive and wait_readable, before they sleep, ask for up to 20 us whether something
-  /// arrived: a sleep and a wake-up can take longer than the peer's answer. At start: if this
-  /// process may run on 8 cores or more; on fewer, who spins takes a core from who answers. Speed
-  /// only; a transport that has no use for it ignores it. From any thread.
-  virtual void set_spin(bool /*on*/) {}
+  /// What this link offers: never changes.
+  [[nodiscard]] virtual LinkTraits traits() const noexcept = 0;
 
-  /// True if descriptors can travel along: both ends are processes of one machine that agreed to
-  /// share memory (shm:).
-  [[nodiscard]] virtual bool passes_descriptors() const noexcept { return false; }
   /// send(), with a descriptor that arrives with the first byte; the caller keeps its own. Throws
-  /// Error(kUnsupported) unless passes_descriptors().
+  /// Error(kUnsupported) unless traits().shares_memory.
   virtual void send_with_descriptor(std::span<const std::span<const std::byte>> /*parts*/,
                                     int /*descriptor*/) {
     fail(ErrorCode::kUnsupported, "{}: no descriptors travel over this link", peer());
@@ -76,12 +71,10 @@ class Link {
   [[nodiscard]] virtual Fd take_descriptor() { return {}; }
 
   /// Tells of `bytes` in memory both ends share that belong to what is sent next, or was received
-  /// last: a link that behaves like another one lets pass the time they would take there, on the
-  /// thread that sends or receives. Throws as send and receive do.
+  /// last: where memory is slow (see LinkTraits), lets pass the time they would take, on the thread
+  /// that sends or receives. Throws as send and receive do.
   virtual void carry_out(std::size_t /*bytes*/) {}
   virtual void carry_in(std::size_t /*bytes*/) {}
-  /// True if that takes time: shared memory then is no faster than what travels along.
-  [[nodiscard]] virtual bool carries_memory() const noexcept { return false; }
 
   /// Ends the connection and wakes calls that block on it, at both ends. Bytes already sent can
   /// still be received by the peer, unless it goes on sending over TCP: that resets the connection.
@@ -92,6 +85,7 @@ class Link {
   [[nodiscard]] virtual std::uint64_t bytes_sent() const noexcept = 0;
   [[nodiscard]] virtual std::uint64_t bytes_received() const noexcept = 0;
 
+  /// Its kind, for its name; what it can do is in traits().
   [[nodiscard]] virtual Transport transport() const noexcept = 0;
   /// The other end, for messages: "tcp://10.0.0.2:7000", "unix:///run/airlock.sock".
   [[nodiscard]] virtual const std::string& peer() const noexcept = 0;

@@ -1,4 +1,4 @@
-// What every transport's Link keeps: its peer's name, its counters, its stall timeout.
+// What every transport's Link keeps: its traits, its peer's name, its counters, its stall timeout.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/link/link.h"
+#include "airlock/link/link_options.h"
 #include "airlock/link/wait.h"
 
 namespace airlock {
@@ -21,16 +22,24 @@ class LinkBase : public Link {
   }
   [[nodiscard]] std::uint64_t bytes_sent() const noexcept override { return sent_; }
   [[nodiscard]] std::uint64_t bytes_received() const noexcept override { return received_; }
+  [[nodiscard]] LinkTraits traits() const noexcept override { return traits_; }
   [[nodiscard]] Transport transport() const noexcept override { return transport_; }
   [[nodiscard]] const std::string& peer() const noexcept override { return peer_; }
 
  protected:
-  LinkBase(Transport transport, std::string peer) : transport_(transport), peer_(std::move(peer)) {}
+  LinkBase(Transport transport, const LinkTraits& traits, std::string peer,
+           const LinkOptions& options)
+      : transport_(transport),
+        traits_(traits),
+        peer_(std::move(peer)),
+        stop_(options.stop),
+        stall_ms_(options.stall_timeout.count()) {}
 
   void count_sent(std::size_t bytes) noexcept { sent_.fetch_add(bytes, std::memory_order_relaxed); }
   void count_received(std::size_t bytes) noexcept {
     received_.fetch_add(bytes, std::memory_order_relaxed);
   }
+  [[nodiscard]] const StopToken& stop() const noexcept { return stop_; }
   [[nodiscard]] Limit stall_limit() const noexcept {
     return limit_of(std::chrono::milliseconds(stall_ms_.load(std::memory_order_relaxed)));
   }
@@ -49,10 +58,12 @@ class LinkBase : public Link {
 
  private:
   const Transport transport_;
+  const LinkTraits traits_;
   const std::string peer_;
+  const StopToken stop_;
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> received_{0};
-  std::atomic<std::int64_t> stall_ms_{0};
+  std::atomic<std::int64_t> stall_ms_;
 };
 
 }  // namespace airlock

@@ -10,7 +10,10 @@
 #include <sys/socket.h>
 
 #include "airlock/core/error.h"
+#include "airlock/link/scheme.h"
+#include "airlock/link/shaped_link.h"
 #include "airlock/link/socket_address.h"
+#include "airlock/link/socket_connect.h"
 #include "airlock/link/socket_link.h"
 #include "airlock/link/wait.h"
 
@@ -24,14 +27,14 @@ void check_system(bool ok, const char* what) {
   if (!ok) fail(ErrorCode::kResourceExhausted, "cannot {}: {}", what, std::strerror(errno));
 }
 
-std::array<Fd, 2> unix_pair() {
+std::array<Fd, 2> connected_unix() {
   int fds[2];
   check_system(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0,
                "open a socket pair");
   return {Fd(fds[0]), Fd(fds[1])};
 }
 
-std::array<Fd, 2> tcp_pair() {
+std::array<Fd, 2> connected_tcp(const StopToken& stop) {
   const Fd listener = open_socket(AF_INET);
   SocketAddress address;
   auto& in = reinterpret_cast<sockaddr_in&>(address.storage);
@@ -44,12 +47,14 @@ std::array<Fd, 2> tcp_pair() {
   address = local_address(listener.get());
   Fd ours = open_socket(AF_INET);
   int error = ::connect(ours.get(), address.get(), address.size) == 0 ? 0 : errno;
-  if (error == EINPROGRESS || error == EINTR) error = finish_connect(ours.get(), kHandshakeLimit);
+  if (error == EINPROGRESS || error == EINTR) {
+    error = finish_connect(ours.get(), kHandshakeLimit, stop);
+  }
   require(error == 0, ErrorCode::kConnectionRefused, "cannot connect over the loopback address: {}",
           std::strerror(error));
   const SocketAddress our_address = local_address(ours.get());
   const Deadline deadline(kHandshakeLimit);
-  while (wait_for(listener.get(), POLLIN, deadline.left())) {
+  while (wait_for(listener.get(), POLLIN, deadline.left(), stop)) {
     SocketAddress peer;
     Fd theirs(::accept4(listener.get(), peer.get(), &peer.size, SOCK_CLOEXEC | SOCK_NONBLOCK));
     // Any process of this machine can reach the port while it is open; only our own is taken.
@@ -61,18 +66,36 @@ std::array<Fd, 2> tcp_pair() {
 
 }  // namespace
 
-LinkPair make_pair(Transport transport) {
-  const bool local = transport == Transport::kUnix || transport == Transport::kShm;
-  require(local || transport == Transport::kTcp, ErrorCode::kUnsupported,
-          "cannot make a connected pair of kind {} for a child process; use shm, unix or tcp",
-          transport_name(transport));
-  auto [ours, theirs] = local ? unix_pair() : tcp_pair();
-  return {std::make_unique<SocketLink>(std::move(ours), transport,
-                                       local ? "unix socket pair" : "tcp loopback pair"),
-          std::move(theirs)};
+LinkPair pair_unix(Transport transport, const LinkOptions& options) {
+  auto [ours, theirs] = connected_unix();
+  return {
+      std::make_unique<SocketLink>(std::move(ours), transport, "unix socket pair", options, true),
+      std::move(theirs)};
 }
 
-std::unique_ptr<Link> adopt_fd(int fd, bool share_memory) {
+LinkPair pair_tcp(Transport transport, const LinkOptions& options) {
+  auto [ours, theirs] = connected_tcp(options.stop);
+  return {
+      std::make_unique<SocketLink>(std::move(ours), transport, "tcp loopback pair", options, true),
+      std::move(theirs)};
+}
+
+LinkPair make_pair(Transport transport, const LinkOptions& options) {
+  const LinkScheme& scheme = scheme_of(transport);
+  if (scheme.pair == nullptr) {
+    fail(ErrorCode::kUnsupported,
+         "cannot make a connected pair of kind {} for a child process; use {}", scheme.name,
+         list_schemes(&LinkScheme::name,
+                      [](const LinkScheme& other) { return other.pair != nullptr; }));
+  }
+  check_link_options(options);
+  LinkPair pair = scheme.pair(transport, options);
+  pair.ours = shape_as_asked(std::move(pair.ours), options);
+  return pair;
+}
+
+std::unique_ptr<Link> adopt_fd(int fd, bool share_memory, const LinkOptions& options) {
+  check_link_options(options);
   int type = 0;
   socklen_t size = sizeof type;
   require(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM,
@@ -87,11 +110,14 @@ std::unique_ptr<Link> adopt_fd(int fd, bool share_memory) {
   const int flags = ::fcntl(fd, F_GETFD);
   require(flags >= 0 && ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == 0, ErrorCode::kInvalidArgument,
           "descriptor {} cannot be set to close on exec: {}", fd, std::strerror(errno));
+  Transport transport = share_memory ? Transport::kShm : Transport::kUnix;
+  std::string name = "unix socket pair";
   if (family != AF_UNIX) {
-    return std::make_unique<SocketLink>(Fd(fd), Transport::kTcp, tcp_uri(peer).to_string());
+    transport = Transport::kTcp;
+    name = tcp_uri(peer).to_string();
   }
-  return std::make_unique<SocketLink>(Fd(fd), share_memory ? Transport::kShm : Transport::kUnix,
-                                      "unix socket pair");
+  return shape_as_asked(std::make_unique<SocketLink>(Fd(fd), transport, std::move(name), options),
+                        options);
 }
 
 }  // namespace airlock

@@ -52,10 +52,16 @@ ShaperClock::Duration round_trip(const LinkShape& shape) {
       std::chrono::duration<double, std::milli>(shape.rtt_ms));
 }
 
+LinkTraits slowed(LinkTraits traits) {
+  traits.slow_memory = true;
+  return traits;
+}
+
 }  // namespace
 
-ShapedLink::ShapedLink(std::unique_ptr<Link> inner, const LinkShape& shape, ShaperClock& clock)
-    : LinkBase(inner->transport(), inner->peer()),
+ShapedLink::ShapedLink(std::unique_ptr<Link> inner, const LinkShape& shape,
+                       const LinkOptions& options, ShaperClock& clock)
+    : LinkBase(inner->transport(), slowed(inner->traits()), inner->peer(), options),
       inner_(std::move(inner)),
       clock_(clock),
       piece_bytes_(piece_bytes(shape)),
@@ -76,8 +82,8 @@ void ShapedLink::set_stall_timeout(milliseconds timeout) {
 void ShapedLink::close() noexcept {
   if (closed_.exchange(true)) return;
   inner_->close();
-  stop_sending_.set();
-  stop_receiving_.set();
+  sending_ends_.set();
+  receiving_ends_.set();
   receiver_.alarm.set();
   pumper_.alarm.set();
 }
@@ -92,7 +98,7 @@ std::optional<ShapedLink::Time> ShapedLink::end_of(Limit limit) const {
 void ShapedLink::sleep(std::unique_lock<std::mutex>& lock, Sleeper& sleeper,
                        std::optional<Time> until) {
   lock.unlock();
-  clock_.wait(sleeper.alarm, until);
+  clock_.wait(sleeper.alarm, until, stop());
   lock.lock();
   sleeper.waits = false;
   sleeper.alarm.clear();
@@ -111,7 +117,7 @@ void ShapedLink::send(std::span<const std::span<const std::byte>> parts) {
     for (const auto& span : piece) bytes += span.size();
 
     const Time due = out_.carry(clock_.now() - late_, bytes);
-    wait_until(due, stop_sending_, "send", cursor.left());
+    wait_until(due, sending_ends_, "send", cursor.left());
     const Time begin = clock_.now();
     inner_->send(piece);
     count_sent(bytes);
@@ -139,7 +145,7 @@ void ShapedLink::send_with_descriptor(std::span<const std::span<const std::byte>
 void ShapedLink::carry_out(std::size_t bytes) {
   if (bytes == 0) return;
   const Time due = out_.carry(clock_.now() - late_, bytes);
-  wait_until(due, stop_sending_, "send", bytes);
+  wait_until(due, sending_ends_, "send", bytes);
   late_ = lateness(clock_.now(), due);
 }
 
@@ -147,14 +153,14 @@ void ShapedLink::carry_in(std::size_t bytes) {
   if (bytes == 0) return;
   // They follow what told of them; what comes after them may be in memory, or here, already.
   memory_due_ = std::max(memory_due_, taken_due_) + out_.time_of(bytes);
-  wait_until(memory_due_, stop_receiving_, "receive", bytes);
+  wait_until(memory_due_, receiving_ends_, "receive", bytes);
 }
 
-void ShapedLink::wait_until(Time due, const Alarm& stop, const char* verb, std::size_t left) {
+void ShapedLink::wait_until(Time due, const Alarm& closing, const char* verb, std::size_t left) {
   while (true) {
     if (closed_) fail_lost(verb, left, kClosedHere);
     if (clock_.now() >= due) return;
-    clock_.wait(stop, due);
+    clock_.wait(closing, due, stop());
   }
 }
 
@@ -282,9 +288,14 @@ std::span<std::byte> ShapedLink::wait_for_space() {
 }
 
 std::unique_ptr<Link> shape_link(std::unique_ptr<Link> inner, const LinkShape& shape,
-                                 ShaperClock& clock) {
+                                 const LinkOptions& options, ShaperClock& clock) {
   check_link_shape(shape);
-  return std::make_unique<ShapedLink>(std::move(inner), shape, clock);
+  return std::make_unique<ShapedLink>(std::move(inner), shape, options, clock);
+}
+
+std::unique_ptr<Link> shape_as_asked(std::unique_ptr<Link> link, const LinkOptions& options) {
+  if (!options.shape) return link;
+  return shape_link(std::move(link), *options.shape, options);
 }
 
 }  // namespace airlock

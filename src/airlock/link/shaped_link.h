@@ -32,11 +32,12 @@ namespace airlock {
 /// (carry_out, carry_in), which is as close as one machine comes to two: no copy through a socket
 /// takes the cores from the work of either side. Descriptors go out and never in: a peer that sends
 /// one breaks the protocol. Counters count what this link's user sent and received; the stall
-/// timeout does not run while bytes wait for their time. An interrupt ends the incoming direction
-/// for good.
+/// timeout does not run while bytes wait for their time. A stop of the inner link ends the incoming
+/// direction for good.
 class ShapedLink final : public LinkBase {
  public:
-  ShapedLink(std::unique_ptr<Link> inner, const LinkShape& shape, ShaperClock& clock);
+  ShapedLink(std::unique_ptr<Link> inner, const LinkShape& shape, const LinkOptions& options,
+             ShaperClock& clock);
   ~ShapedLink() override;
 
   using Link::receive;
@@ -45,15 +46,10 @@ class ShapedLink final : public LinkBase {
   void receive(std::span<const std::span<std::byte>> parts) override;
   [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override;
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
-  void set_spin(bool on) override { inner_->set_spin(on); }
-  [[nodiscard]] bool passes_descriptors() const noexcept override {
-    return inner_->passes_descriptors();
-  }
   void send_with_descriptor(std::span<const std::span<const std::byte>> parts,
                             int descriptor) override;
   void carry_out(std::size_t bytes) override;
   void carry_in(std::size_t bytes) override;
-  [[nodiscard]] bool carries_memory() const noexcept override { return true; }
   void set_stall_timeout(std::chrono::milliseconds timeout) override;
   void close() noexcept override;
 
@@ -71,8 +67,8 @@ class ShapedLink final : public LinkBase {
   void sleep(std::unique_lock<std::mutex>& lock, Sleeper& sleeper, std::optional<Time> until);
   static void wake(Sleeper& sleeper) noexcept;
 
-  /// Waits until `due`; close() sets `stop`. `verb` and `left` are for messages.
-  void wait_until(Time due, const Alarm& stop, const char* verb, std::size_t left);
+  /// Waits until `due`; close() sets `closing`. `verb` and `left` are for messages.
+  void wait_until(Time due, const Alarm& closing, const char* verb, std::size_t left);
   /// Sleeps that end late are made up for.
   [[nodiscard]] static Duration lateness(Time now, Time due) noexcept;
   /// Waits for `most` of the next bytes, or fewer if there is a pause after them. Returns how many,
@@ -91,11 +87,11 @@ class ShapedLink final : public LinkBase {
 
   SerialLine out_;   ///< with what follows: the sending thread's
   Duration late_{};  ///< by how much sending is behind the shape
-  Alarm stop_sending_;
+  Alarm sending_ends_;
 
   Time taken_due_{};   ///< with what follows, the receiving thread's: of what was taken last
   Time memory_due_{};  ///< when the last bytes of shared memory have arrived
-  Alarm stop_receiving_;
+  Alarm receiving_ends_;
 
   std::mutex mutex_;
   DelayLine in_;
@@ -106,9 +102,15 @@ class ShapedLink final : public LinkBase {
   std::thread thread_;
 };
 
-/// `inner`, shaped. Throws Error(kInvalidArgument) for a shape out of range, kResourceExhausted
-/// without descriptors. `clock` outlives the link.
+/// `inner`, shaped; its stall timeout and StopToken are those of `options`, which `inner` should
+/// have, too. Throws Error(kInvalidArgument) for a shape out of range, kResourceExhausted without
+/// descriptors. `clock` outlives the link.
 [[nodiscard]] std::unique_ptr<Link> shape_link(std::unique_ptr<Link> inner, const LinkShape& shape,
+                                               const LinkOptions& options = {},
                                                ShaperClock& clock = steady_shaper_clock());
+
+/// `link`, which was made with `options`: shaped if they say so.
+[[nodiscard]] std::unique_ptr<Link> shape_as_asked(std::unique_ptr<Link> link,
+                                                   const LinkOptions& options);
 
 }  // namespace airlock

@@ -11,9 +11,9 @@ class SteadyClock final : public ShaperClock {
  public:
   [[nodiscard]] Time now() override { return std::chrono::steady_clock::now(); }
 
-  void wait(const Alarm& alarm, std::optional<Time> until) override {
+  void wait(const Alarm& alarm, std::optional<Time> until, const StopToken& stop) override {
     if (!until || *until - now() > kSpin) {
-      (void)alarm.wait(until);
+      (void)alarm.wait(until, stop);
       return;
     }
     while (now() < *until) {

@@ -20,8 +20,8 @@ class ShaperClock {
 
   [[nodiscard]] virtual Time now() = 0;
   /// Waits until `until` (nullopt: for ever) or until `alarm` is set; may be late, not early.
-  /// Throws Error(kInterrupted).
-  virtual void wait(const Alarm& alarm, std::optional<Time> until) = 0;
+  /// Throws Error(kInterrupted) for `stop`.
+  virtual void wait(const Alarm& alarm, std::optional<Time> until, const StopToken& stop) = 0;
 
  protected:
   ShaperClock() = default;

@@ -97,6 +97,13 @@ Uri tcp_uri(const SocketAddress& address) {
   return {Transport::kTcp, "", host, static_cast<std::uint16_t>(std::stoul(port))};
 }
 
+bool is_our_user(int fd) noexcept {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == ::geteuid() || peer.uid == 0;
+}
+
 Fd open_socket(int family) {
   Fd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd) return fd;
@@ -105,8 +112,8 @@ Fd open_socket(int family) {
        "cannot open a socket: {}", std::strerror(error));
 }
 
-int finish_connect(int fd, std::optional<std::chrono::milliseconds> limit) {
-  if (!wait_for(fd, POLLOUT, limit)) return ETIMEDOUT;
+int finish_connect(int fd, std::optional<std::chrono::milliseconds> limit, const StopToken& stop) {
+  if (!wait_for(fd, POLLOUT, limit, stop)) return ETIMEDOUT;
   int error = 0;
   socklen_t size = sizeof error;
   return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;

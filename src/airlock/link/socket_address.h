@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/stop.h"
 #include "airlock/link/fd.h"
 #include "airlock/link/uri.h"
 
@@ -37,7 +38,7 @@ struct SocketAddress {
 /// The address of a unix path or "@name". Throws kInvalidArgument if it does not fit.
 [[nodiscard]] SocketAddress unix_address(const Uri& uri);
 /// All addresses of a tcp host and port, in the order to try. `passive`: to listen on. Throws
-/// Error(`code`) if the name is unknown. May ask a DNS server, which cannot be interrupted.
+/// Error(`code`) if the name is unknown. May ask a DNS server, which no StopToken ends.
 [[nodiscard]] std::vector<SocketAddress> resolve(const Uri& uri, bool passive, ErrorCode code);
 
 /// The two ends of a socket. An empty address (family AF_UNSPEC) if the system knows none.
@@ -46,11 +47,15 @@ struct SocketAddress {
 /// A TCP address as a Uri with numeric host.
 [[nodiscard]] Uri tcp_uri(const SocketAddress& address);
 
+/// True if the process at the other end of a unix socket runs as our user or as root.
+[[nodiscard]] bool is_our_user(int fd) noexcept;
+
 /// A non-blocking, close-on-exec stream socket. Throws kResourceExhausted without descriptors.
 [[nodiscard]] Fd open_socket(int family);
 
 /// Waits for a connect() that is under way. Returns its errno, 0 if connected, ETIMEDOUT when
-/// `limit` passed. Throws kInterrupted.
-[[nodiscard]] int finish_connect(int fd, std::optional<std::chrono::milliseconds> limit);
+/// `limit` passed. Throws kInterrupted for `stop`.
+[[nodiscard]] int finish_connect(int fd, std::optional<std::chrono::milliseconds> limit,
+                                 const StopToken& stop);
 
 }  // namespace airlock

@@ -40,9 +40,9 @@ constexpr std::chrono::milliseconds kRetryPause{5};
 }
 
 // One attempt; returns 0 or an errno.
-int try_tcp(int fd, const SocketAddress& address, Limit limit) {
+int try_tcp(int fd, const SocketAddress& address, Limit limit, const StopToken& stop) {
   int error = ::connect(fd, address.get(), address.size) == 0 ? 0 : errno;
-  if (error == EINPROGRESS || error == EINTR) error = finish_connect(fd, limit);
+  if (error == EINPROGRESS || error == EINTR) error = finish_connect(fd, limit, stop);
   // A free port of this machine can be chosen as our own port too: TCP then connects us to us.
   if (error == 0 && local_address(fd).same_endpoint(peer_address(fd))) error = ECONNREFUSED;
   return error;
@@ -50,7 +50,8 @@ int try_tcp(int fd, const SocketAddress& address, Limit limit) {
 
 }  // namespace
 
-std::unique_ptr<Link> connect_unix(const Uri& uri, std::chrono::milliseconds timeout) {
+std::unique_ptr<Link> connect_unix(const Uri& uri, const LinkOptions& options) {
+  const std::chrono::milliseconds timeout = options.connect_timeout;
   const SocketAddress address = unix_address(uri);
   const Deadline deadline(limit_of(timeout));
   Fd fd = open_socket(AF_UNIX);
@@ -58,12 +59,13 @@ std::unique_ptr<Link> connect_unix(const Uri& uri, std::chrono::milliseconds tim
     const int error = errno;
     if (error != EAGAIN && error != EINTR) fail_to_connect(uri, error, timeout);
     if (deadline.left() == std::chrono::milliseconds(0)) fail_to_connect(uri, ETIMEDOUT, timeout);
-    (void)wait_for(-1, 0, kRetryPause);
+    (void)wait_for(-1, 0, kRetryPause, options.stop);
   }
-  return std::make_unique<SocketLink>(std::move(fd), uri.transport, uri.to_string());
+  return std::make_unique<SocketLink>(std::move(fd), uri.transport, uri.to_string(), options);
 }
 
-std::unique_ptr<Link> connect_tcp(const Uri& uri, std::chrono::milliseconds timeout) {
+std::unique_ptr<Link> connect_tcp(const Uri& uri, const LinkOptions& options) {
+  const std::chrono::milliseconds timeout = options.connect_timeout;
   require(uri.port != 0, ErrorCode::kInvalidArgument, "{}: connecting needs a port other than 0",
           uri.to_string());
   const Deadline deadline(limit_of(timeout));
@@ -74,9 +76,9 @@ std::unique_ptr<Link> connect_tcp(const Uri& uri, std::chrono::milliseconds time
     Limit share = deadline.left();
     if (share) *share /= static_cast<std::int64_t>(addresses.size() - i);
     Fd fd = open_socket(addresses[i].family());
-    error = try_tcp(fd.get(), addresses[i], share);
+    error = try_tcp(fd.get(), addresses[i], share, options.stop);
     if (error == 0) {
-      return std::make_unique<SocketLink>(std::move(fd), Transport::kTcp, uri.to_string());
+      return std::make_unique<SocketLink>(std::move(fd), uri.transport, uri.to_string(), options);
     }
   }
   fail_to_connect(uri, error, timeout);

@@ -84,7 +84,7 @@ void remove_stale(const Uri& uri, const SocketAddress& address) {
 
 }  // namespace
 
-SocketFile SocketFile::bind_and_listen(int fd, const Uri& uri) {
+SocketFile SocketFile::bind_and_listen(int fd, const Uri& uri, mode_t mode) {
   const SocketAddress address = unix_address(uri);
   SocketFile file;
   if (uri.path.starts_with('@')) {
@@ -96,14 +96,14 @@ SocketFile SocketFile::bind_and_listen(int fd, const Uri& uri) {
   remove_stale(uri, address);
   // bind() gives the file the socket's own mode (less umask), so it never exists with a wider one;
   // umask itself belongs to the whole process and is not ours to change.
-  if (::fchmod(fd, S_IRUSR | S_IWUSR) != 0) fail_to_bind(uri, errno);
+  if (::fchmod(fd, mode) != 0) fail_to_bind(uri, errno);
   if (::bind(fd, address.get(), address.size) != 0) fail_to_bind(uri, errno);
   struct stat status {};
   if (::lstat(uri.path.c_str(), &status) != 0) fail_to_bind(uri, errno);
   file.path_ = uri.path;
   file.device_ = status.st_dev;
   file.inode_ = status.st_ino;
-  require((status.st_mode & (S_IRWXG | S_IRWXO)) == 0, ErrorCode::kIo,
+  require((status.st_mode & (S_IRWXG | S_IRWXO) & ~mode) == 0, ErrorCode::kIo,
           "{}: this file system made the socket open to other users", uri.to_string());
   if (::listen(fd, kBacklog) != 0) fail_to_bind(uri, errno);
   return file;

@@ -12,9 +12,9 @@ namespace airlock {
 /// Owns the file that bind() made. Movable.
 class SocketFile {
  public:
-  /// Binds `fd` to the path of `uri` with mode 0600 and starts to listen, replacing a socket file
-  /// that nobody listens on. An abstract name ("@name") has no file. Throws as listen() says.
-  [[nodiscard]] static SocketFile bind_and_listen(int fd, const Uri& uri);
+  /// Binds `fd` to the path of `uri` with `mode` and starts to listen, replacing a socket file that
+  /// nobody listens on. An abstract name ("@name") has no file. Throws as listen() says.
+  [[nodiscard]] static SocketFile bind_and_listen(int fd, const Uri& uri, mode_t mode);
 
   SocketFile() = default;
   SocketFile(SocketFile&& other) noexcept;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "airlock/link/scheme.h"
 #include "airlock/link/socket_address.h"
 
 namespace airlock {
@@ -51,6 +52,14 @@ void set_options(int fd, Transport transport) noexcept {
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
 
+LinkTraits traits_of(Transport transport, int fd, bool to_child) {
+  LinkTraits traits = scheme_of(transport).traits;
+  traits.same_machine = traits.same_machine || to_child;
+  // A socket file may let in more users than the scheme speaks of.
+  traits.private_to_user = traits.private_to_user && is_our_user(fd);
+  return traits;
+}
+
 bool would_block(int error) {
   return error == EAGAIN || error == EWOULDBLOCK;
 }
@@ -83,10 +92,11 @@ class DescriptorSpace {
 
 }  // namespace
 
-SocketLink::SocketLink(Fd socket, Transport transport, std::string peer)
-    : LinkBase(transport, std::move(peer)),
+SocketLink::SocketLink(Fd socket, Transport transport, std::string peer, const LinkOptions& options,
+                       bool to_child)
+    : LinkBase(transport, traits_of(transport, socket.get(), to_child), std::move(peer), options),
       socket_(std::move(socket)),
-      spin_(worth_spinning(usable_cores())) {
+      spin_(options.spin.value_or(worth_spinning(usable_cores()))) {
   set_options(socket_.get(), transport);
 }
 
@@ -96,11 +106,11 @@ SocketLink::~SocketLink() {
 }
 
 void SocketLink::wait_to(const char* verb, short events, std::size_t left) const {
-  if (!wait_for(socket_.get(), events, stall_limit())) fail_stalled(verb, left);
+  if (!wait_for(socket_.get(), events, stall_limit(), stop())) fail_stalled(verb, left);
 }
 
 bool SocketLink::spin(short events) const noexcept {
-  return spin_.load(std::memory_order_relaxed) && spin_for(socket_.get(), events);
+  return spin_ && spin_for(socket_.get(), events);
 }
 
 void SocketLink::send(std::span<const std::span<const std::byte>> parts) {
@@ -109,11 +119,11 @@ void SocketLink::send(std::span<const std::span<const std::byte>> parts) {
 
 void SocketLink::send_with_descriptor(std::span<const std::span<const std::byte>> parts,
                                       int descriptor) {
-  if (!passes_descriptors()) Link::send_with_descriptor(parts, descriptor);
+  if (!traits().shares_memory) Link::send_with_descriptor(parts, descriptor);
   send_parts(parts, descriptor);
 }
 
-// Calls that do not block, and a poll where they would, so that close() and interrupts are seen at
+// Calls that do not block, and a poll where they would, so that close() and a stop are seen at
 // once. Blocking calls with a time limit, MSG_WAITALL, and a poll straight after a short transfer
 // cost the same over unix sockets, within the noise, and blocking ones more over TCP.
 void SocketLink::send_parts(std::span<const std::span<const std::byte>> parts, int descriptor) {
@@ -189,7 +199,7 @@ std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = cursor.fill(std::span<iovec>(vectors));
-    if (passes_descriptors()) space.offer(message);
+    if (traits().shares_memory) space.offer(message);
     const ssize_t moved = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (moved > 0 && message.msg_controllen > 0) keep_descriptors(message);
     if (moved > 0) {
@@ -214,7 +224,7 @@ bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout)
   // The answer matters not: the wait below returns at once with what came.
   (void)spin(POLLIN | POLLRDHUP);
   while (!closed_) {
-    const auto events = wait_for(socket_.get(), POLLIN | POLLRDHUP, deadline.left());
+    const auto events = wait_for(socket_.get(), POLLIN | POLLRDHUP, deadline.left(), stop());
     if (!events) fail_silent(timeout);
     if (closed_) return false;
     // Without a sign of the end, readable means bytes; else only a look tells pending bytes from

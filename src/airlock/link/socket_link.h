@@ -30,8 +30,10 @@ class SocketLink final : public LinkBase {
   static constexpr int kLoopbackSendBuffer = 256 << 10;
 
   /// `socket` is connected; sets its options (buffers; TCP: no delay, keep-alive). `peer` names the
-  /// other end in messages.
-  SocketLink(Fd socket, Transport transport, std::string peer);
+  /// other end in messages. Its traits are the scheme's, as far as they hold for this socket;
+  /// `to_child`: the other end goes to a child of this process.
+  SocketLink(Fd socket, Transport transport, std::string peer, const LinkOptions& options,
+             bool to_child = false);
   ~SocketLink() override;
 
   using Link::receive;
@@ -41,10 +43,6 @@ class SocketLink final : public LinkBase {
   [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override;
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override;
   void close() noexcept override;
-  void set_spin(bool on) override { spin_.store(on, std::memory_order_relaxed); }
-  [[nodiscard]] bool passes_descriptors() const noexcept override {
-    return transport() == Transport::kShm;
-  }
   void send_with_descriptor(std::span<const std::span<const std::byte>> parts,
                             int descriptor) override;
   [[nodiscard]] Fd take_descriptor() override;
@@ -65,7 +63,7 @@ class SocketLink final : public LinkBase {
 
   const Fd socket_;
   std::atomic<bool> closed_{false};
-  std::atomic<bool> spin_;
+  const bool spin_;
   std::array<Fd, kMaxDescriptors> arrived_;  ///< descriptors not taken yet, oldest first
   std::size_t arrived_count_ = 0;
 };

@@ -8,6 +8,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/log.h"
+#include "airlock/link/shaped_link.h"
 #include "airlock/link/socket_address.h"
 #include "airlock/link/socket_connect.h"
 #include "airlock/link/socket_file.h"
@@ -22,27 +23,22 @@ constexpr int kBacklog = 128;
 // Between attempts while the process has no descriptor left: the connection stays in the backlog.
 constexpr std::chrono::milliseconds kShortagePause{100};
 
-// True if the process at the other end runs as our user or as root.
-bool is_our_user(int fd) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == ::geteuid() || peer.uid == 0;
-}
-
 bool is_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 class SocketListener final : public Listener {
  public:
-  SocketListener(Fd socket, Uri uri, SocketFile file)
-      : socket_(std::move(socket)), uri_(std::move(uri)), file_(std::move(file)) {}
+  SocketListener(Fd socket, Uri uri, SocketFile file, const LinkOptions& options)
+      : socket_(std::move(socket)),
+        uri_(std::move(uri)),
+        options_(options),
+        file_(std::move(file)) {}
   ~SocketListener() override { close(); }
 
   std::unique_ptr<Link> accept() override {
     while (!closed_) {
-      (void)wait_for(socket_.get(), POLLIN, std::nullopt, ended_.fd());
+      (void)wait_for(socket_.get(), POLLIN, std::nullopt, options_.stop, ended_.fd());
       if (closed_) break;
       SocketAddress peer;
       Fd fd(::accept4(socket_.get(), peer.get(), &peer.size, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -50,7 +46,7 @@ class SocketListener final : public Listener {
         if (auto link = welcome(std::move(fd), peer)) return link;
       } else if (is_shortage(errno)) {
         log_warning("{}: cannot take a connection now: {}", uri_.to_string(), std::strerror(errno));
-        (void)ended_.wait(kShortagePause);
+        (void)ended_.wait(kShortagePause, options_.stop);
       }
     }
     return nullptr;
@@ -68,16 +64,18 @@ class SocketListener final : public Listener {
  private:
   std::unique_ptr<Link> welcome(Fd fd, const SocketAddress& peer) const {
     const Transport transport = uri_.transport;
-    if (uri_.path.starts_with('@') && !is_our_user(fd.get())) {
+    const Uri name = transport == Transport::kTcp ? tcp_uri(peer) : uri_;
+    auto link = std::make_unique<SocketLink>(std::move(fd), transport, name.to_string(), options_);
+    if (uri_.path.starts_with('@') && !link->traits().private_to_user) {
       log_warning("{}: turned away a process of another user", uri_.to_string());
       return nullptr;
     }
-    const Uri name = transport == Transport::kTcp ? tcp_uri(peer) : uri_;
-    return std::make_unique<SocketLink>(std::move(fd), transport, name.to_string());
+    return shape_as_asked(std::move(link), options_);
   }
 
   const Fd socket_;
   const Uri uri_;
+  const LinkOptions options_;
   SocketFile file_;
   Event ended_;
   std::atomic<bool> closed_{false};
@@ -113,13 +111,13 @@ int try_listen(int fd, const SocketAddress& address) {
 
 }  // namespace
 
-std::unique_ptr<Listener> listen_unix(const Uri& uri) {
+std::unique_ptr<Listener> listen_unix(const Uri& uri, const LinkOptions& options) {
   Fd fd = open_socket(AF_UNIX);
-  SocketFile file = SocketFile::bind_and_listen(fd.get(), uri);
-  return std::make_unique<SocketListener>(std::move(fd), uri, std::move(file));
+  SocketFile file = SocketFile::bind_and_listen(fd.get(), uri, options.socket_mode);
+  return std::make_unique<SocketListener>(std::move(fd), uri, std::move(file), options);
 }
 
-std::unique_ptr<Listener> listen_tcp(const Uri& uri) {
+std::unique_ptr<Listener> listen_tcp(const Uri& uri, const LinkOptions& options) {
   int error = EADDRNOTAVAIL;
   for (const SocketAddress& address : resolve(uri, true, ErrorCode::kInvalidArgument)) {
     Fd fd = open_socket(address.family());
@@ -128,7 +126,7 @@ std::unique_ptr<Listener> listen_tcp(const Uri& uri) {
     if (error != 0) continue;
     Uri local = uri;
     local.port = tcp_uri(local_address(fd.get())).port;
-    return std::make_unique<SocketListener>(std::move(fd), std::move(local), SocketFile());
+    return std::make_unique<SocketListener>(std::move(fd), std::move(local), SocketFile(), options);
   }
   fail_to_listen(uri, error);
 }

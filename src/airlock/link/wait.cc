@@ -1,6 +1,7 @@
 #include "airlock/link/wait.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
 
 namespace airlock {
 namespace {
@@ -41,19 +41,26 @@ Limit Deadline::left() const {
   return std::max(left, milliseconds(0));
 }
 
-std::optional<short> wait_for(int fd, short events, Limit limit, int also) {
+std::optional<short> wait_for(int fd, short events, Limit limit, const StopToken& stop, int also) {
   const Deadline deadline(limit);
+  std::array<int, StopToken::kMostSources> stops;
+  const std::size_t stop_count = stop.descriptors(stops);
+  std::array<pollfd, 2 + StopToken::kMostSources> fds;
+  fds[0] = {fd, events, 0};
+  fds[1] = {also, POLLIN, 0};
+  for (std::size_t i = 0; i < stop_count; ++i) fds[2 + i] = {stops[i], POLLIN, 0};
   while (true) {
-    pollfd fds[] = {{fd, events, 0}, {interrupt_fd(), POLLIN, 0}, {also, POLLIN, 0}};
     const Limit left = deadline.left();
     const int timeout =
         left ? static_cast<int>(std::min<std::int64_t>(left->count(), INT_MAX)) : -1;
-    const int ready = ::poll(fds, std::size(fds), timeout);
+    const int ready = ::poll(fds.data(), 2 + stop_count, timeout);
     if (ready < 0 && errno != EINTR) {
       fail(ErrorCode::kInternal, "cannot wait for a link: {}", std::strerror(errno));
     }
-    if (ready > 0 && fds[1].revents != 0) throw_if_interrupted();
-    if (ready > 0 && (fds[0].revents != 0 || fds[2].revents != 0)) return fds[0].revents;
+    if (ready > 0) {
+      stop.throw_if_stopped();
+      if (fds[0].revents != 0 || fds[1].revents != 0) return fds[0].revents;
+    }
     if (ready == 0 && left && deadline.left()->count() == 0) return std::nullopt;
   }
 }
@@ -86,8 +93,8 @@ void Event::clear() noexcept {
   [[maybe_unused]] const auto drained = ::read(fd_.get(), &count, sizeof count);
 }
 
-bool Event::wait(Limit limit) const {
-  return wait_for(fd_.get(), POLLIN, limit).has_value();
+bool Event::wait(Limit limit, const StopToken& stop) const {
+  return wait_for(fd_.get(), POLLIN, limit, stop).has_value();
 }
 
 Alarm::Alarm() : timer_(opened(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK))) {}
@@ -97,8 +104,8 @@ bool Alarm::is_set() const {
   return ::poll(&event, 1, 0) > 0;
 }
 
-bool Alarm::wait(std::optional<Time> until) const {
-  if (!until) return event_.wait(std::nullopt);
+bool Alarm::wait(std::optional<Time> until, const StopToken& stop) const {
+  if (!until) return event_.wait(std::nullopt, stop);
   // steady_clock is CLOCK_MONOTONIC. All zero would disarm the timer; 1 ns is as long ago.
   const auto since_boot = std::max(until->time_since_epoch(), Time::duration(1));
   const auto whole = std::chrono::floor<std::chrono::seconds>(since_boot);
@@ -108,7 +115,7 @@ bool Alarm::wait(std::optional<Time> until) const {
   if (::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) {
     fail(ErrorCode::kInternal, "cannot set a timer: {}", std::strerror(errno));
   }
-  return wait_for(event_.fd(), POLLIN, std::nullopt, timer_.get()) != 0;
+  return wait_for(event_.fd(), POLLIN, std::nullopt, stop, timer_.get()) != 0;
 }
 
 }  // namespace airlock

@@ -1,9 +1,10 @@
-// Waiting that ends: for a descriptor, a time limit or an interrupt, whichever is first.
+// Waiting that ends: for a descriptor, a time limit or a stop, whichever is first.
 #pragma once
 
 #include <chrono>
 #include <optional>
 
+#include "airlock/core/stop.h"
 #include "airlock/link/fd.h"
 
 namespace airlock {
@@ -29,11 +30,12 @@ class Deadline {
 
 /// Waits until `fd` has one of `events` (poll's) or `also` (if not -1) is readable. Returns poll's
 /// revents of `fd` (0 if only `also` woke it), nullopt when `limit` passed.
-/// Throws Error(kInterrupted); Error(kInternal) if the system refuses to poll.
-[[nodiscard]] std::optional<short> wait_for(int fd, short events, Limit limit, int also = -1);
+/// Throws Error(kInterrupted) for `stop`; Error(kInternal) if the system refuses to poll.
+[[nodiscard]] std::optional<short> wait_for(int fd, short events, Limit limit,
+                                            const StopToken& stop, int also = -1);
 
 /// Asks, for about as long as a sleep and a wake-up take (20 us), whether `fd` has one of `events`.
-/// False if it had none: then it is time to wait_for(). Does not look for interrupts.
+/// False if it had none: then it is time to wait_for(). Does not look for a stop.
 [[nodiscard]] bool spin_for(int fd, short events) noexcept;
 /// True if spinning pays in a process that may run on `cores`: a peer on the same machine needs
 /// its own, and both need some for their arithmetic.
@@ -43,7 +45,7 @@ class Deadline {
 /// The cores this process may run on, at least 1.
 [[nodiscard]] int usable_cores() noexcept;
 
-/// A flag that a thread can wait for together with interrupts. Thread-safe.
+/// A flag that a thread can wait for together with a stop. Thread-safe.
 class Event {
  public:
   /// Throws Error(kResourceExhausted) without descriptors.
@@ -51,8 +53,8 @@ class Event {
   void set() noexcept;
   void clear() noexcept;
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
-  /// Waits until set. False when `limit` passed. Throws Error(kInterrupted).
-  [[nodiscard]] bool wait(Limit limit) const;
+  /// Waits until set. False when `limit` passed. Throws Error(kInterrupted) for `stop`.
+  [[nodiscard]] bool wait(Limit limit, const StopToken& stop) const;
 
  private:
   Fd fd_;
@@ -70,8 +72,9 @@ class Alarm {
   void set() noexcept { event_.set(); }
   void clear() noexcept { event_.clear(); }
   [[nodiscard]] bool is_set() const;
-  /// Waits until set. False when `until` (nullopt: never) came first. Throws Error(kInterrupted).
-  [[nodiscard]] bool wait(std::optional<Time> until) const;
+  /// Waits until set. False when `until` (nullopt: never) came first. Throws Error(kInterrupted)
+  /// for `stop`.
+  [[nodiscard]] bool wait(std::optional<Time> until, const StopToken& stop) const;
 
  private:
   Event event_;

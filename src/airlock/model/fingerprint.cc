@@ -77,7 +77,8 @@ struct Piece {
 
 }  // namespace
 
-Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress) {
+Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress,
+                                const StopToken& stop) {
   std::vector<Piece> pieces;
   std::vector<std::size_t> first_piece;  // of each tensor, and the end
   std::vector<std::int64_t> sizes;
@@ -96,7 +97,7 @@ Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress
   for_each_piece(
       sizes,
       [&](std::size_t i) { pieces[i].digest = sha256_and_drop(checkpoint, pieces[i].bytes); },
-      progress);
+      progress, stop);
 
   std::string text = config_text(checkpoint.config());
   std::size_t i = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "airlock/core/stop.h"
 #include "airlock/model/checkpoint.h"
 
 namespace airlock {
@@ -23,8 +24,9 @@ inline constexpr std::int64_t kFingerprintPieceBytes = std::int64_t{64} << 20;
 /// over files, and tensors that the model does not use, do not matter.
 ///
 /// Reads every weight once (in parallel, dropping the pages behind it). `progress` may be empty.
-/// Throws Error(kInterrupted) on a signal.
-Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress = {});
+/// Throws Error(kInterrupted) for `stop`.
+Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress = {},
+                                const StopToken& stop = {});
 
 /// 64 lower-case hexadecimal digits.
 [[nodiscard]] std::string to_hex(const Fingerprint& fingerprint);

@@ -50,7 +50,7 @@ CheckpointSummary inspect(const Checkpoint& checkpoint, const InspectOptions& op
   for (const CheckpointFile& file : summary.files) summary.other_tensors += file.tensors;
   summary.other_tensors -= summary.tensors;
   if (options.fingerprint) {
-    summary.fingerprint = compute_fingerprint(checkpoint, options.progress);
+    summary.fingerprint = compute_fingerprint(checkpoint, options.progress, options.stop);
   }
   return summary;
 }

@@ -28,6 +28,7 @@ struct CheckpointSummary {
 struct InspectOptions {
   bool fingerprint = false;    ///< reads every weight
   ByteProgress progress = {};  ///< of the fingerprint
+  StopToken stop = {};         ///< of the fingerprint
 };
 
 /// Throws as compute_fingerprint does.

@@ -156,7 +156,7 @@ void write_weights(const std::vector<PlannedFile>& files, const SynthOptions& op
         const auto head_bytes = static_cast<std::int64_t>(files[piece.file].head.size());
         folder.pwrite(piece.file, head_bytes + tensor.offset + piece.begin, buffer.span());
       },
-      options.progress);
+      options.progress, options.stop);
 }
 
 void check_space(const std::filesystem::path& dir, const std::vector<PlannedFile>& files) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "airlock/core/stop.h"
 #include "airlock/model/checkpoint.h"
 
 namespace airlock {
@@ -18,6 +19,7 @@ struct SynthOptions {
   /// tensor gets its own), with an index. Hugging Face's usual limit.
   std::int64_t shard_bytes = 5'000'000'000;
   ByteProgress progress = {};
+  StopToken stop = {};
 };
 
 /// Writes config.json, generation_config.json, the weights (model.safetensors, or shards and
@@ -27,11 +29,11 @@ struct SynthOptions {
 ///
 /// The weights depend on the configuration's shapes, the seed and the dtype only, not on the number
 /// of threads or shards. Memory stays at a few MiB a thread. Files get their names when they are
-/// complete, config.json last, and what was begun is removed on an error: an interrupted run leaves
+/// complete, config.json last, and what was begun is removed on an error: a stopped run leaves
 /// nothing that opens. Nothing is synced to the disk.
 ///
 /// Throws Error(kInvalidArgument) for another dtype or if `dir` holds something that is not a
-/// checkpoint made by this function, Error(kIo), Error(kInterrupted) on a signal.
+/// checkpoint made by this function, Error(kIo), Error(kInterrupted) when stopped.
 void synthesize(const ModelConfig& config, const std::filesystem::path& dir,
                 const SynthOptions& options = {});
 

@@ -37,8 +37,8 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
   within_session("Init", [&] { open(fingerprint); });
   const std::int64_t shared = std::min(options_.shared_bytes, welcome_.shared_bytes);
   const bool to_compress =
-      options_.compress != CompressMode::kNone && channel_.link().carries_memory();
-  if (channel_.link().passes_descriptors() && shared > 0 && !to_compress) {
+      options_.compress != CompressMode::kNone && channel_.link().traits().slow_memory;
+  if (channel_.link().traits().shares_memory && shared > 0 && !to_compress) {
     memory_.arena = std::make_shared<SharedArena>(shared);
     memory_.shared = BufferPool(memory_.arena);
   }

@@ -88,7 +88,8 @@ class RemoteClient final : public Operators, public TransferMemory {
   [[nodiscard]] const WelcomeMessage& worker() const noexcept { return welcome_; }
   /// Asks the worker for its memory. Not counted in the ledger. No call may be under way.
   WorkerStats stats();
-  [[nodiscard]] Transport transport() const noexcept { return channel_.link().transport(); }
+  /// What the link to it offers.
+  [[nodiscard]] LinkTraits link_traits() const noexcept { return channel_.link().traits(); }
   /// What the link was found to do when the session opened, or was said to do; else nothing.
   [[nodiscard]] const std::optional<LinkProfile>& profile() const noexcept { return profile_; }
   /// Where calls are recorded from now on; null: nowhere. Gives the one before.

@@ -128,8 +128,8 @@ LinkProfile probe_link(Channel& channel, const FlightMemory& memory, MessageBuil
                    [&](std::int64_t bytes) { return prober.exchange(bytes, bytes, true); }) *
       2;
   // Where both take the same time, what is saved is the copies, and there is nothing to measure.
-  profile.shared_from =
-      channel.link().carries_memory() ? std::int64_t{SharedArena::kLeastBlock} : prober.crossover();
+  profile.shared_from = channel.link().traits().slow_memory ? std::int64_t{SharedArena::kLeastBlock}
+                                                            : prober.crossover();
   return profile;
 }
 

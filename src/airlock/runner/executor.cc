@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "airlock/core/error.h"
-#include "airlock/core/interrupt.h"
 
 namespace airlock {
 namespace {
@@ -58,17 +57,19 @@ void Executor::check(const Batch& batch, std::span<const std::int64_t> ids) cons
 
 std::span<const float> Executor::run(std::span<const Batch> batches,
                                      std::span<const std::int64_t> ids) {
-  return run_pieces(batches, ids);
+  return run_pieces(batches, ids, {});
 }
 
 std::span<const float> Executor::run(std::span<const Pass> passes,
-                                     std::span<const std::int64_t> ids) {
-  return run_pieces(passes, ids);
+                                     std::span<const std::int64_t> ids, const StopToken& stop) {
+  return run_pieces(passes, ids, stop);
 }
 
 template <typename Piece>
 std::span<const float> Executor::run_pieces(std::span<const Piece> pieces,
-                                            std::span<const std::int64_t> ids) {
+                                            std::span<const std::int64_t> ids,
+                                            const StopToken& stop) {
+  stop_ = &stop;
   auto left = ids;
   for (const Piece& piece : pieces) {
     const Batch& batch = piece;
@@ -154,7 +155,7 @@ bool Executor::advance(Lane& lane) {
   while (lane.cursor.next(visit)) {
     if (visit.layer != lane.layer) {
       if (lane.layer >= 0) layer_done();
-      if (visit.layer >= 0) throw_if_interrupted();
+      if (visit.layer >= 0) throw_if_stopped();
       lane.layer = visit.layer;
     }
     if (visit.step->kind == StepKind::kRemote) {
@@ -168,6 +169,11 @@ bool Executor::advance(Lane& lane) {
   if (lane.layer >= 0) layer_done();
   lane.layer = -1;
   return false;
+}
+
+void Executor::throw_if_stopped() const {
+  options_.stop.throw_if_stopped();
+  stop_->throw_if_stopped();
 }
 
 void Executor::layer_done() {

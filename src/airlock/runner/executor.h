@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "airlock/core/stop.h"
 #include "airlock/ops/endpoint.h"
 #include "airlock/ops/wire_dtype.h"
 #include "airlock/plan/plan.h"
@@ -20,7 +21,10 @@ namespace airlock {
 struct ExecutorOptions {
   /// Called as layers are done, with their number and that of all layers of all batches of a run.
   /// May throw.
-  std::function<void(std::int64_t done, std::int64_t all)> progress;
+  std::function<void(std::int64_t done, std::int64_t all)> progress = {};
+  /// Ends a run at its next layer with Error(kInterrupted). What it waits for has a token of its
+  /// own: see LinkOptions.
+  StopToken stop = {};
 };
 
 /// Any number of sequences under one plan. The passes of a sequence must follow one another from
@@ -50,8 +54,10 @@ class Executor {
   /// may be in several. Gives the logits of the last batch (empty if it wants none). Throws as the
   /// other run does.
   std::span<const float> run(std::span<const Batch> batches, std::span<const std::int64_t> ids);
-  /// The same for passes of one sequence.
-  std::span<const float> run(std::span<const Pass> passes, std::span<const std::int64_t> ids);
+  /// The same for passes of one sequence, which `stop` ends at the next layer with
+  /// Error(kInterrupted).
+  std::span<const float> run(std::span<const Pass> passes, std::span<const std::int64_t> ids,
+                             const StopToken& stop = {});
 
   /// Frees what runner and worker keep of a sequence. Throws as Operators::submit does.
   void end_sequence(std::uint32_t sequence);
@@ -95,7 +101,8 @@ class Executor {
 
   template <typename Piece>
   std::span<const float> run_pieces(std::span<const Piece> pieces,
-                                    std::span<const std::int64_t> ids);
+                                    std::span<const std::int64_t> ids, const StopToken& stop);
+  void throw_if_stopped() const;
   void check(const Batch& batch, std::span<const std::int64_t> ids) const;
   /// Opens a lane for `batch`; true if it has a call under way.
   bool start(Lane& lane, const Batch& batch, std::span<const std::int64_t> ids);
@@ -114,6 +121,7 @@ class Executor {
   LocalSteps steps_;
   std::vector<Lane> lanes_;
   LaneQueue under_way_;
+  const StopToken* stop_ = nullptr;  ///< of this run
   double local_ms_ = 0;
   std::int64_t layers_done_ = 0;  ///< of this run
   std::int64_t layers_all_ = 0;

@@ -4,7 +4,6 @@
 #include <exception>
 #include <optional>
 
-#include "airlock/core/interrupt.h"
 #include "airlock/core/log.h"
 #include "airlock/core/process_memory.h"
 
@@ -118,7 +117,7 @@ void Conversation::answer_hello(const IncomingFrame& frame) {
   }
   log_info("runner {} at {} opened a session", client_, channel_.link().peer());
   const int lanes = std::clamp(hello.lanes, 1, HelloMessage::kMaxLanes);
-  const bool shares = channel_.link().passes_descriptors();
+  const bool shares = channel_.link().traits().shares_memory;
   channel_.send(
       FrameType::kWelcome, frame.request_id,
       builder_.build(WelcomeMessage{context_.fingerprint, context_.backend.compute_dtype(),

@@ -35,8 +35,8 @@ class Conversation {
  public:
   Conversation(ServerContext& context, std::unique_ptr<Link> link);
 
-  /// Answers requests until the runner goes away, breaks the protocol, stalls, or the process is
-  /// interrupted. Does not throw: what went wrong is told to the runner, if it can be, and logged.
+  /// Answers requests until the runner goes away, breaks the protocol, stalls, or the link is
+  /// stopped. Does not throw: what went wrong is told to the runner, if it can be, and logged.
   void run() noexcept;
 
   /// Ends run() soon.

@@ -34,12 +34,14 @@ std::unique_ptr<Backend> make_backend(WeightSource& source, const BackendOptions
     CpuBackendOptions cpu;
     cpu.compute_dtype = options.compute_dtype;
     cpu.progress = options.progress;
+    cpu.stop = options.stop;
     return make_cpu_backend(source, cpu);
   }
   CudaBackendOptions cuda;
   cuda.device = options.device.index;
   cuda.compute_dtype = options.compute_dtype;
   cuda.progress = options.progress;
+  cuda.stop = options.stop;
   cuda.gpu_memory = options.gpu_memory;
   cuda.kv_bytes = options.kv_bytes;
   cuda.tf32 = options.tf32;

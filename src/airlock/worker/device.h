@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "airlock/core/dtype.h"
+#include "airlock/core/stop.h"
 #include "airlock/worker/backend.h"
 #include "airlock/worker/weight_source.h"
 
@@ -37,6 +38,8 @@ struct BackendOptions {
   DType compute_dtype = DType::kBF16;  ///< of the products: kF32, kBF16; on a GPU also kF16, kI8
   /// Called while weights are taken in with the bytes so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
+  /// Ends that with Error(kInterrupted).
+  StopToken stop = {};
   /// Bytes that the KV caches of all sessions may take; a GPU keeps them free.
   std::int64_t kv_bytes = std::int64_t{8} << 30;
   /// GPUs only, like the rest. Bytes of device memory to use at most; 0: what is free.

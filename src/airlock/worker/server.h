@@ -40,12 +40,12 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// Takes runners until the listener is closed or SIGINT or SIGTERM arrives (which is not an
+  /// Takes runners until the listener is closed or its StopToken is stopped (which is not an
   /// error); sessions under way end then. Throws Error(kInternal) when the backend is lost, whose
   /// runner has been told why.
   void serve(Listener& listener);
-  /// Serves one runner on the calling thread until it goes away or breaks the protocol. Throws as
-  /// the other serve does.
+  /// Serves one runner on the calling thread until it goes away, breaks the protocol, or the link
+  /// is stopped. Throws as the other serve does.
   void serve(std::unique_ptr<Link> link);
 
   [[nodiscard]] WorkerStats stats() const;

@@ -83,7 +83,8 @@ class CpuBackend final : public Backend {
                                    source.config().rope_scaling),
                  .max_scratch_bytes =
                      options.max_scratch_bytes > 0 ? options.max_scratch_bytes : half_of_memory()},
-        weights_(prepare_weights(source, context_.compute, context_.gemm, options.progress)),
+        weights_(prepare_weights(source, context_.compute, context_.gemm, options.progress,
+                                 options.stop)),
         weight_bytes_(weights_.bytes()) {
     context_.pool.trim();  // copies that packing made on the way
   }

@@ -7,6 +7,7 @@
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/core/dtype.h"
+#include "airlock/core/stop.h"
 #include "airlock/worker/backend.h"
 #include "airlock/worker/weight_source.h"
 
@@ -18,6 +19,8 @@ struct CpuBackendOptions {
   DType compute_dtype = DType::kBF16;
   /// Called while weights are prepared with the bytes done so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
+  /// Ends that with Error(kInterrupted).
+  StopToken stop = {};
   /// Most bytes that one call may take for scores (FusedAttention's grow with the context squared);
   /// more is Error(kResourceExhausted). 0: half of the machine's memory.
   std::int64_t max_scratch_bytes = 0;

@@ -1,6 +1,5 @@
 #include "airlock/worker/cpu/weights.h"
 
-#include "airlock/core/interrupt.h"
 
 namespace airlock {
 std::int64_t CpuWeights::bytes() const {
@@ -12,11 +11,12 @@ std::int64_t CpuWeights::bytes() const {
 }
 
 CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
-                           const std::function<void(std::int64_t, std::int64_t)>& progress) {
+                           const std::function<void(std::int64_t, std::int64_t)>& progress,
+                           const StopToken& stop) {
   const std::int64_t total = matrix_bytes(source);
   std::int64_t done = 0;
   const auto prepare = [&](Weight weight, int layer) {
-    throw_if_interrupted();
+    stop.throw_if_stopped();
     const ConstTensor tensor = checked_tensor(source, weight, layer);
     WeightMatrix matrix = prepare_weight(gemm, tensor, dtype);
     if (matrix.stored.data != nullptr) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "airlock/core/stop.h"
 #include "airlock/kernels/weight_matrix.h"
 #include "airlock/worker/weight_source.h"
 
@@ -31,9 +32,10 @@ struct CpuWeights {
 /// Prepares every matrix of `source` for products in `dtype`; tells the source of each whether it
 /// was packed (release) or will be read in place (keep). `progress` (may be empty) hears the
 /// source's bytes done so far and in all. Throws Error(kInternal) if the source
-/// gives another shape or dtype than WeightSource promises, Error(kInterrupted),
+/// gives another shape or dtype than WeightSource promises, Error(kInterrupted) for `stop`,
 /// Error(kResourceExhausted).
 CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
-                           const std::function<void(std::int64_t, std::int64_t)>& progress);
+                           const std::function<void(std::int64_t, std::int64_t)>& progress,
+                           const StopToken& stop);
 
 }  // namespace airlock

@@ -98,7 +98,7 @@ class CudaBackend final : public Backend {
         arena_(calls_),
         gemm_(fixed_, options.tf32),
         sdpa_(stream_, options.cudnn_after),
-        weights_(source, compute_, fixed_, options.progress) {
+        weights_(source, compute_, fixed_, options.progress, options.stop) {
     allow_plain_attention(static_cast<int>(config_.head_dim));
     position_ = DeviceBuffer(fixed_, sizeof(std::int64_t));
     const std::vector<double> frequencies =

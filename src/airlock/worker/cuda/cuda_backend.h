@@ -8,6 +8,7 @@
 #include <string>
 
 #include "airlock/core/dtype.h"
+#include "airlock/core/stop.h"
 #include "airlock/worker/backend.h"
 #include "airlock/worker/weight_source.h"
 
@@ -32,6 +33,8 @@ struct CudaBackendOptions {
   double cudnn_after = 1e14;
   /// Called while weights are uploaded with the bytes so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
+  /// Ends that with Error(kInterrupted).
+  StopToken stop = {};
 };
 
 /// Uploads all weights of `source` (which outlives the backend) and releases each from the source

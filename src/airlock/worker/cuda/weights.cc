@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "airlock/core/interrupt.h"
 #include "airlock/math/convert.h"
 #include "airlock/worker/cuda/host_memory.h"
 #include "airlock/worker/cuda/stream.h"
@@ -95,7 +94,8 @@ class Uploader {
 }  // namespace
 
 DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& budget,
-                             const std::function<void(std::int64_t, std::int64_t)>& progress)
+                             const std::function<void(std::int64_t, std::int64_t)>& progress,
+                             const StopToken& stop)
     : config_(source.config()),
       compute_(compute),
       layout_(layer_layout(config_, compute)),
@@ -110,7 +110,7 @@ DeviceWeights::DeviceWeights(WeightSource& source, DType compute, MemoryBudget& 
     return block;
   };
   const auto take = [&](Weight weight, int layer, std::byte* to, std::byte* scales) {
-    throw_if_interrupted();
+    stop.throw_if_stopped();
     const ConstTensor tensor = checked_tensor(source, weight, layer);
     uploader.upload(tensor, to, scales);
     source.release(tensor);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "airlock/core/stop.h"
 #include "airlock/worker/cuda/device_memory.h"
 #include "airlock/worker/cuda/layer_layout.h"
 #include "airlock/worker/weight_source.h"
@@ -25,10 +26,11 @@ class DeviceWeights {
  public:
   /// Uploads everything but the embedding, releasing each tensor from `source` as it goes.
   /// `progress` (may be empty) hears the source's bytes so far and in all. Throws Error(kInternal)
-  /// if the source gives another shape or dtype than WeightSource promises, Error(kInterrupted),
-  /// and as DeviceBuffer does.
+  /// if the source gives another shape or dtype than WeightSource promises, Error(kInterrupted) for
+  /// `stop`, and as DeviceBuffer does.
   DeviceWeights(WeightSource& source, DType compute, MemoryBudget& budget,
-                const std::function<void(std::int64_t, std::int64_t)>& progress);
+                const std::function<void(std::int64_t, std::int64_t)>& progress,
+                const StopToken& stop);
 
   /// The rows of `first` and all that follows it up to `last` in the same matrix: (kQ, kV) is all
   /// of q, k, v. They must lie in one matrix in that order.
