@@ -110,8 +110,7 @@ TEST_P(Compressed, EveryOperatorAnswersTheSameInFewerBytes) {
 INSTANTIATE_TEST_SUITE_P(Links, Compressed,
                          ::testing::Combine(::testing::Values(Transport::kInproc, Transport::kUnix,
                                                               Transport::kShm, Transport::kTcp),
-                                            ::testing::Values(CompressMode::kLz4,
-                                                              CompressMode::kZstd)),
+                                            ::testing::Values(CompressMode::kZstd)),
                          [](const auto& test) {
                            return std::string(transport_name(std::get<0>(test.param))) + "_" +
                                   std::string(compress_mode_name(std::get<1>(test.param)));
@@ -189,7 +188,6 @@ TEST(CompressedReply, OneThatNobodyAskedForOrThatIsUnsoundEndsTheSession) {
     const char* text;
   } cases[] = {
       {{}, reply(Compression::kZstd, 100), 100, "compressed an output into 100 bytes of zstd"},
-      {zstd, reply(Compression::kLz4, 100), 100, "100 bytes of lz4"},
       {zstd, reply(Compression::kZstd, past), static_cast<std::size_t>(past),
        "compressed an output"},
       {zstd, reply(Compression::kZstd, 100), 100, "a tensor [40, 512] of f32"},
@@ -238,7 +236,6 @@ TEST(CompressedRequest, AnUnsoundOneIsRefusedAndTheSessionGoesOn) {
     const char* text;
   } cases[] = {
       {{Compression::kZstd, 100}, 100, "a tensor [40, 512] of f32"},
-      {{Compression::kLz4, 100}, 100, "a tensor [40, 512] of f32"},
       {{Compression::kZstd, 100}, 64, "take 100 bytes, the frame carries 64"},
       {{Compression::kZstd, 2 * raw}, 64, "comes compressed in"},
       {{Compression::kNone, 100}, 100, "the frame carries 100"},
