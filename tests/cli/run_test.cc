@@ -60,15 +60,19 @@ TEST_F(Cli, ARunOverAShapedLinkIsTheSameRun) {
   for (const std::string& text : texts) EXPECT_EQ(text, unshaped->out());
 }
 
-TEST_F(Cli, ALedgerHasOneLineACallAndCanBeReported) {
+TEST_F(Cli, ALedgerSaysWhatRanThenHasOneLineACallAndCanBeReported) {
   const std::string ledger = (dir() / "run.jsonl").string();
   auto run = start({"run", "-m", model(), "-p", "Hello", "-n", "1", "--ledger", ledger});
   ASSERT_EQ(run->wait(), 0) << run->err();
   const std::string text = test::file_text(ledger);
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 + 6 * 2);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 2 + 6 * 2);
+  EXPECT_EQ(text.rfind(R"({"model":{"name":)", 0), 0U) << text.substr(0, 200);
+  EXPECT_NE(text.find(R"("plan":{"name":"baseline","attention":"matmul")"), std::string::npos);
+  EXPECT_NE(text.find(R"("link":"shm"})"), std::string::npos);
   auto report = start({"report", ledger});
   EXPECT_EQ(report->wait(), 0) << report->err();
   EXPECT_NE(report->out().find("BatchLinear"), std::string::npos);
+  EXPECT_NE(report->out().find("prediction: equal"), std::string::npos) << report->out();
 }
 
 TEST_F(Cli, BenchMeasuresEveryPlanAgainstItsPrediction) {

@@ -50,7 +50,9 @@ class Cli : public ::testing::Test {
   }
   std::string ledger(const std::string& name, const std::string& plan, std::int64_t tokens) const {
     FileLedger out(file(name));
-    for (const LedgerEntry& e : fake_ledger(llama_1b(), find_plan(plan), tokens)) out.record(e);
+    const Ledger ledger = headed(llama_1b(), find_plan(plan), tokens);
+    out.begin(*ledger.header);
+    for (const LedgerEntry& e : ledger.entries) out.record(e);
     out.close();
     return file(name);
   }
@@ -152,8 +154,8 @@ TEST_F(Cli, WrongUseOfPlanIsRefusedWithTheReason) {
 
 TEST_F(Cli, ReportReadsALedgerAndWritesPageAndTrace) {
   const std::string path = ledger("run.jsonl", "baseline", 1024);
-  const Result result = run("report " + path + " -m llama-3.2-1b --html " + file("page.html") +
-                            " --perfetto " + file("trace.json"));
+  const Result result =
+      run("report " + path + " --html " + file("page.html") + " --perfetto " + file("trace.json"));
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("98 calls: 3489677312 bytes sent, 3834106880 received"));
   EXPECT_THAT(result.out, HasSubstr("prediction: equal"));
@@ -172,7 +174,7 @@ TEST_F(Cli, ReportComparesSeveralLedgers) {
 TEST_F(Cli, LedgersThatAreNoneAreRefused) {
   const std::string path = ledger("run.jsonl", "flash", 8);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 10);
-  expect_error("report " + path, 1, "run.jsonl:82: the last line is cut off");
+  expect_error("report " + path, 1, "run.jsonl:83: the last line is cut off");
   std::ofstream(file("config.json")) << "{\"model_type\": \"llama\"}\n";
   expect_error("report " + file("config.json"), 1, "config.json:1: no key \"call\"");
   std::ofstream(file("empty")).close();

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "airlock/model/config.h"
 #include "airlock/ops/rules.h"
 #include "airlock/plan/program.h"
 #include "airlock/remote/ledger.h"
+#include "airlock/report/ledger_file.h"
 
 namespace airlock {
 
@@ -81,6 +83,17 @@ inline std::vector<LedgerEntry> fake_ledger(const ModelConfig& config, const Pla
   std::vector<LedgerEntry> ledger;
   append_run(ledger, config, plan, prompt, generated);
   return ledger;
+}
+
+/// Those calls as a ledger of that model and plan.
+inline Ledger headed(const ModelConfig& config, const Plan& plan,
+                     std::vector<LedgerEntry> entries) {
+  return {LedgerHeader{"fake", "0123456789ab", config, plan, "unix"}, std::move(entries)};
+}
+
+inline Ledger headed(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
+                     std::int64_t generated = 1) {
+  return headed(config, plan, fake_ledger(config, plan, prompt, generated));
 }
 
 }  // namespace airlock

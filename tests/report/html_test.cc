@@ -19,10 +19,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string page_of(const std::vector<LedgerEntry>& ledger, const std::string& name = "a.jsonl",
-                    const ModelConfig* known = nullptr) {
-  const Report report = make_report(name, ledger, known);
-  const NamedLedger named{&report, ledger};
+std::string page_of(const Ledger& ledger, const std::string& name = "a.jsonl") {
+  const Report report = make_report(name, ledger);
+  const NamedLedger named{&report, ledger.entries};
   return render_html({&named, 1});
 }
 
@@ -50,13 +49,13 @@ void expect_totals(const std::string& page, int index, const Traffic& traffic) {
 
 TEST(RenderHtml, TheTotalsStandInTheMarkup) {
   for (const Plan& plan : preset_plans()) {
-    expect_totals(page_of(fake_ledger(llama_1b(), plan, 1024)), 0,
+    expect_totals(page_of(headed(llama_1b(), plan, 1024)), 0,
                   predict_traffic(llama_1b(), plan, 1024, 0));
   }
 }
 
 TEST(RenderHtml, LoadsNothingFromAnywhere) {
-  const std::string page = page_of(fake_ledger(odd_model(), find_plan("flash"), 33, 3));
+  const std::string page = page_of(headed(odd_model(), find_plan("flash"), 33, 3));
   for (const char* word : {"http:", "https:", "src=", "@import", "url(", "<link"}) {
     EXPECT_THAT(page, Not(HasSubstr(word)));
   }
@@ -64,26 +63,28 @@ TEST(RenderHtml, LoadsNothingFromAnywhere) {
 }
 
 TEST(RenderHtml, WhatALedgerSaysCannotBecomeMarkup) {
-  auto ledger = fake_ledger(odd_model(), find_plan("flash"), 3);
-  for (LedgerEntry& e : ledger) e.link = "\"'><script>alert(1)</script>&";
+  Ledger ledger = headed(odd_model(), find_plan("flash"), 3);
+  const std::string text = "\"'><script>alert(1)</script>&";
+  for (LedgerEntry& e : ledger.entries) e.link = text;
+  ledger.header->model = ledger.header->plan.name = ledger.header->link = text;
   const std::string page = page_of(ledger, "</script><img onerror=x>\".jsonl");
   EXPECT_THAT(page, Not(HasSubstr("<script>alert")));
   EXPECT_THAT(page, Not(HasSubstr("<img")));
   EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt;&amp;"));
 }
 
-TEST(RenderHtml, AKnownModelGetsItsVerdict) {
-  const ModelConfig known = odd_model();
-  auto ledger = fake_ledger(odd_model(), find_plan("fused"), 9, 2);
-  EXPECT_THAT(page_of(ledger, "a", &known), HasSubstr("class=\"verdict equal\""));
-  ledger[2].sent_bytes += 1;
-  EXPECT_THAT(page_of(ledger, "a", &known), HasSubstr("class=\"verdict differs\""));
+TEST(RenderHtml, ALedgerThatSaysItsPlanGetsItsVerdict) {
+  Ledger ledger = headed(odd_model(), find_plan("fused"), 9, 2);
+  EXPECT_THAT(page_of(ledger, "a"), HasSubstr("class=\"verdict equal\""));
+  ledger.entries[2].sent_bytes += 1;
+  EXPECT_THAT(page_of(ledger, "a"), HasSubstr("class=\"verdict differs\""));
+  ledger.header.reset();
   EXPECT_THAT(page_of(ledger), Not(HasSubstr("class=\"verdict ")));
 }
 
 TEST(RenderHtml, TheDataOfTheTimelineHoldsEveryCall) {
   const auto ledger = fake_ledger(odd_model(), find_plan("baseline"), 9, 2);
-  const std::string page = page_of(ledger);
+  const std::string page = page_of({{}, ledger});
   const auto json = nlohmann::json::parse(after(page, "id=\"data\">", '<'));
   ASSERT_EQ(json["runs"].size(), 1U);
   ASSERT_EQ(json["runs"][0].size(), ledger.size());
@@ -100,7 +101,7 @@ TEST(RenderHtml, TheDataOfTheTimelineHoldsEveryCall) {
 TEST(RenderHtml, AHundredThousandCallsAreDrawnTogetherWithoutLosingAByte) {
   std::vector<LedgerEntry> ledger;
   while (ledger.size() < 100000) append_run(ledger, odd_model(), find_plan("blocks"), 3, 1000);
-  const std::string page = page_of(ledger);
+  const std::string page = page_of({{}, ledger});
   EXPECT_LT(page.size(), 4U << 20);
   const auto json = nlohmann::json::parse(after(page, "id=\"data\">", '<'));
   EXPECT_LE(json["runs"][0].size(), 20000U);
@@ -115,11 +116,11 @@ TEST(RenderHtml, AHundredThousandCallsAreDrawnTogetherWithoutLosingAByte) {
 }
 
 TEST(RenderHtml, SeveralRunsStandSideBySideAndEachInFull) {
-  const auto first = fake_ledger(llama_1b(), find_plan("baseline"), 1024);
-  const auto second = fake_ledger(llama_1b(), find_plan("blocks"), 1024);
+  const Ledger first = headed(llama_1b(), find_plan("baseline"), 1024);
+  const Ledger second = headed(llama_1b(), find_plan("blocks"), 1024);
   const Report a = make_report("a.jsonl", first);
   const Report b = make_report("b.jsonl", second);
-  const NamedLedger both[] = {{&a, first}, {&b, second}};
+  const NamedLedger both[] = {{&a, first.entries}, {&b, second.entries}};
   const std::string page = render_html(both);
   EXPECT_THAT(page, HasSubstr("What crossed, by run"));
   expect_totals(page, 0, predict_traffic(llama_1b(), find_plan("baseline"), 1024, 0));
@@ -174,7 +175,7 @@ std::string dom_of(const std::string& page, int width) {
 
 TEST(HtmlPage, InABrowserShowsTheTotalsItsScriptRunsAndNothingIsCutOff) {
   const Plan plan = find_plan("baseline");
-  std::string page = page_of(fake_ledger(llama_1b(), plan, 1024));
+  std::string page = page_of(headed(llama_1b(), plan, 1024));
   // Tells how far the page reaches to the right of a window of how many pixels.
   page.insert(page.find("</body>"),
               "<script>document.body.dataset.reach = document.documentElement.scrollWidth - "

@@ -85,16 +85,18 @@ std::string with_code(std::string_view text) {
 void chips(std::string& out, const Report& report) {
   out += "<ul class=\"chips\">";
   const auto chip = [&](const std::string& text) { append(out, "<li>{}</li>", html_escape(text)); };
-  const bool known = report.run && (report.run->exact || report.predicted);
-  if (known) chip("plan " + report.run->plan.name);
+  if (report.header) {
+    chip("model " + report.header->model);
+    chip("plan " + report.header->plan.name);
+  }
   for (const std::string& link : report.summary.links) chip("link " + link);
   for (const DType dtype : report.summary.wire_dtypes) {
     chip(fmt::format("wire {}", dtype_name(dtype)));
   }
   out += "</ul>\n";
-  if (!known) return;
+  if (!report.header) return;
   out += "<ul class=\"chips\"><li class=\"label\">the worker saw in plaintext</li>";
-  for (const std::string& seen : worker_sees(report.run->plan)) {
+  for (const std::string& seen : worker_sees(report.header->plan)) {
     append(out, "<li class=\"seen\">{}</li>", html_escape(seen));
   }
   out += "</ul>\n";
