@@ -32,7 +32,8 @@ void gaussian(std::vector<float>& values) {
 /// Probabilities of 4 heads under a causal mask: the upper triangles are zeros.
 void probabilities(std::vector<float>& values) {
   gaussian(values);
-  causal_softmax(values.data(), 4, 1024, 1024, 0, 1);
+  causal_softmax({{DType::kF32, {4, 1024, 1024}}, reinterpret_cast<std::byte*>(values.data())}, 0,
+                 1);
 }
 
 /// K in 32 heads of 64 where the model has 8: each repeated four times, one beside the other.

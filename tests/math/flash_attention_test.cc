@@ -8,10 +8,10 @@
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
 #include "airlock/math/flash_kernel.h"
-#include "airlock/math/naive_attention.h"
 
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
+#include "tests/support/naive_attention.h"
 
 namespace airlock {
 namespace {
@@ -74,7 +74,7 @@ struct Problem {
   [[nodiscard]] std::size_t out_size() const { return q.size(); }
   [[nodiscard]] std::vector<float> naive() const {
     std::vector<float> out(out_size());
-    naive_attention(args(out.data()));
+    testing::naive_attention(args(out.data()));
     return out;
   }
   [[nodiscard]] std::vector<float> flash(const FlashKernel& kernel) const {
@@ -288,7 +288,7 @@ TEST_P(FlashPathTest, AveragesEvenlyAtScaleZero) {
   args.scale = 0;
   flash_attention_on(*kernel_, args, BufferPool());
   args.out.data = expected.data();
-  naive_attention(args);
+  testing::naive_attention(args);
   for (std::size_t i = 0; i < out.size(); ++i) {
     ASSERT_NEAR(out[i], expected[i], problem.bound(rounds_weights()));
   }

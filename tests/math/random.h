@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include "airlock/core/dtype.h"
+#include "airlock/core/tensor.h"
 
 namespace airlock::test {
 
@@ -23,6 +25,13 @@ inline std::vector<float> random_floats(std::int64_t count, unsigned seed, float
   std::vector<float> values(static_cast<std::size_t>(count));
   for (float& value : values) value = normal(engine);
   return values;
+}
+
+/// f32 or bf16 elements as a tensor of that shape.
+template <typename T>
+Tensor tensor_at(const T* elements, const Shape& shape) {
+  constexpr DType kDType = std::is_same_v<T, float> ? DType::kF32 : DType::kBF16;
+  return {{kDType, shape}, reinterpret_cast<std::byte*>(const_cast<T*>(elements))};
 }
 
 inline std::vector<BF16> to_bf16(const std::vector<float>& values) {

@@ -27,7 +27,7 @@ TEST_P(CausalSoftmax, EqualsF64WithinItsBound) {
     const std::vector<float> scores = test::random_floats(heads * tokens * context, 1, deviation);
     const float scale = 0.3F;
     std::vector<float> out = scores;
-    causal_softmax(out.data(), heads, tokens, context, position, scale);
+    causal_softmax(test::tensor_at(out.data(), {heads, tokens, context}), position, scale);
     for (std::int64_t row = 0; row < heads * tokens; ++row) {
       const float* in = scores.data() + row * context;
       const float* got = out.data() + row * context;
@@ -67,7 +67,7 @@ TEST(CausalSoftmaxRows, IgnoresWhatTheMaskHides) {
   test::for_each_target([&] {
     const float nan = std::nanf("");
     std::vector<float> scores = {1, nan, nan, 1, 1, nan, 1, 1, 1};
-    causal_softmax(scores.data(), 1, 3, 3, 0, 1);
+    causal_softmax(test::tensor_at(scores.data(), {1, 3, 3}), 0, 1);
     const float third = 1.0F / 3;
     EXPECT_EQ(scores, (std::vector<float>{1, 0, 0, 0.5F, 0.5F, 0, third, third, third}));
   });
@@ -80,7 +80,7 @@ TEST(CausalSoftmaxRows, PassesNanAndInfinityOnAsTorchDoes) {
     std::vector<float> scores = {1, nan,       2, 1,         infinity,  2,
                                  1, -infinity, 1, -infinity, -infinity, -infinity};
     for (std::size_t row = 0; row < 4; ++row) {
-      causal_softmax(scores.data() + 3 * row, 1, 1, 3, 2, 1);
+      causal_softmax(test::tensor_at(scores.data() + 3 * row, {1, 1, 3}), 2, 1);
     }
     for (std::size_t i = 0; i < 6; ++i) EXPECT_TRUE(std::isnan(scores[i])) << i;
     EXPECT_EQ(scores[6], 0.5F);
@@ -119,10 +119,10 @@ TEST(CausalSoftmaxRows, RefusesOtherDtypesAndShapes) {
 
 TEST(CausalSoftmaxRows, RefusesWhatDoesNotFitTheContext) {
   std::vector<float> scores(12);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, 2, 1), Error);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, -1, 1), Error);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, 0, std::nanf("")), Error);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, 0, -1), Error);
+  EXPECT_THROW(causal_softmax(test::tensor_at(scores.data(), {1, 3, 4}), 2, 1), Error);
+  EXPECT_THROW(causal_softmax(test::tensor_at(scores.data(), {1, 3, 4}), -1, 1), Error);
+  EXPECT_THROW(causal_softmax(test::tensor_at(scores.data(), {1, 3, 4}), 0, std::nanf("")), Error);
+  EXPECT_THROW(causal_softmax(test::tensor_at(scores.data(), {1, 3, 4}), 0, -1), Error);
 }
 
 }  // namespace

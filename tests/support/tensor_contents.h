@@ -83,7 +83,7 @@ inline TensorBytes repeated_heads(const TensorSpec& spec) {
 /// Probabilities under a causal mask. spec: [heads, tokens, tokens].
 inline TensorBytes probabilities(const TensorSpec& spec) {
   std::vector<float> values = gaussian_values(spec);
-  causal_softmax(values.data(), spec.shape[0], spec.shape[1], spec.shape[2], 0, 1);
+  causal_softmax({{DType::kF32, spec.shape}, reinterpret_cast<std::byte*>(values.data())}, 0, 1);
   return tensor_of(spec, values);
 }
 

@@ -183,8 +183,4 @@ bool WorkerSession::shares_cores() const noexcept {
   return !on_gpu_ && (client_->transport() != Transport::kTcp || process_ != nullptr);
 }
 
-pid_t WorkerSession::worker_pid() const noexcept {
-  return process_ ? process_->pid() : 0;
-}
-
 }  // namespace airlock

@@ -36,10 +36,6 @@ ConstTensor piece_of(ConstTensor raw) {
 }
 }  // namespace
 
-std::string_view compress_mode_name(CompressMode mode) noexcept {
-  return kModeNames[static_cast<std::size_t>(mode)];
-}
-
 CompressMode parse_compress_mode(std::string_view name) {
   for (std::size_t i = 0; i < kModeNames.size(); ++i) {
     if (kModeNames[i] == name) return static_cast<CompressMode>(i);

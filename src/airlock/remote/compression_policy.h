@@ -15,8 +15,8 @@ namespace airlock {
 
 /// What `--compress` says.
 enum class CompressMode : std::uint8_t { kNone, kZstd, kAuto };
-std::string_view compress_mode_name(CompressMode mode) noexcept;  ///< "none", "zstd", "auto"
-CompressMode parse_compress_mode(std::string_view name);          ///< throws kInvalidArgument
+/// Of "none", "zstd" or "auto". Throws Error(kInvalidArgument).
+CompressMode parse_compress_mode(std::string_view name);
 
 /// What a trial of zstd on a piece of a tensor gave.
 struct CodecTrial {

@@ -5,10 +5,10 @@
 
 #include <gtest/gtest.h>
 
-#include "airlock/math/naive_attention.h"
 #include "airlock/worker/cuda/kernels/attention_mma.h"
 
 #include "tests/math/random.h"
+#include "tests/support/naive_attention.h"
 #include "tests/worker/cuda/emulate.h"
 
 namespace airlock::cuda::testing {
@@ -108,7 +108,7 @@ class Problem {
     args.kv_heads = shapes_.kv_heads;
     args.head_dim = shapes_.head_dim;
     args.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(shapes_.head_dim)));
-    naive_attention(args);
+    airlock::testing::naive_attention(args);
   }
 
   Shapes shapes_;

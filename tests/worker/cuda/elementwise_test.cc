@@ -41,8 +41,11 @@ TYPED_TEST(CudaElementwise, SiluMulIsTheCpusOnHalvesOfRows) {
              [&](const BlockId& block, void*) { silu_mul_block<T>(args, block); });
     const std::vector<float> wide = widened(gate_up);
     std::vector<float> expected(out.size());
-    silu_mul_rows(wide.data(), 2 * ffn, wide.data() + ffn, 2 * ffn, kRows, ffn, expected.data(),
-                  ffn);
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      const float* gate = wide.data() + row * 2 * ffn;
+      silu_mul(test::tensor_at(gate, {ffn}), test::tensor_at(gate + ffn, {ffn}),
+               test::tensor_at(expected.data() + row * ffn, {ffn}));
+    }
     for (std::size_t i = 0; i < out.size(); ++i) {
       const double bound = (this->unit() + 24 * 0x1p-24) * std::fabs(expected[i]) + 0x1p-25;
       ASSERT_NEAR(to_float(out[i]), expected[i], bound) << i;
@@ -177,7 +180,7 @@ TYPED_TEST(CudaElementwise, SoftmaxIsCausalAndTheCpus) {
     run_grid(softmax_grid(args), [&](const BlockId& block, void* shared) {
       softmax_block<T>(args, block, static_cast<float*>(shared));
     });
-    causal_softmax(expected.data(), kHeads, rows, context, position, args.scale);
+    causal_softmax(test::tensor_at(expected.data(), {kHeads, rows, context}), position, args.scale);
     const std::vector<float> got = std::is_same_v<T, float> ? scores : widened(weights);
     for (std::size_t i = 0; i < got.size(); ++i) {
       // Scores up to 20 lose 2^-24 of themselves before exp; a sum of at most 700 terms.
