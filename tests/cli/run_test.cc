@@ -6,7 +6,7 @@
 namespace airlock {
 namespace {
 
-using Cli = test::CliFixture;
+using Cli = testing::CliFixture;
 
 TEST_F(Cli, RunStreamsTextAndItsTrafficEqualsThePrediction) {
   for (const std::string link : {"unix", "tcp", "inproc"}) {
@@ -64,7 +64,7 @@ TEST_F(Cli, ALedgerSaysWhatRanThenHasOneLineACallAndCanBeReported) {
   const std::string ledger = (dir() / "run.jsonl").string();
   auto run = start({"run", "-m", model(), "-p", "Hello", "-n", "1", "--ledger", ledger});
   ASSERT_EQ(run->wait(), 0) << run->err();
-  const std::string text = test::file_text(ledger);
+  const std::string text = testing::file_text(ledger);
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 2 + 6 * 2);
   EXPECT_EQ(text.rfind(R"({"model":{"name":)", 0), 0U) << text.substr(0, 200);
   EXPECT_NE(text.find(R"("plan":{"name":"baseline","attention":"matmul")"), std::string::npos);
@@ -199,7 +199,7 @@ TEST_F(Cli, AnInterruptEndsTheRunAndItsWorker) {
   ASSERT_GT(worker, 0);
   bench->signal(SIGINT);
   EXPECT_EQ(bench->wait(), 130) << bench->err();
-  EXPECT_FALSE(test::is_running(worker));
+  EXPECT_FALSE(testing::is_running(worker));
 }
 
 TEST_F(Cli, ARunnerThatIsKilledTakesItsWorkerAlong) {
@@ -209,7 +209,7 @@ TEST_F(Cli, ARunnerThatIsKilledTakesItsWorkerAlong) {
   ASSERT_GT(worker, 0);
   bench->signal(SIGKILL);
   bench->wait();
-  EXPECT_TRUE(test::eventually([&] { return !test::is_running(worker); }));
+  EXPECT_TRUE(testing::eventually([&] { return !testing::is_running(worker); }));
 }
 
 }  // namespace

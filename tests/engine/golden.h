@@ -9,7 +9,7 @@
 
 #include "airlock/model/checkpoint.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 inline std::filesystem::path checkpoint_path(const std::string& name) {
   return std::filesystem::path(AIRLOCK_TEST_DATA) / "checkpoints" / name;
@@ -52,4 +52,4 @@ inline double logit_bound(const Checkpoint& checkpoint, std::int64_t context) {
   return 2 * path * 0x1p-24 * logit_scale(checkpoint);
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

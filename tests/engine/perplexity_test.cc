@@ -153,7 +153,7 @@ class DemoModel : public ::testing::Test {
     const auto tokenizer = Tokenizer::load(dir());
     bos_ = tokenizer->bos().value();
     for (const std::int32_t id :
-         tokenizer->encode(test::file_text(data() / "persuasion.txt"), false)) {
+         tokenizer->encode(testing::file_text(data() / "persuasion.txt"), false)) {
       ids_.push_back(id);
     }
     ASSERT_EQ(ids_.size(), golden_["tokens"].get<std::size_t>());
@@ -167,8 +167,8 @@ class DemoModel : public ::testing::Test {
   }
 
   PerplexityResult measure(std::span<const Plan> plans) {
-    test::TestWorker worker(dir(), DType::kF32);
-    test::TestSession session(worker, model_.config(), counter_);
+    testing::TestWorker worker(dir(), DType::kF32);
+    testing::TestSession session(worker, model_.config(), counter_);
     return measure_perplexity(model_, worker.backend(), session.client(), counter_, plans, ids_,
                               bos_, options_);
   }
@@ -193,7 +193,7 @@ class DemoModel : public ::testing::Test {
   }
 
   RunnerModel model_{Checkpoint::open(dir())};
-  nlohmann::json golden_ = nlohmann::json::parse(test::file_text(data() / "transformers.json"));
+  nlohmann::json golden_ = nlohmann::json::parse(testing::file_text(data() / "transformers.json"));
   std::vector<Window> all_windows_;
   std::vector<std::int64_t> ids_;
   std::int64_t bos_ = 0;

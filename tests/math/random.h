@@ -9,7 +9,7 @@
 #include "airlock/core/dtype.h"
 #include "airlock/core/tensor.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 /// Unit roundoff: the largest relative error of one rounding to nearest.
 constexpr double kF32Unit = 0x1p-24;
@@ -40,4 +40,4 @@ inline std::vector<BF16> to_bf16(const std::vector<float>& values) {
   return result;
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

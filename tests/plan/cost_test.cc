@@ -4,21 +4,11 @@
 
 #include "airlock/core/error.h"
 
+#include "tests/support/model_configs.h"
+
 namespace airlock {
 namespace {
-
-ModelConfig small() {
-  ModelConfig config;
-  config.layers = 3;
-  config.hidden = 40;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 10;
-  config.ffn = 91;
-  config.vocab = 257;
-  config.max_position = 4096;
-  return config;
-}
+using testing::odd_model;
 
 TEST(Estimate, IsCallsTimesRttPlusBytesOverBandwidth) {
   Traffic traffic;
@@ -32,7 +22,7 @@ TEST(Estimate, IsCallsTimesRttPlusBytesOverBandwidth) {
 }
 
 TEST(PredictWork, CountsTheLinearOperatorsOfALayerByHand) {
-  const ModelConfig c = small();
+  const ModelConfig c = odd_model();
   const std::int64_t n = 7;
   Plan plan = find_plan("runner-attention");
   const Work work = predict_work(c, plan, n, 0);
@@ -43,7 +33,7 @@ TEST(PredictWork, CountsTheLinearOperatorsOfALayerByHand) {
 }
 
 TEST(PredictWork, PlansMoveWorkButDoNotChangeIt) {
-  const ModelConfig c = small();
+  const ModelConfig c = odd_model();
   const auto sum = [&](const Plan& plan) {
     const Work work = predict_work(c, plan, 33, 5);
     return work.worker_flops + work.runner_flops;
@@ -63,8 +53,8 @@ TEST(PredictWork, PlansMoveWorkButDoNotChangeIt) {
 }
 
 TEST(PredictWork, RefusesWhatPredictTrafficRefuses) {
-  EXPECT_THROW(predict_work(small(), find_plan("flash"), 0, 0), Error);
-  EXPECT_THROW(predict_work(small(), find_plan("flash"), 4097, 0), Error);
+  EXPECT_THROW(predict_work(odd_model(), find_plan("flash"), 0, 0), Error);
+  EXPECT_THROW(predict_work(odd_model(), find_plan("flash"), 4097, 0), Error);
 }
 
 }  // namespace

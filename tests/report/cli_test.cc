@@ -10,11 +10,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "airlock/plan/predict.h"
 
 #include "tests/report/fake_ledger.h"
+#include "tests/support/temp_dir.h"
 
 namespace airlock {
 namespace {
@@ -28,14 +28,6 @@ struct Result {
 
 class Cli : public ::testing::Test {
  protected:
-  Cli()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("airlock_cli_" + std::to_string(::getpid()) + "_" +
-                 ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::create_directory(folder_);
-  }
-  ~Cli() override { std::filesystem::remove_all(folder_); }
-
   /// Runs `airlock` with a shell's words.
   Result run(const std::string& words) const {
     const std::string command = std::string(AIRLOCK_CLI) + " " + words + " >" + file("out") +
@@ -44,10 +36,7 @@ class Cli : public ::testing::Test {
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text(file("out")), text(file("err"))};
   }
   std::string file(const std::string& name) const { return (folder_ / name).string(); }
-  static std::string text(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
+  static std::string text(const std::string& path) { return testing::read_file(path); }
   std::string ledger(const std::string& name, const std::string& plan, std::int64_t tokens) const {
     FileLedger out(file(name));
     const Ledger ledger = headed(llama_1b(), find_plan(plan), tokens);
@@ -63,7 +52,7 @@ class Cli : public ::testing::Test {
     EXPECT_THAT(result.err, HasSubstr(message)) << words;
   }
 
-  std::filesystem::path folder_;
+  testing::TempDir folder_;
 };
 
 TEST_F(Cli, PlanPrintsTheContractsJson) {
@@ -180,7 +169,7 @@ TEST_F(Cli, LedgersThatAreNoneAreRefused) {
   std::ofstream(file("empty")).close();
   expect_error("report " + file("empty"), 1, "empty");
   expect_error("report " + file("none.jsonl"), 1, "no such ledger");
-  expect_error("report " + folder_.string(), 1, "a folder");
+  expect_error("report " + folder_.path().string(), 1, "a folder");
   expect_error("report", 2, "required");
 }
 

@@ -6,40 +6,17 @@
 #include <utility>
 #include <vector>
 
-#include "airlock/model/config.h"
 #include "airlock/ops/rules.h"
 #include "airlock/plan/program.h"
 #include "airlock/remote/ledger.h"
 #include "airlock/report/ledger_file.h"
 
+#include "tests/support/model_configs.h"
+
 namespace airlock {
 
-/// A small model whose dimensions are all different.
-inline ModelConfig odd_model() {
-  ModelConfig config;
-  config.layers = 3;
-  config.hidden = 40;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 10;
-  config.ffn = 91;
-  config.vocab = 257;
-  config.max_position = 4096;
-  return config;
-}
-
-inline ModelConfig llama_1b() {
-  ModelConfig config;
-  config.layers = 16;
-  config.hidden = 2048;
-  config.heads = 32;
-  config.kv_heads = 8;
-  config.head_dim = 64;
-  config.ffn = 8192;
-  config.vocab = 128256;
-  config.max_position = 131072;
-  return config;
-}
+using testing::llama_1b;
+using testing::odd_model;
 
 /// Appends the calls of one sequence. Each call takes 1 ms and 1 ms per 10^6 bytes, a quarter of
 /// it in the worker; 0.5 ms pass between calls.

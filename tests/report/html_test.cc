@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include <gmock/gmock.h>
@@ -12,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/report/fake_ledger.h"
+#include "tests/support/temp_dir.h"
 
 namespace airlock {
 namespace {
@@ -127,25 +126,20 @@ std::string find_chromium() {
 std::string dom_of(const std::string& page, int width) {
   const std::string browser = find_chromium();
   if (browser.empty()) return "";
-  const auto folder =
-      std::filesystem::temp_directory_path() / ("airlock_page_" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  std::ofstream(folder / "page.html") << page;
+  const testing::TempDir folder;
+  testing::write_file(folder / "page.html", page);
   const std::string command =
       "timeout 120 " + browser + " --headless --no-sandbox --disable-gpu --disable-dev-shm-usage" +
       " --user-data-dir=" + (folder / "profile").string() + " --virtual-time-budget=2000" +
       " --window-size=" + std::to_string(width) + ",900 --dump-dom file://" +
       (folder / "page.html").string() + " 2>/dev/null";
   std::string dom;
-  {
-    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
-    if (pipe == nullptr) return "";
-    char buffer[65536];
-    while (const std::size_t size = std::fread(buffer, 1, sizeof buffer, pipe.get())) {
-      dom.append(buffer, size);
-    }
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
+  if (pipe == nullptr) return "";
+  char buffer[65536];
+  while (const std::size_t size = std::fread(buffer, 1, sizeof buffer, pipe.get())) {
+    dom.append(buffer, size);
   }
-  std::filesystem::remove_all(folder);
   return dom;
 }
 

@@ -1,16 +1,15 @@
 #include "airlock/report/ledger_file.h"
 
 #include <filesystem>
-#include <fstream>
 #include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "airlock/core/error.h"
 
 #include "tests/report/ledger_lines.h"
+#include "tests/support/temp_dir.h"
 
 namespace airlock {
 namespace {
@@ -21,13 +20,7 @@ using testing::some_header;
 
 class LedgerFile : public ::testing::Test {
  protected:
-  LedgerFile()
-      : path_(std::filesystem::temp_directory_path() /
-              ("airlock_ledger_" + std::to_string(::getpid()) + "_" +
-               ::testing::UnitTest::GetInstance()->current_test_info()->name())) {}
-  ~LedgerFile() override { std::filesystem::remove(path_); }
-
-  void write(std::string_view text) { std::ofstream(path_, std::ios::binary) << text; }
+  void write(std::string_view text) { testing::write_file(path_, text); }
 
   Error read_error() {
     try {
@@ -39,7 +32,8 @@ class LedgerFile : public ::testing::Test {
     return {ErrorCode::kInternal, ""};
   }
 
-  std::filesystem::path path_;
+  testing::TempDir dir_;
+  std::filesystem::path path_ = dir_ / "run.jsonl";
 };
 
 TEST_F(LedgerFile, WhatIsRecordedIsRead) {

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace airlock::test {
+namespace airlock::testing {
 
 inline std::string file_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -100,4 +100,4 @@ inline bool is_running(pid_t pid) {
   return ::kill(pid, 0) == 0;
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -67,7 +67,7 @@ TEST(PlaneCodec, EverySearchOnEveryPlaneRoundTripsWithinItsRoom) {
       const Bytes plane = c.make(size);
       for (const PlaneSearch search :
            {PlaneSearch::kNone, PlaneSearch::kCoarse, PlaneSearch::kFine, PlaneSearch::kSame}) {
-        SCOPED_TRACE(testing::Message()
+        SCOPED_TRACE(::testing::Message()
                      << c.name << ", " << size << " bytes, search " << static_cast<int>(search));
         Bytes out(size + 1, std::byte{0xa5});
         const PackedPlane packed = codec.encode(search, plane, out.data());
