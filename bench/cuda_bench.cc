@@ -1,6 +1,6 @@
 // A GPU's products, attention and copies at the shapes of LLaMA 3.2-1B: products as the worker runs
-// them against the best that cuBLASLt proposes, attention by our kernel and by cuDNN, the worker's
-// copies against one pinned copy. Medians, of kernels by the GPU's own clock.
+// them against the best that cuBLASLt proposes, attention by our kernel, the worker's copies
+// against one pinned copy. Medians, of kernels by the GPU's own clock.
 
 #include <algorithm>
 #include <chrono>
@@ -20,7 +20,6 @@
 #include "airlock/worker/cuda/host_memory.h"
 #include "airlock/worker/cuda/kernels/launch.h"
 #include "airlock/worker/cuda/row_chunks.h"
-#include "airlock/worker/cuda/sdpa.h"
 #include "airlock/worker/cuda/stream.h"
 #include "airlock/worker/cuda/transfers.h"
 
@@ -96,10 +95,7 @@ void bench_products(MemoryBudget& budget, const Stream& stream) {
 }
 
 void bench_attention(MemoryBudget& budget, const Stream& stream) {
-  Sdpa cudnn(stream, 0);
-  Arena arena(budget);
-  fmt::print(
-      "\nattention, 32/8 heads     dtype  own ms  TFLOP/s  cuDNN ms  TFLOP/s (causal half)\n");
+  fmt::print("\nattention, 32/8 heads     dtype      ms  TFLOP/s (causal half)\n");
   for (const int head_dim : {64, 128}) {
     for (const int tokens : {1024, 4096}) {
       AttentionArgs args;
@@ -121,18 +117,8 @@ void bench_attention(MemoryBudget& budget, const Stream& stream) {
       const double flops = 2.0 * 32 * head_dim * static_cast<double>(tokens) * tokens;
       const double own = milliseconds(
           stream, [&] { launch_mma_attention(args, DType::kBF16, DType::kBF16, stream.get()); });
-      fmt::print("{:<4} tokens, head_dim {:<4} bf16   {:>6.3f} {:>8.1f}", tokens, head_dim, own,
+      fmt::print("{:<4} tokens, head_dim {:<4} bf16   {:>6.3f} {:>8.1f}\n", tokens, head_dim, own,
                  flops / own * 1e-9);
-      bool has = false;
-      const double theirs = milliseconds(stream, [&] {
-        arena.reset();
-        has = cudnn.attend(args, DType::kBF16, tokens, arena);
-      });
-      if (has) {
-        fmt::print("  {:>8.3f} {:>8.1f}\n", theirs, flops / theirs * 1e-9);
-      } else {
-        fmt::print("         -        -\n");
-      }
     }
   }
 }

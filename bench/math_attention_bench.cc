@@ -1,5 +1,5 @@
-// Flash attention against oneDNN's GEMM rate, attention composed of oneDNN's products and this
-// project's softmax, and the naive reference. FLOPs are those of the causal half alone.
+// Flash attention against oneDNN's GEMM rate and attention composed of oneDNN's products and this
+// project's softmax. FLOPs are those of the causal half alone.
 #include <cmath>
 #include <cstring>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -12,7 +12,6 @@
 #include "airlock/math/convert.h"
 #include "airlock/math/flash_attention.h"
 #include "airlock/math/flash_kernel.h"
-#include "airlock/math/naive_attention.h"
 #include "airlock/math/softmax.h"
 
 namespace airlock {
@@ -83,12 +82,6 @@ void flash(benchmark::State& state, DType dtype, FlashPath path) {
       cache * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
-void naive(benchmark::State& state, DType dtype) {
-  const Problem problem(dtype, state.range(0), state.range(1), state.range(2));
-  for (auto _ : state) naive_attention(problem.args);
-  report(state, operations(state.range(0), state.range(1), state.range(2)));
-}
-
 dnnl::engine& engine() {
   static dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
   return cpu;
@@ -155,7 +148,8 @@ void composed(benchmark::State& state, DType dtype) {
   for (auto _ : state) {
     score.execute(stream, {{DNNL_ARG_SRC, q}, {DNNL_ARG_WEIGHTS, k}, {DNNL_ARG_DST, s}});
     stream.wait();
-    causal_softmax(raw, kHeads, tokens, tokens, 0, 1 / std::sqrt(static_cast<float>(head_dim)));
+    causal_softmax({{DType::kF32, shape}, reinterpret_cast<std::byte*>(raw)}, 0,
+                   1 / std::sqrt(static_cast<float>(head_dim)));
     if (dtype != DType::kF32) {
       convert({{DType::kF32, shape}, reinterpret_cast<std::byte*>(raw)}, {{dtype, shape}, narrow});
     }
@@ -180,13 +174,6 @@ void all_shapes(benchmark::internal::Benchmark* b) {
   prefill_shapes(b);
   b->Args({1, 1023, 64})->Args({1, 16383, 64});
 }
-void naive_shapes(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"tokens", "position", "head_dim"})
-      ->UseRealTime()
-      ->MeasureProcessCPUTime()
-      ->Unit(benchmark::kMillisecond);
-  b->Args({1024, 0, 64});
-}
 void gemm_shapes(benchmark::internal::Benchmark* b) {
   b->ArgName("tokens")->Arg(1024)->UseRealTime()->MeasureProcessCPUTime()->Unit(
       benchmark::kMillisecond);
@@ -195,7 +182,6 @@ void gemm_shapes(benchmark::internal::Benchmark* b) {
 BENCHMARK_CAPTURE(gemm, f32, DType::kF32)->Apply(gemm_shapes);
 BENCHMARK_CAPTURE(flash, f32, DType::kF32, FlashPath::kBest)->Apply(all_shapes);
 BENCHMARK_CAPTURE(composed, f32, DType::kF32)->Apply(prefill_shapes);
-BENCHMARK_CAPTURE(naive, f32, DType::kF32)->Apply(naive_shapes);
 BENCHMARK_CAPTURE(gemm, bf16, DType::kBF16)->Apply(gemm_shapes);
 BENCHMARK_CAPTURE(flash, bf16_amx, DType::kBF16, FlashPath::kAmx)->Apply(all_shapes);
 BENCHMARK_CAPTURE(flash, bf16_avx512, DType::kBF16, FlashPath::kAvx512Bf16)->Apply(all_shapes);

@@ -121,27 +121,22 @@ void repeat(benchmark::State& state) {
 void softmax(benchmark::State& state) {
   // Unscaled weights put back in as scores stay small: no run differs from the first in kind.
   std::vector<float> scores = numbers(kHeads * kTokens * kTokens);
-  for (auto _ : state) causal_softmax(scores.data(), kHeads, kTokens, kTokens, 0, 0.125F);
+  const Tensor tensor{{DType::kF32, {kHeads, kTokens, kTokens}},
+                      reinterpret_cast<std::byte*>(scores.data())};
+  for (auto _ : state) causal_softmax(tensor, 0, 0.125F);
   // The lower half is read and written, the upper written.
   report(state, kHeads * kTokens * kTokens * 6);
 }
 
-void silu_f32(benchmark::State& state) {
-  const std::vector<float> gate = numbers(kTokens * kFfn);
-  const std::vector<float> up = numbers(kTokens * kFfn);
-  std::vector<float> out(gate.size());
-  for (auto _ : state) silu_mul(gate.data(), up.data(), kTokens * kFfn, out.data());
-  report(state, 3 * kTokens * kFfn * 4);
-}
-
-void silu_bf16(benchmark::State& state) {
+void silu(benchmark::State& state, DType dtype) {
+  const TensorSpec spec{dtype, {kTokens, kFfn}};
   const std::vector<float> wide = numbers(kTokens * kFfn);
-  std::vector<BF16> gate(wide.size());
-  convert_elements(DType::kF32, wide.data(), DType::kBF16, gate.data(), kTokens * kFfn);
-  const std::vector<BF16> up = gate;
-  std::vector<BF16> out(wide.size());
-  for (auto _ : state) silu_mul(gate.data(), up.data(), kTokens * kFfn, out.data());
-  report(state, 3 * kTokens * kFfn * 2);
+  std::vector<std::byte> gate(static_cast<std::size_t>(spec.bytes()));
+  convert_elements(DType::kF32, wide.data(), dtype, gate.data(), kTokens * kFfn);
+  const std::vector<std::byte> up = gate;
+  std::vector<std::byte> out(gate.size());
+  for (auto _ : state) silu_mul({spec, gate.data()}, {spec, up.data()}, {spec, out.data()});
+  report(state, 3 * spec.bytes());
 }
 
 void residual(benchmark::State& state) {
@@ -169,8 +164,8 @@ BENCHMARK(split)->Apply(settle);
 BENCHMARK(merge)->Apply(settle);
 BENCHMARK(repeat)->Apply(settle);
 BENCHMARK(softmax)->Apply(settle);
-BENCHMARK(silu_f32)->Apply(settle);
-BENCHMARK(silu_bf16)->Apply(settle);
+BENCHMARK_CAPTURE(silu, f32, DType::kF32)->Apply(settle);
+BENCHMARK_CAPTURE(silu, bf16, DType::kBF16)->Apply(settle);
 BENCHMARK(residual)->Apply(settle);
 
 }  // namespace

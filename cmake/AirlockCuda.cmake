@@ -1,11 +1,8 @@
 # AIRLOCK_CUDA: OFF builds no GPU worker, ON needs nvcc and cuBLASLt, AUTO builds it where they are.
-# AIRLOCK_CUDNN: the same for cuDNN's attention. Sets AIRLOCK_HAS_CUDA and AIRLOCK_HAS_CUDNN.
+# Sets AIRLOCK_HAS_CUDA.
 set(AIRLOCK_CUDA OFF CACHE STRING "Build the CUDA worker: AUTO, ON or OFF")
 set_property(CACHE AIRLOCK_CUDA PROPERTY STRINGS AUTO ON OFF)
-set(AIRLOCK_CUDNN AUTO CACHE STRING "Build the CUDA worker with cuDNN: AUTO, ON or OFF")
-set_property(CACHE AIRLOCK_CUDNN PROPERTY STRINGS AUTO ON OFF)
 set(AIRLOCK_HAS_CUDA OFF)
-set(AIRLOCK_HAS_CUDNN OFF)
 if(NOT AIRLOCK_CUDA)
   return()
 endif()
@@ -37,23 +34,3 @@ if(NOT TARGET CUDA::cublasLt)
   message(FATAL_ERROR "The CUDA toolkit in ${CUDAToolkit_LIBRARY_DIR} has no cuBLASLt")
 endif()
 set(AIRLOCK_HAS_CUDA ON)
-
-if(NOT AIRLOCK_CUDNN)
-  return()
-endif()
-find_path(CUDNN_INCLUDE_DIR cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
-set(cudnn_version 0)
-if(CUDNN_INCLUDE_DIR AND CUDNN_LIBRARY)
-  file(STRINGS ${CUDNN_INCLUDE_DIR}/cudnn_version.h cudnn_lines REGEX "define CUDNN_(MAJOR|MINOR) ")
-  string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "\\1.\\2" cudnn_version "${cudnn_lines}")
-endif()
-# 9.8 is the first that can be asked about a GPU that is not there, as cudnn_test does.
-if(cudnn_version VERSION_GREATER_EQUAL 9.8)
-  set(AIRLOCK_HAS_CUDNN ON)
-elseif(AIRLOCK_CUDNN STREQUAL "AUTO")
-  message(STATUS "No cuDNN 9.8 or later: the CUDA worker's attention is its own")
-else()
-  message(FATAL_ERROR "AIRLOCK_CUDNN is ON and cuDNN 9.8 or later was not found: set CUDNN_INCLUDE_DIR and "
-                      "CUDNN_LIBRARY")
-endif()

@@ -52,22 +52,20 @@ Bytes tagged(unsigned char tag, const Bytes& bytes) {
 /// Packed tensors, and tensors to pack, in the form that codec_fuzz.cc reads.
 void write_tensors(const std::filesystem::path& dir) {
   TensorCodec codec;
-  for (const Compression compression : {Compression::kLz4, Compression::kZstd}) {
-    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
-      for (const auto& content : testing::kTensorContents) {
-        const TensorSpec spec{dtype, {3, 300}};
-        const Bytes raw = content.make(spec);
-        Bytes packed(encoded_bound(spec));
-        packed.resize(codec.encode(compression, {spec, raw.data()}, packed));
-        for (const bool back : {false, true}) {
-          Bytes input;
-          for (const int value : {back ? 1 : 0, static_cast<int>(compression),
-                                  static_cast<int>(dtype), 3, 300 % 256, 300 / 256, 0}) {
-            input.push_back(static_cast<std::byte>(value));
-          }
-          testing::append(input, back ? raw : packed);
-          write(dir, input);
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
+    for (const auto& content : testing::kTensorContents) {
+      const TensorSpec spec{dtype, {3, 300}};
+      const Bytes raw = content.make(spec);
+      Bytes packed(encoded_bound(spec));
+      packed.resize(codec.encode(Compression::kZstd, {spec, raw.data()}, packed));
+      for (const bool back : {false, true}) {
+        Bytes input;
+        for (const int value :
+             {back ? 1 : 0, 1, static_cast<int>(dtype), 3, 300 % 256, 300 / 256, 0}) {
+          input.push_back(static_cast<std::byte>(value));
         }
+        testing::append(input, back ? raw : packed);
+        write(dir, input);
       }
     }
   }

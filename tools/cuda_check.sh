@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds and links the CUDA worker and its tests, and says in one line whether they build and whether
-# cuDNN takes our graph of attention; no GPU is needed.
+# Builds and links the CUDA worker and its tests, and says in one line whether they build; no GPU is
+# needed.
 # tools/cuda_check.sh [architectures, e.g. 90] [jobs]; all architectures without an argument. With a
 # cold ccache its own objects take 70 s of a processor's time for one architecture; it shares the
 # others with the release build.
@@ -36,19 +36,4 @@ esac
 case $verdict in
   *"this build has no CUDA"*) echo "cuda: FAILED, the build has no CUDA" >&2; exit 1 ;;
 esac
-if grep -q '^CUDNN_LIBRARY:FILEPATH=.*libcudnn' "$build/CMakeCache.txt"; then
-  cmake --build "$build" -j "$jobs" --target cudnn_test >>"$log" 2>&1
-  # cuDNN names its engines only beside a driver's library; the toolkit's stub of it will do.
-  mkdir -p "$build/stub"
-  if ! ldconfig -p | grep -q 'libcuda\.so\.1'; then
-    nvcc=$(readlink -f "$(command -v "${CUDACXX:-nvcc}")")
-    ln -sfn "$(dirname "$nvcc")/../lib64/stubs/libcuda.so" "$build/stub/libcuda.so.1"
-  fi
-  if ! LD_LIBRARY_PATH="$build/stub${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
-    "$build/tests/worker/cudnn_test" --gtest_brief=1 >>"$log" 2>&1; then
-    tail -n 40 "$log" >&2
-    echo "cuda: FAILED, cuDNN does not take the graph of attention" >&2
-    exit 1
-  fi
-fi
 echo "cuda: OK, compiled and linked in $((SECONDS - start)) s (architectures: ${architectures:-all})"

@@ -39,7 +39,6 @@ export CUDA_VISIBLE_DEVICES=$gpu
 
 say "tests"
 step host "$tests/cuda_host_test" --gtest_brief=1
-[ -x "$tests/cudnn_test" ] && step cudnn "$tests/cudnn_test" --gtest_brief=1
 step backend "$tests/backend_test" --gtest_brief=1 --gtest_filter='*cuda*:*Cuda*'
 if grep -q SKIPPED "$out/backend.log"; then
   echo "backend: tests were skipped: no GPU was used"

@@ -7,7 +7,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config
   libdnnl-dev ocl-icd-opencl-dev libhwy-dev libflatbuffers-dev flatbuffers-compiler libssl-dev
   nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev libpcre2-dev libsentencepiece-dev
-  liblz4-dev libzstd-dev
+  libzstd-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 [ "${1:-}" = "--with-checks" ] && packages+=(clang clang-format libclang-rt-14-dev libomp-14-dev)

@@ -8,6 +8,7 @@
 #include "airlock/core/error.h"
 #include "airlock/engine/live_plan.h"
 #include "airlock/engine/measure.h"
+#include "airlock/report/ledger_file.h"
 #include "airlock/report/table.h"
 #include "cli/bench_table.h"
 #include "cli/commands.h"
@@ -44,10 +45,13 @@ std::vector<Transport> parse_links(std::string_view names) {
   return links;
 }
 
-void save_ledger(const std::string& dir, const Measurement& measurement) {
+void save_ledger(const std::string& dir, const std::string& model, const OpenModel& open,
+                 const Measurement& measurement) {
   std::filesystem::create_directories(dir);
   FileLedger file(std::filesystem::path(dir) /
                   fmt::format("{}-{}.jsonl", measurement.plan.name, measurement.link));
+  file.begin({model_name(model), short_form(open.fingerprint), open.model->config(),
+              measurement.plan, measurement.link});
   for (const LedgerEntry& entry : measurement.ledger) file.record(entry);
   file.close();
 }
@@ -107,7 +111,8 @@ void bench(BenchFlags flags) {
       progress.finish();
       for (const std::string& line : measurements.back().why)
         fmt::print(stderr, "auto: {}\n", line);
-      if (!flags.ledger_dir.empty()) save_ledger(flags.ledger_dir, measurements.back());
+      if (!flags.ledger_dir.empty())
+        save_ledger(flags.ledger_dir, flags.model, open, measurements.back());
     }
   }
   print_result(bench_table(flags.model, flags.measure.tokens, measurements).render(format));

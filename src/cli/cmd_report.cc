@@ -10,8 +10,8 @@
 
 #include "airlock/core/error.h"
 #include "airlock/model/config.h"
-#include "airlock/remote/ledger.h"
 #include "airlock/report/html.h"
+#include "airlock/report/ledger_file.h"
 #include "airlock/report/perfetto.h"
 #include "airlock/report/text.h"
 #include "cli/commands.h"
@@ -49,20 +49,25 @@ void run_report(const ReportOptions& options) {
   std::optional<ModelConfig> config;
   if (!options.model.empty()) config = config_of(options.model);
   const std::vector<std::string> names = short_names(options.ledgers);
-  std::vector<std::vector<LedgerEntry>> ledgers;
+  std::vector<Ledger> ledgers;
   std::vector<Report> reports;
   for (const std::string& path : options.ledgers) {
     ledgers.push_back(read_ledger(path));
     reports.push_back(
         make_report(names[reports.size()], ledgers.back(), config ? &*config : nullptr));
-    if (config && !reports.back().run) {
-      fmt::print(stderr, "{}: these are not the calls of whole passes of {}: no prediction\n", path,
-                 options.model);
+    if (!reports.back().header) {
+      fmt::print(stderr, "{}: does not say model and plan (an older ledger): no prediction\n",
+                 path);
+    } else if (!reports.back().run) {
+      fmt::print(stderr, "{}: these are not the calls of {} on {}: no prediction\n", path,
+                 reports.back().header->plan.name,
+                 config ? options.model : reports.back().header->model);
     }
   }
   print_result(render(reports, format));
   std::vector<NamedLedger> named;
-  for (std::size_t i = 0; i < reports.size(); ++i) named.push_back({&reports[i], ledgers[i]});
+  for (std::size_t i = 0; i < reports.size(); ++i)
+    named.push_back({&reports[i], ledgers[i].entries});
   if (!options.html.empty()) write_and_say(options.html, render_html(named));
   if (!options.perfetto.empty()) write_and_say(options.perfetto, render_perfetto(named));
 }
@@ -73,8 +78,9 @@ void add_report_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("report", "Read ledgers: what crossed and what it cost");
   command->add_option("ledgers", options->ledgers, "Ledger files; several are compared")
       ->required();
-  command->add_option("-m,--model", options->model,
-                      "Checkpoint folder or preset: predict from it, to compare");
+  command->add_option(
+      "-m,--model", options->model,
+      "Checkpoint folder or preset: predict from it, not from what the ledger says");
   command->add_option("--format", options->format, "table, md, json or csv")->capture_default_str();
   command->add_option("--html", options->html, "Write one self-contained page");
   command->add_option("--perfetto", options->perfetto, "Write a trace that ui.perfetto.dev opens");

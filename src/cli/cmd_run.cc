@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 #include "airlock/engine/live_plan.h"
 #include "airlock/launch/session.h"
 #include "airlock/model/tokenizer.h"
+#include "airlock/report/ledger_file.h"
 #include "airlock/report/text.h"
 #include "cli/commands.h"
 #include "cli/model_source.h"
@@ -44,9 +46,17 @@ class RunLedger final : public LedgerSink {
   explicit RunLedger(const std::string& path) {
     if (!path.empty()) file_ = std::make_unique<FileLedger>(path);
   }
+  /// Before the first call, whose link is the header's.
+  void begin(LedgerHeader header) { header_ = std::move(header); }
   void record(const LedgerEntry& entry) override {
     memory_.record(entry);
-    if (file_) file_->record(entry);
+    if (!file_) return;
+    if (header_) {
+      header_->link = entry.link;
+      file_->begin(*header_);
+      header_.reset();
+    }
+    file_->record(entry);
   }
   void close() {
     if (file_) file_->close();
@@ -56,6 +66,7 @@ class RunLedger final : public LedgerSink {
  private:
   MemoryLedger memory_;
   std::unique_ptr<FileLedger> file_;
+  std::optional<LedgerHeader> header_;  ///< until it is written
 };
 
 std::vector<std::int64_t> encode(const Tokenizer& tokenizer, const ModelConfig& config,
@@ -111,6 +122,7 @@ void run(const RunFlags& flags) {
     plan = choice.plan;
     if (!flags.quiet) fmt::print(stderr, "{}\n", fmt::join(choice.why, "\n"));
   }
+  ledger.begin({model_name(flags.model), short_form(open.fingerprint), config, plan, ""});
   if (!flags.quiet) {
     print_worker(worker, session.worker());
     fmt::print(stderr, "plan {}: {} prompt tokens\n", plan.name, prompt);

@@ -44,6 +44,12 @@ std::filesystem::path checkpoint_dir(const std::string& preset_or_dir) {
   return dir;
 }
 
+std::string model_name(const std::string& preset_or_dir) {
+  if (!std::filesystem::is_directory(preset_or_dir)) return preset_or_dir;
+  const auto path = std::filesystem::canonical(preset_or_dir);
+  return path.filename().string();
+}
+
 OpenModel open_model(const std::filesystem::path& dir, bool quiet) {
   auto checkpoint = Checkpoint::open(dir);
   Progress progress("reading the model's fingerprint", quiet);

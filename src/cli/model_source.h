@@ -16,6 +16,9 @@ namespace airlock {
 /// now if it is not there. Throws Error(kNotFound).
 std::filesystem::path checkpoint_dir(const std::string& preset_or_dir);
 
+/// How a ledger names the model of -m: the preset, or the folder without its path.
+std::string model_name(const std::string& preset_or_dir);
+
 /// A model the runner has opened and fingerprinted, showing progress.
 struct OpenModel {
   std::unique_ptr<RunnerModel> model;

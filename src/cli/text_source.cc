@@ -1,5 +1,7 @@
 #include "cli/text_source.h"
 
+#include "cli/signals.h"
+
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -25,7 +27,7 @@ std::string read_text(const std::filesystem::path& path) {
   std::string text;
   std::array<char, 65536> part;
   while (true) {
-    (void)wait_for(fd, POLLIN, std::nullopt);  // a terminal or a pipe may never say more
+    (void)wait_for(fd, POLLIN, std::nullopt, signal_stop());  // a terminal or a pipe may never say more
     const ssize_t got = ::read(fd, part.data(), part.size());
     if (got < 0 && errno == EINTR) continue;
     require(got >= 0, ErrorCode::kIo, "{}: cannot read it: {}", name,

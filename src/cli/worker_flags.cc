@@ -70,7 +70,7 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
                  "4KiB,10MiB; without it MIN is measured and there is no MAX")
       ->group(group);
   app.add_option("--compress", compress_,
-                 "tensors behind messages: none, lz4, zstd, or auto: where it pays (with --plan "
+                 "tensors behind messages: none, zstd, or auto: where it pays (with --plan "
                  "auto: auto)")
       ->group(group);
   app.add_option("--timeout", timeout_s_, "seconds a worker may stay silent; 0: without limit")

@@ -14,7 +14,7 @@
 #include "tests/model/support.h"
 #include "tests/support/process.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 class CliFixture : public ::testing::Test {
  protected:
@@ -39,4 +39,4 @@ class CliFixture : public ::testing::Test {
   int started_ = 0;
 };
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -11,10 +11,10 @@
 namespace airlock {
 namespace {
 
-class CliIsa : public test::CliFixture {};
+class CliIsa : public testing::CliFixture {};
 
 TEST_F(CliIsa, AWrongLimitIsOneClearErrorOfEveryCommand) {
-  const test::ScopedVariable limit("AIRLOCK_MAX_ISA", "avx3");
+  const testing::ScopedVariable limit("AIRLOCK_MAX_ISA", "avx3");
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"run", "-m", model(), "-p", "x"},
         {"worker", "-m", model(), "--listen", "unix://" + (dir() / "w.sock").string()},
@@ -31,7 +31,7 @@ TEST_F(CliIsa, AWrongLimitIsOneClearErrorOfEveryCommand) {
 
 TEST_F(CliIsa, AWorkerSaysWhatItComputesWithUnderALimit) {
   if (isa() < Isa::kAvx2) GTEST_SKIP() << "this processor has no AVX2";
-  const test::ScopedVariable limit("AIRLOCK_MAX_ISA", "avx2");
+  const testing::ScopedVariable limit("AIRLOCK_MAX_ISA", "avx2");
   auto worker =
       start({"worker", "-m", model(), "--listen", "unix://" + (dir() / "w.sock").string()});
   EXPECT_TRUE(worker->says("cpu, f32, avx2,")) << worker->err();

@@ -32,13 +32,13 @@ std::set<std::string> names_in(const std::filesystem::path& folder) {
   return names;
 }
 
-class Leftovers : public test::CliFixture,
+class Leftovers : public testing::CliFixture,
                   public ::testing::WithParamInterface<std::tuple<Victim, int>> {
  protected:
   void SetUp() override {
     // Children whose parent dies become ours: none can be left without our seeing it.
     ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    test::CliFixture::SetUp();
+    testing::CliFixture::SetUp();
     std::filesystem::create_directory(dir() / "tmp");
     const char* temp = std::getenv("TMPDIR");
     if (temp != nullptr) temp_ = temp;
@@ -49,7 +49,7 @@ class Leftovers : public test::CliFixture,
   }
   void TearDown() override {
     temp_.empty() ? ::unsetenv("TMPDIR") : ::setenv("TMPDIR", temp_.c_str(), 1);
-    EXPECT_TRUE(test::eventually([] {
+    EXPECT_TRUE(testing::eventually([] {
       return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
     })) << "a process is left";
     ::prctl(PR_SET_CHILD_SUBREAPER, 0);
@@ -61,7 +61,7 @@ class Leftovers : public test::CliFixture,
   static int how() { return std::get<1>(GetParam()); }
 
   /// Works for hours if it is let: windows of every token, in chunks with several calls under way.
-  [[nodiscard]] std::unique_ptr<test::Process> long_run(std::vector<std::string> more) {
+  [[nodiscard]] std::unique_ptr<testing::Process> long_run(std::vector<std::string> more) {
     std::vector<std::string> arguments = {"perplexity",
                                           "-m",
                                           model(),
@@ -87,9 +87,9 @@ class Leftovers : public test::CliFixture,
   /// Waits until the worker has mapped what the runner shares: calls are under way.
   static void wait_for_calls(pid_t worker) {
     ASSERT_TRUE(
-        test::eventually([&] { return testing::shared_mappings(std::to_string(worker)) > 8; }));
+        testing::eventually([&] { return testing::shared_mappings(std::to_string(worker)) > 8; }));
   }
-  static void expect_end(test::Process& process, int clean_exit) {
+  static void expect_end(testing::Process& process, int clean_exit) {
     EXPECT_EQ(process.wait(), how() == SIGKILL ? -SIGKILL : clean_exit) << process.err();
   }
 
@@ -131,7 +131,7 @@ TEST_P(Leftovers, NothingOfAWorkerWithAnAddressAndItsRunner) {
 
   if (victim() == Victim::kRunner) {
     expect_end(*runner, 128 + how());
-    EXPECT_TRUE(test::eventually([&] {
+    EXPECT_TRUE(testing::eventually([&] {
       return testing::shared_mappings(std::to_string(worker->pid())) == 0;
     })) << "the worker keeps memory of a runner that is gone";
     serves();

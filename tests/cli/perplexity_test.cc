@@ -9,7 +9,7 @@
 namespace airlock {
 namespace {
 
-class CliPerplexity : public test::CliFixture {
+class CliPerplexity : public testing::CliFixture {
  protected:
   void SetUp() override {
     CliFixture::SetUp();
@@ -20,7 +20,7 @@ class CliPerplexity : public test::CliFixture {
     std::ofstream(path, std::ios::binary) << text;
     return path.string();
   }
-  std::unique_ptr<test::Process> perplexity(std::vector<std::string> more) {
+  std::unique_ptr<testing::Process> perplexity(std::vector<std::string> more) {
     more.insert(more.begin(), {"perplexity", "-m", model(), "--text", (dir() / "text").string()});
     return start(more);
   }

@@ -34,8 +34,8 @@ std::vector<std::string> shell_words(const std::string& line) {
 
 /// The block that begins with the command, up to its closing fence.
 Sample readme_sample() {
-  const std::filesystem::path root = test::source_dir();
-  std::istringstream readme(test::file_text(root / "README.md"));
+  const std::filesystem::path root = testing::source_dir();
+  std::istringstream readme(testing::file_text(root / "README.md"));
   const std::string prompt = "$ airlock ";
   Sample sample;
   for (std::string line; std::getline(readme, line);) {
@@ -54,7 +54,7 @@ Sample readme_sample() {
   return sample;
 }
 
-class Readme : public test::CliFixture {
+class Readme : public testing::CliFixture {
  protected:
   std::string output_of(std::vector<std::string> arguments, const std::vector<std::string>& more) {
     arguments.insert(arguments.end(), more.begin(), more.end());

@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-class RunOutput : public test::CliFixture {
+class RunOutput : public testing::CliFixture {
  protected:
   std::string output_of(const std::vector<std::string>& more) {
     std::vector<std::string> arguments = {
@@ -76,7 +76,7 @@ TEST_F(RunOutput, EndsAtEachOfTheModelsEndTokens) {
   for (const std::size_t at : {std::size_t{1}, std::size_t{4}, std::size_t{7}}) {
     for (const bool first : {true, false}) {
       const Json eos = first ? Json{ids[at], absent} : Json{absent, ids[at]};
-      test::write_file(std::filesystem::path(model()) / "generation_config.json",
+      testing::write_file(std::filesystem::path(model()) / "generation_config.json",
                        Json{{"eos_token_id", eos}}.dump());
       Json expected = Json::array();
       for (const auto& id : ids) {

@@ -6,7 +6,7 @@
 namespace airlock {
 namespace {
 
-using Cli = test::CliFixture;
+using Cli = testing::CliFixture;
 
 TEST_F(Cli, RunStreamsTextAndItsTrafficEqualsThePrediction) {
   for (const std::string link : {"unix", "tcp", "inproc"}) {
@@ -60,15 +60,19 @@ TEST_F(Cli, ARunOverAShapedLinkIsTheSameRun) {
   for (const std::string& text : texts) EXPECT_EQ(text, unshaped->out());
 }
 
-TEST_F(Cli, ALedgerHasOneLineACallAndCanBeReported) {
+TEST_F(Cli, ALedgerSaysWhatRanThenHasOneLineACallAndCanBeReported) {
   const std::string ledger = (dir() / "run.jsonl").string();
   auto run = start({"run", "-m", model(), "-p", "Hello", "-n", "1", "--ledger", ledger});
   ASSERT_EQ(run->wait(), 0) << run->err();
-  const std::string text = test::file_text(ledger);
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 + 6 * 2);
+  const std::string text = testing::file_text(ledger);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 2 + 6 * 2);
+  EXPECT_EQ(text.rfind(R"({"model":{"name":)", 0), 0U) << text.substr(0, 200);
+  EXPECT_NE(text.find(R"("plan":{"name":"baseline","attention":"matmul")"), std::string::npos);
+  EXPECT_NE(text.find(R"("link":"shm"})"), std::string::npos);
   auto report = start({"report", ledger});
   EXPECT_EQ(report->wait(), 0) << report->err();
   EXPECT_NE(report->out().find("BatchLinear"), std::string::npos);
+  EXPECT_NE(report->out().find("prediction: equal"), std::string::npos) << report->out();
 }
 
 TEST_F(Cli, BenchMeasuresEveryPlanAgainstItsPrediction) {
@@ -202,7 +206,7 @@ TEST_F(Cli, AnInterruptEndsTheRunAndItsWorker) {
   ASSERT_GT(worker, 0);
   bench->signal(SIGINT);
   EXPECT_EQ(bench->wait(), 130) << bench->err();
-  EXPECT_FALSE(test::is_running(worker));
+  EXPECT_FALSE(testing::is_running(worker));
 }
 
 TEST_F(Cli, ARunnerThatIsKilledTakesItsWorkerAlong) {
@@ -212,7 +216,7 @@ TEST_F(Cli, ARunnerThatIsKilledTakesItsWorkerAlong) {
   ASSERT_GT(worker, 0);
   bench->signal(SIGKILL);
   bench->wait();
-  EXPECT_TRUE(test::eventually([&] { return !test::is_running(worker); }));
+  EXPECT_TRUE(testing::eventually([&] { return !testing::is_running(worker); }));
 }
 
 }  // namespace

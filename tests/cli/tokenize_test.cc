@@ -10,7 +10,7 @@
 namespace airlock {
 namespace {
 
-class Tokenize : public test::CliFixture {
+class Tokenize : public testing::CliFixture {
  protected:
   void SetUp() override {}  // no model: a tokenizer is enough
 
@@ -22,7 +22,7 @@ class Tokenize : public test::CliFixture {
   }
   std::string file_of(const std::string& content) {
     const auto path = dir() / "text";
-    test::write_file(path, content);
+    testing::write_file(path, content);
     return path.string();
   }
   static std::string folder(const std::string& name) { return (goldens::folder() / name).string(); }

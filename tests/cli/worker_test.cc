@@ -11,18 +11,18 @@
 namespace airlock {
 namespace {
 
-class CliWorker : public test::CliFixture {
+class CliWorker : public testing::CliFixture {
  protected:
   [[nodiscard]] std::string socket() const { return (dir() / "w.sock").string(); }
   [[nodiscard]] std::string uri() const { return "unix://" + socket(); }
 
-  std::unique_ptr<test::Process> start_worker(const std::string& at, const std::string& folder) {
+  std::unique_ptr<testing::Process> start_worker(const std::string& at, const std::string& folder) {
     auto worker = start({"worker", "-m", folder, "--listen", at, "--stall-timeout", "2"});
     EXPECT_TRUE(worker->says("listening on")) << worker->err();
     return worker;
   }
 
-  std::unique_ptr<test::Process> run(const std::string& at) {
+  std::unique_ptr<testing::Process> run(const std::string& at) {
     return start({"run", "-m", model(), "-p", "Hello", "-n", "8", "--plan", "combined", "--worker",
                   at, "--timeout", "20"});
   }
@@ -32,7 +32,7 @@ TEST_F(CliWorker, ServesRunnersOneAfterAnotherAndAtTheSameTime) {
   auto worker = start_worker(uri(), model());
   auto alone = run(uri());
   EXPECT_EQ(alone->wait(), 0) << alone->err();
-  std::vector<std::unique_ptr<test::Process>> together;
+  std::vector<std::unique_ptr<testing::Process>> together;
   for (int i = 0; i < 4; ++i) together.push_back(run(uri()));
   for (const auto& runner : together) {
     EXPECT_EQ(runner->wait(), 0) << runner->err();

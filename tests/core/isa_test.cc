@@ -46,7 +46,7 @@ TEST(IsaTest, EveryLowerLimitIsWhatIsUsed) {
                  "threadsafe");  // a process of its own, which reads its own limit
   for (const Isa lower : kAll) {
     if (lower == Isa::kBase || lower > isa()) continue;
-    const test::ScopedVariable limit("AIRLOCK_MAX_ISA", std::string(isa_name(lower)));
+    const testing::ScopedVariable limit("AIRLOCK_MAX_ISA", std::string(isa_name(lower)));
     EXPECT_EXIT(std::exit(isa() == lower ? 0 : 1), ::testing::ExitedWithCode(0), "")
         << isa_name(lower);
   }
@@ -54,7 +54,7 @@ TEST(IsaTest, EveryLowerLimitIsWhatIsUsed) {
 
 TEST(IsaTest, AWrongLimitIsAnErrorWheneverItIsAskedFor) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const test::ScopedVariable limit("AIRLOCK_MAX_ISA", "avx3");
+  const testing::ScopedVariable limit("AIRLOCK_MAX_ISA", "avx3");
   const auto ask_twice = [] {
     for (int i = 0; i < 2; ++i) {
       try {

@@ -39,7 +39,7 @@ class EngineTest : public ::testing::TestWithParam<const char*> {
   void run_mix(const Plan& plan, std::uint64_t seed) {
     std::mt19937_64 random(seed);
     const std::int64_t vocab = model_.config().vocab;
-    test::TestSession session(worker_, model_.config());
+    testing::TestSession session(worker_, model_.config());
     Engine engine(model_, plan, session.client());
     std::vector<Member> members(5);
     for (Member& member : members) member.ids = random_ids(random, vocab, 2 + random() % 30);
@@ -91,11 +91,11 @@ class EngineTest : public ::testing::TestWithParam<const char*> {
 
   /// Token by token and alone, in a session of its own.
   void expect_as_alone(const Plan& plan, const Member& member) {
-    test::TestSession session(worker_, model_.config());
+    testing::TestSession session(worker_, model_.config());
     Engine engine(model_, plan, session.client());
     Sequence sequence = engine.open();
     const double bound =
-        test::logit_bound(*checkpoint_, static_cast<std::int64_t>(member.ids.size()));
+        testing::logit_bound(*checkpoint_, static_cast<std::int64_t>(member.ids.size()));
     for (std::size_t i = 0; i < member.ids.size(); ++i) {
       const Feed feed{&sequence, std::span(member.ids).subspan(i, 1), 1};
       const auto alone = engine.run({&feed, 1});
@@ -110,9 +110,9 @@ class EngineTest : public ::testing::TestWithParam<const char*> {
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_ =
-      Checkpoint::open(test::checkpoint_path(GetParam()));
+      Checkpoint::open(testing::checkpoint_path(GetParam()));
   RunnerModel model_{checkpoint_};
-  test::TestWorker worker_{test::checkpoint_path(GetParam()), DType::kF32};
+  testing::TestWorker worker_{testing::checkpoint_path(GetParam()), DType::kF32};
 };
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, EngineTest, ::testing::ValuesIn(kCheckpoints),
@@ -138,7 +138,7 @@ TEST_P(EngineTest, CompanionsOfTheSameShapesChangeNoBit) {
   for (const Plan& plan : preset_plans()) {
     std::vector<std::vector<float>> results;
     for (const std::uint64_t seed : {11, 22, 33}) {
-      test::TestSession session(worker_, model_.config());
+      testing::TestSession session(worker_, model_.config());
       Engine engine(model_, plan, session.client());
       std::mt19937_64 random(seed);
       std::vector<Sequence> sequences;
@@ -166,7 +166,7 @@ TEST_P(EngineTest, CompanionsOfTheSameShapesChangeNoBit) {
 }
 
 TEST_P(EngineTest, RefusesWhatNoBatchCanHold) {
-  test::TestSession session(worker_, model_.config());
+  testing::TestSession session(worker_, model_.config());
   EngineOptions options;
   options.max_sequences = 2;
   Engine engine(model_, find_plan("runner-attention"), session.client(), options);
@@ -190,7 +190,7 @@ TEST_P(EngineTest, RefusesWhatNoBatchCanHold) {
 TEST_P(EngineTest, EnginesOfOneModelShareItsLmHead) {
   Plan plan = find_plan("runner-attention");
   plan.lm_head = Side::kRunner;
-  test::TestSession session(worker_, model_.config());
+  testing::TestSession session(worker_, model_.config());
   const Engine a(model_, plan, session.client());
   const auto matrix = model_.lm_head(DType::kBF16);
   const long before = matrix.use_count();

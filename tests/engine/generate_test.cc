@@ -18,12 +18,12 @@ using Ids = std::vector<std::int64_t>;
 
 TEST(Generate, GreedyTokensWithARepetitionPenaltyEqualTransformers) {
   const auto tokenizer = Tokenizer::load(goldens::folder() / "llama3");
-  const nlohmann::json cases = test::sampling_goldens()["generations"];
+  const nlohmann::json cases = testing::sampling_goldens()["generations"];
   ASSERT_EQ(cases.size(), 4U);
   for (const auto& c : cases) {
-    const auto dir = test::checkpoint_path(c["checkpoint"].get<std::string>());
+    const auto dir = testing::checkpoint_path(c["checkpoint"].get<std::string>());
     SCOPED_TRACE(dir);
-    test::TestWorker worker(dir, DType::kF32);
+    testing::TestWorker worker(dir, DType::kF32);
     LocalOperators operators(worker.backend());
     const RunnerModel model(Checkpoint::open(dir));
     Engine engine(model, find_plan("baseline"), operators);
@@ -58,14 +58,14 @@ class GenerationBatchTest : public ::testing::Test {
   static Ids ids_of(const TextGeneration& text) { return {text.ids().begin(), text.ids().end()}; }
 
   std::unique_ptr<Tokenizer> tokenizer_ = Tokenizer::load(goldens::folder() / "llama3");
-  RunnerModel model_{Checkpoint::open(test::checkpoint_path("llama3-gqa"))};
-  test::TestWorker worker_{test::checkpoint_path("llama3-gqa"), DType::kF32};
+  RunnerModel model_{Checkpoint::open(testing::checkpoint_path("llama3-gqa"))};
+  testing::TestWorker worker_{testing::checkpoint_path("llama3-gqa"), DType::kF32};
 };
 
 TEST_F(GenerationBatchTest, GivesEachPromptTheTokensItHasAlone) {
   for (Plan plan : preset_plans()) {
     plan.wire_dtype = DType::kF32;
-    test::TestSession session(worker_, model_.config());
+    testing::TestSession session(worker_, model_.config());
     Engine engine(model_, plan, session.client());
     std::vector<Ids> prompts;
     std::vector<TextGeneration> alone;
@@ -97,7 +97,7 @@ TEST_F(GenerationBatchTest, GivesEachPromptTheTokensItHasAlone) {
 }
 
 TEST_F(GenerationBatchTest, ACancelledGenerationLeavesTheOthersAlone) {
-  test::TestSession session(worker_, model_.config());
+  testing::TestSession session(worker_, model_.config());
   Engine engine(model_, find_plan("blocks"), session.client());
   const Ids prompt = {1, 2, 3, 4};
   TextGeneration undisturbed = text(prompt, 6);
@@ -120,7 +120,7 @@ TEST_F(GenerationBatchTest, ACancelledGenerationLeavesTheOthersAlone) {
 }
 
 TEST_F(GenerationBatchTest, ATakerThatThrowsEndsItsGenerationAlone) {
-  test::TestSession session(worker_, model_.config());
+  testing::TestSession session(worker_, model_.config());
   Engine engine(model_, find_plan("runner-attention"), session.client());
   const Ids prompt = {1, 2, 3, 4};
   TextGeneration broken = text(prompt, 6);

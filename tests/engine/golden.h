@@ -11,7 +11,7 @@
 
 #include "tests/support/paths.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 inline std::filesystem::path checkpoint_path(const std::string& name) {
   return data_dir() / "checkpoints" / name;
@@ -54,4 +54,4 @@ inline double logit_bound(const Checkpoint& checkpoint, std::int64_t context) {
   return 2 * path * 0x1p-24 * logit_scale(checkpoint);
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

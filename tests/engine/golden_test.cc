@@ -18,8 +18,8 @@
 namespace airlock {
 namespace {
 
-using test::checkpoint_path;
-using test::logit_bound;
+using testing::checkpoint_path;
+using testing::logit_bound;
 
 constexpr int kDecodeSteps = 32;
 
@@ -73,32 +73,32 @@ class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int6
 };
 
 TEST_P(Golden, BaselineOverTheWireEqualsTransformers) {
-  test::TestWorker worker(checkpoint_path(name()), DType::kF32);
-  test::TestSession session(worker, checkpoint_->config());
+  testing::TestWorker worker(checkpoint_path(name()), DType::kF32);
+  testing::TestSession session(worker, checkpoint_->config());
   run(find_plan("baseline"), session.client());
 }
 
 TEST_P(Golden, EveryF32PlanOverTheWireEqualsTransformers) {
-  test::TestWorker worker(checkpoint_path(name()), DType::kF32);
+  testing::TestWorker worker(checkpoint_path(name()), DType::kF32);
   for (Plan plan : preset_plans()) {
     plan.wire_dtype = DType::kF32;
     for (const Side side : {Side::kWorker, Side::kRunner}) {
       plan.embedding = side;
       plan.lm_head = side;
-      test::TestSession session(worker, checkpoint_->config());
+      testing::TestSession session(worker, checkpoint_->config());
       run(plan, session.client());
     }
   }
 }
 
 TEST_P(Golden, InProcessEqualsTransformers) {
-  test::TestWorker worker(checkpoint_path(name()), DType::kF32);
+  testing::TestWorker worker(checkpoint_path(name()), DType::kF32);
   LocalOperators operators(worker.backend());
   run(find_plan("baseline"), operators);
 }
 
 TEST_P(Golden, PrefillInChunksEqualsTransformers) {
-  test::TestWorker worker(checkpoint_path(name()), DType::kF32);
+  testing::TestWorker worker(checkpoint_path(name()), DType::kF32);
   const RunnerModel model(checkpoint_);
   const double bound = logit_bound(*checkpoint_, prompt());
   const std::int64_t* ids = golden("ids").as<std::int64_t>();

@@ -105,16 +105,8 @@ INSTANTIATE_TEST_SUITE_P(Lanes, HostileWorker, ::testing::Values(1, 3),
                          [](const auto& test) { return std::to_string(test.param); });
 
 TEST_P(HostileWorker, ThatRewritesSharedMemoryMakesOnlyNumbersWrong) {
-  ModelConfig config;
-  config.layers = 2;
-  config.hidden = 64;
-  config.heads = 8;
-  config.kv_heads = 2;
-  config.head_dim = 16;
-  config.ffn = 160;
-  config.vocab = 300;
-  config.max_position = 128;
-  const test::TempDir dir;
+  ModelConfig config = testing::counted_config({2, 64, 8, 2, 16, 160, 300, 128});
+  const testing::TempDir dir;
   synthesize(config, dir.path() / "model");
   const RunnerModel model(Checkpoint::open(dir.path() / "model"));
   std::vector<std::int64_t> ids;

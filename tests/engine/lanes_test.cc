@@ -37,7 +37,7 @@ class LanesTest : public ::testing::Test {
   Outcome run(const Plan& plan, Transport transport, int lanes) {
     ClientOptions options;
     options.lanes = lanes;
-    test::TestSession session(worker_, model_.config(), transport, options);
+    testing::TestSession session(worker_, model_.config(), transport, options);
     EXPECT_EQ(session.client().lanes(), lanes);
     Executor executor(model_, plan, session.client());
     const auto ids = some_ids(model_.config().vocab);
@@ -56,9 +56,9 @@ class LanesTest : public ::testing::Test {
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_ =
-      Checkpoint::open(test::checkpoint_path(kCheckpoint));
+      Checkpoint::open(testing::checkpoint_path(kCheckpoint));
   RunnerModel model_{checkpoint_};
-  test::TestWorker worker_{test::checkpoint_path(kCheckpoint), DType::kF32};
+  testing::TestWorker worker_{testing::checkpoint_path(kCheckpoint), DType::kF32};
 };
 
 class Lanes : public LanesTest, public ::testing::WithParamInterface<const char*> {};
@@ -97,7 +97,7 @@ TEST_P(Lanes, GiveTheLogitsOfTheWholePrefill) {
   Plan plan = find_plan(GetParam());
   plan.wire_dtype = DType::kF32;
   const Outcome whole = run(plan, Transport::kShm, 1);
-  const double bound = test::logit_bound(*checkpoint_, kPrompt + kGenerated);
+  const double bound = testing::logit_bound(*checkpoint_, kPrompt + kGenerated);
   for (const std::int64_t chunk : {1, 33}) {
     plan.chunk = chunk;
     for (int lanes = 1; lanes <= 4; ++lanes) {
@@ -118,7 +118,7 @@ TEST_P(Lanes, ProgressThatThrowsEndsTheRunAndTheSequenceCanStartAnew) {
   plan.chunk = 33;
   ClientOptions options;
   options.lanes = 3;
-  test::TestSession session(worker_, model_.config(), Transport::kShm, options);
+  testing::TestSession session(worker_, model_.config(), Transport::kShm, options);
   std::int64_t end_at = 5;
   ExecutorOptions stopping;
   stopping.progress = [&](std::int64_t done, std::int64_t) {
@@ -140,7 +140,7 @@ TEST_P(Lanes, AStoppedSequenceLeavesTheLinkToTheNext) {
   plan.chunk = 33;
   ClientOptions options;
   options.lanes = 3;
-  test::TestSession session(worker_, model_.config(), Transport::kShm, options);
+  testing::TestSession session(worker_, model_.config(), Transport::kShm, options);
   const StopSource engine;
   const StopSource sequence(engine.token());
   ExecutorOptions stopping;
@@ -195,7 +195,7 @@ TEST_F(LanesTest, AreSpreadOverALayerSoThatTheyDoNotAllWantTheSame) {
   for (const int lanes : {2, 4, 6, 8, 12, 16}) {
     ClientOptions options;
     options.lanes = lanes;
-    test::TestSession session(worker_, model_.config(), Transport::kInproc, options);
+    testing::TestSession session(worker_, model_.config(), Transport::kInproc, options);
     Watched watched(session.client());
     Executor executor(model_, plan, Endpoint(session.client()).through(watched));
     executor.run(make_passes(plan, kPrompt, 0), std::span(ids).first(kPrompt));

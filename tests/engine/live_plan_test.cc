@@ -15,7 +15,7 @@ namespace {
 class LivePlan : public ::testing::Test {
  protected:
   LivePlan()
-      : model_(Checkpoint::open(test::data_dir() / "checkpoints" / "llama3-gqa")),
+      : model_(Checkpoint::open(testing::data_dir() / "checkpoints" / "llama3-gqa")),
         fingerprint_(compute_fingerprint(model_.checkpoint())) {
     options_.transport = Transport::kInproc;
     options_.backend.compute_dtype = DType::kF32;

@@ -25,7 +25,7 @@ Logprobs logprobs_of(const std::vector<float>& logits, std::int64_t token, int t
 }
 
 TEST(Logprobs, EqualTorchsLogSoftmaxInDouble) {
-  const nlohmann::json cases = test::sampling_goldens()["logprobs"];
+  const nlohmann::json cases = testing::sampling_goldens()["logprobs"];
   ASSERT_EQ(cases.size(), 4U);
   for (const auto& c : cases) {
     const auto logits = c["logits"].get<std::vector<float>>();

@@ -145,15 +145,15 @@ class DemoModel : public ::testing::Test {
   static constexpr std::size_t kWindows = 12;
 
   [[nodiscard]] static std::filesystem::path dir() {
-    return test::source_dir() / "models" / "demo";
+    return testing::source_dir() / "models" / "demo";
   }
-  [[nodiscard]] static std::filesystem::path data() { return test::data_dir() / "heldout"; }
+  [[nodiscard]] static std::filesystem::path data() { return testing::data_dir() / "heldout"; }
 
   void SetUp() override {
     const auto tokenizer = Tokenizer::load(dir());
     bos_ = tokenizer->bos().value();
     for (const std::int32_t id :
-         tokenizer->encode(test::file_text(data() / "persuasion.txt"), false)) {
+         tokenizer->encode(testing::file_text(data() / "persuasion.txt"), false)) {
       ids_.push_back(id);
     }
     ASSERT_EQ(ids_.size(), golden_["tokens"].get<std::size_t>());
@@ -167,8 +167,8 @@ class DemoModel : public ::testing::Test {
   }
 
   PerplexityResult measure(std::span<const Plan> plans) {
-    test::TestWorker worker(dir(), DType::kF32);
-    test::TestSession session(worker, model_.config(), counter_);
+    testing::TestWorker worker(dir(), DType::kF32);
+    testing::TestSession session(worker, model_.config(), counter_);
     LocalOperators reference(worker.backend());
     return measure_perplexity(model_, reference, session.client(), counter_, plans, ids_,
                               bos_, options_);
@@ -194,7 +194,7 @@ class DemoModel : public ::testing::Test {
   }
 
   RunnerModel model_{Checkpoint::open(dir())};
-  nlohmann::json golden_ = nlohmann::json::parse(test::file_text(data() / "transformers.json"));
+  nlohmann::json golden_ = nlohmann::json::parse(testing::file_text(data() / "transformers.json"));
   std::vector<Window> all_windows_;
   std::vector<std::int64_t> ids_;
   std::int64_t bos_ = 0;

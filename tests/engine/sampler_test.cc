@@ -216,7 +216,7 @@ TEST(Sampler, DrawsFromTheWholeOfALargeVocabulary) {
 }
 
 TEST(Sampler, DrawsAsTransformersWould) {
-  const nlohmann::json cases = test::sampling_goldens()["warped"];
+  const nlohmann::json cases = testing::sampling_goldens()["warped"];
   for (const auto& c : cases) {
     SCOPED_TRACE(c["options"].dump());
     SamplingOptions options;

@@ -7,7 +7,7 @@
 
 #include "tests/support/paths.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 /// "warped", "logprobs" and "generations": arrays of cases.
 inline nlohmann::json sampling_goldens() {
@@ -15,4 +15,4 @@ inline nlohmann::json sampling_goldens() {
   return nlohmann::json::parse(file);
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -14,9 +14,9 @@ namespace airlock {
 namespace {
 
 Traffic run_and_count(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
-                      std::int64_t generated, test::TestWorker& worker, const RunnerModel& model,
+                      std::int64_t generated, testing::TestWorker& worker, const RunnerModel& model,
                       std::int64_t* largest_overhead) {
-  test::TestSession session(worker, config);
+  testing::TestSession session(worker, config);
   Executor executor(model, plan, session.client());
   std::vector<std::int64_t> ids(static_cast<std::size_t>(prompt + generated), 1);
   for (const Pass& pass : make_passes(plan, prompt, generated)) {
@@ -33,19 +33,11 @@ Traffic run_and_count(const ModelConfig& config, const Plan& plan, std::int64_t 
 
 TEST(Traffic, ABaselinePrefillOfATinyModelMovesTheBytesComputedByHand) {
   // 3 layers, hidden 24, 6 heads and 2 KV heads of 4, FFN 40, vocabulary 300; 10 tokens in f32.
-  ModelConfig config;
-  config.layers = 3;
-  config.hidden = 24;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 4;
-  config.ffn = 40;
-  config.vocab = 300;
-  config.max_position = 64;
+  ModelConfig config = testing::counted_config({3, 24, 6, 2, 4, 40, 300, 64});
   config.tie_embeddings = true;
-  const test::TempDir dir;
+  const testing::TempDir dir;
   synthesize(config, dir.path() / "model");
-  test::TestWorker worker(dir.path() / "model", DType::kF32);
+  testing::TestWorker worker(dir.path() / "model", DType::kF32);
   const RunnerModel model(Checkpoint::open(dir.path() / "model"));
   std::int64_t overhead = 0;
   const Traffic traffic =
@@ -82,9 +74,9 @@ TEST(Traffic, PredictionEqualsTheLedgerForRandomModelsPlansAndLengths) {
   std::mt19937_64 random(20240611);
   for (int trial = 0; trial < 12; ++trial) {
     const ModelConfig config = random_config(random);
-    const test::TempDir dir;
+    const testing::TempDir dir;
     synthesize(config, dir.path() / "model");
-    test::TestWorker worker(dir.path() / "model", trial % 2 == 0 ? DType::kF32 : DType::kBF16);
+    testing::TestWorker worker(dir.path() / "model", trial % 2 == 0 ? DType::kF32 : DType::kBF16);
     const RunnerModel model(Checkpoint::open(dir.path() / "model"));
     for (int attention = 0; attention < 5; ++attention) {
       for (int knobs = 0; knobs < 16; ++knobs) {

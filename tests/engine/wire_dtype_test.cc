@@ -32,7 +32,7 @@ double unit_error(DType dtype, const ModelConfig& config) {
 double logit_bound(DType dtype, const Checkpoint& checkpoint) {
   const ModelConfig& config = checkpoint.config();
   const double crossings = 12.0 * static_cast<double>(config.layers) + 3;
-  return crossings * unit_error(dtype, config) * test::logit_scale(checkpoint);
+  return crossings * unit_error(dtype, config) * testing::logit_scale(checkpoint);
 }
 
 struct Agreement {
@@ -43,13 +43,14 @@ struct Agreement {
 
 /// Teacher-forced greedy tokens of a plan against transformers', over all prompts of a checkpoint.
 void compare(const std::string& name, const Plan& plan, Agreement& agreement) {
-  const auto checkpoint = Checkpoint::open(test::checkpoint_path(name));
-  const auto goldens = SafetensorsFile::open(test::checkpoint_path(name) / "goldens.safetensors");
+  const auto checkpoint = Checkpoint::open(testing::checkpoint_path(name));
+  const auto goldens =
+      SafetensorsFile::open(testing::checkpoint_path(name) / "goldens.safetensors");
   const RunnerModel model(checkpoint);
   const std::int64_t vocab = model.config().vocab;
   const double bound = logit_bound(plan.wire_dtype, *checkpoint);
-  test::TestWorker worker(test::checkpoint_path(name), DType::kF32);
-  test::TestSession session(worker, model.config());
+  testing::TestWorker worker(testing::checkpoint_path(name), DType::kF32);
+  testing::TestSession session(worker, model.config());
   Executor executor(model, plan, session.client());
   Sampler greedy{SamplingOptions{}};
   const auto check = [&](std::span<const float> logits, const float* theirs, std::int64_t token) {
@@ -116,14 +117,14 @@ class Widened final : public ForwardingOperators {
 };
 
 TEST_P(WireDType, TensorsKeptAsTheyTravelChangeNoLogit) {
-  const auto checkpoint = Checkpoint::open(test::checkpoint_path("llama3-gqa"));
+  const auto checkpoint = Checkpoint::open(testing::checkpoint_path("llama3-gqa"));
   const RunnerModel model(checkpoint);
-  test::TestWorker worker(test::checkpoint_path("llama3-gqa"), DType::kF32);
+  testing::TestWorker worker(testing::checkpoint_path("llama3-gqa"), DType::kF32);
   const std::vector<std::int64_t> ids = {3, 1, 4, 1, 5, 9, 2, 6, 5};
   for (Plan plan : preset_plans()) {
     plan.wire_dtype = GetParam();
-    test::TestSession session(worker, model.config());
-    test::TestSession other(worker, model.config());
+    testing::TestSession session(worker, model.config());
+    testing::TestSession other(worker, model.config());
     Widened widened(other.client());
     Executor kept(model, plan, session.client());
     Executor wide(model, plan, widened);

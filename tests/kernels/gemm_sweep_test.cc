@@ -41,7 +41,7 @@ double rounding(DType dtype) {
 
 /// `count` of one stream of random values, from its begin or its end on.
 std::vector<float> values(std::int64_t count, bool from_end) {
-  static const std::vector<float> all = test::random_floats(160 * 8194, 1);
+  static const std::vector<float> all = testing::random_floats(160 * 8194, 1);
   return from_end ? std::vector<float>{all.end() - count, all.end()}
                   : std::vector<float>{all.begin(), all.begin() + count};
 }

@@ -12,7 +12,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include "airlock/core/error.h"
 #include "airlock/core/stop.h"
@@ -20,6 +19,8 @@
 #include "airlock/link/pair.h"
 #include "airlock/link/scheme.h"
 #include "airlock/link/shaped_link.h"
+
+#include "tests/support/temp_dir.h"
 
 namespace airlock {
 
@@ -82,26 +83,13 @@ inline Bytes pattern(std::size_t size, unsigned seed) {
   return bytes;
 }
 
-/// A folder that is gone, with all that is in it, at the end.
-class TempFolder {
+/// A folder for socket files.
+class TempFolder : public testing::TempDir {
  public:
-  TempFolder() {
-    std::string name = std::filesystem::temp_directory_path() / "airlock-link-XXXXXX";
-    if (::mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
+  [[nodiscard]] std::string file(const std::string& name) const { return (path() / name).string(); }
   [[nodiscard]] Uri socket(const std::string& name) const {
     return {Transport::kUnix, file(name), "", 0};
   }
-
- private:
-  std::string path_;
 };
 
 inline std::size_t open_descriptors() {

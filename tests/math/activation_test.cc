@@ -20,18 +20,24 @@ double reference(double gate, double up) {
 
 /// What the header promises, and a floor where sigmoid is subnormal.
 double bound(double gate, double up) {
-  return 8 * test::kF32Unit * std::fabs(reference(gate, up)) + 0x1p-120 * std::fabs(gate * up);
+  return 8 * testing::kF32Unit * std::fabs(reference(gate, up)) + 0x1p-120 * std::fabs(gate * up);
+}
+
+template <typename T>
+void silu_mul_of(const T* gate, const T* up, std::int64_t count, T* out) {
+  silu_mul(testing::tensor_at(gate, {count}), testing::tensor_at(up, {count}),
+           testing::tensor_at(out, {count}));
 }
 
 TEST(SiluMul, StaysWithinItsErrorBoundAtEverySize) {
-  test::for_each_target([&] {
-    std::vector<std::int64_t> sizes = test::kOddSizes;
+  testing::for_each_target([&] {
+    std::vector<std::int64_t> sizes = testing::kOddSizes;
     sizes.push_back(200'003);
     for (const std::int64_t size : sizes) {
-      const std::vector<float> gate = test::random_floats(size + 1, 1, 5);
-      const std::vector<float> up = test::random_floats(size + 1, 2);
+      const std::vector<float> gate = testing::random_floats(size + 1, 1, 5);
+      const std::vector<float> up = testing::random_floats(size + 1, 2);
       std::vector<float> out(gate.size() + 1, 42);
-      silu_mul(gate.data() + 1, up.data() + 1, size, out.data() + 1);
+      silu_mul_of(gate.data() + 1, up.data() + 1, size, out.data() + 1);
       for (std::size_t i = 1; i < gate.size(); ++i) {
         EXPECT_NEAR(out[i], reference(gate[i], up[i]), bound(gate[i], up[i])) << gate[i];
       }
@@ -42,12 +48,12 @@ TEST(SiluMul, StaysWithinItsErrorBoundAtEverySize) {
 }
 
 TEST(SiluMul, StaysWithinItsErrorBoundOverTheWholeRange) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     std::vector<float> gate;
     for (float value = -200; value <= 200; value += 0.01F) gate.push_back(value);
     const std::vector<float> up(gate.size(), 3);
     std::vector<float> out(gate.size());
-    silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
+    silu_mul_of(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
     for (std::size_t i = 0; i < gate.size(); ++i) {
       EXPECT_NEAR(out[i], reference(gate[i], 3), bound(gate[i], 3)) << gate[i];
     }
@@ -55,12 +61,12 @@ TEST(SiluMul, StaysWithinItsErrorBoundOverTheWholeRange) {
 }
 
 TEST(SiluMul, TreatsExtremesAsTorchDoes) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const float infinity = std::numeric_limits<float>::infinity();
     const std::vector<float> gate = {infinity, -infinity, std::nanf(""), -1e30F, 1e30F, 0};
     const std::vector<float> up(gate.size(), 1);
     std::vector<float> out(gate.size());
-    silu_mul(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
+    silu_mul_of(gate.data(), up.data(), static_cast<std::int64_t>(gate.size()), out.data());
     EXPECT_EQ(out[0], infinity);
     EXPECT_TRUE(std::isnan(out[1]));
     EXPECT_TRUE(std::isnan(out[2]));
@@ -71,36 +77,36 @@ TEST(SiluMul, TreatsExtremesAsTorchDoes) {
 }
 
 TEST(SiluMul, WorksInPlace) {
-  std::vector<float> gate = test::random_floats(77, 1);
-  const std::vector<float> up = test::random_floats(77, 2);
+  std::vector<float> gate = testing::random_floats(77, 1);
+  const std::vector<float> up = testing::random_floats(77, 2);
   std::vector<float> expected(gate.size());
-  silu_mul(gate.data(), up.data(), 77, expected.data());
-  silu_mul(gate.data(), up.data(), 77, gate.data());
+  silu_mul_of(gate.data(), up.data(), 77, expected.data());
+  silu_mul_of(gate.data(), up.data(), 77, gate.data());
   EXPECT_EQ(gate, expected);
 }
 
 TEST(SiluMul, RoundsBf16Once) {
-  test::for_each_target([&] {
-    for (const std::int64_t size : test::kOddSizes) {
-      const std::vector<BF16> gate = test::to_bf16(test::random_floats(size, 1, 5));
-      const std::vector<BF16> up = test::to_bf16(test::random_floats(size, 2));
+  testing::for_each_target([&] {
+    for (const std::int64_t size : testing::kOddSizes) {
+      const std::vector<BF16> gate = testing::to_bf16(testing::random_floats(size, 1, 5));
+      const std::vector<BF16> up = testing::to_bf16(testing::random_floats(size, 2));
       std::vector<BF16> out(gate.size());
-      silu_mul(gate.data(), up.data(), size, out.data());
+      silu_mul_of(gate.data(), up.data(), size, out.data());
       for (std::size_t i = 0; i < gate.size(); ++i) {
         const double g = gate[i].to_float();
         const double u = up[i].to_float();
         EXPECT_NEAR(out[i].to_float(), reference(g, u),
-                    test::kBF16Unit * 1.001 * std::fabs(reference(g, u)) + bound(g, u));
+                    testing::kBF16Unit * 1.001 * std::fabs(reference(g, u)) + bound(g, u));
       }
     }
   });
 }
 
 TEST(SiluMul, OfTensorsOfAnyFloatDtypeIsThatOfTheirValuesRoundedOnce) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const TensorSpec wide{DType::kF32, {3, 77}};
-    std::vector<float> gate = test::random_floats(3 * 77, 1, 5);
-    std::vector<float> up = test::random_floats(3 * 77, 2);
+    std::vector<float> gate = testing::random_floats(3 * 77, 1, 5);
+    std::vector<float> up = testing::random_floats(3 * 77, 2);
     const Tensor wide_gate{wide, reinterpret_cast<std::byte*>(gate.data())};
     const Tensor wide_up{wide, reinterpret_cast<std::byte*>(up.data())};
     for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
@@ -131,23 +137,6 @@ TEST(SiluMul, RefusesTensorsThatDifferOrAreNotFloats) {
   EXPECT_THROW(silu_mul(f32, of(DType::kBF16, {2, 3}), f32), Error);
   const Tensor int8 = of(DType::kI8, {2, 3});
   EXPECT_THROW(silu_mul(int8, int8, int8), Error);
-}
-
-TEST(SiluMulRows, EqualsTheContiguousKernelRowByRow) {
-  for (const std::int64_t tokens : {1, 5}) {
-    for (const std::int64_t ffn : {1, 30, 64, 20'001}) {
-      // gate and up side by side, as one wide product gives them.
-      const std::vector<float> both = test::random_floats(tokens * 2 * ffn, 3);
-      std::vector<float> out(static_cast<std::size_t>(tokens * (ffn + 3)));
-      silu_mul_rows(both.data(), 2 * ffn, both.data() + ffn, 2 * ffn, tokens, ffn, out.data(),
-                    ffn + 3);
-      std::vector<float> row(static_cast<std::size_t>(ffn));
-      for (std::int64_t t = 0; t < tokens; ++t) {
-        silu_mul(both.data() + t * 2 * ffn, both.data() + t * 2 * ffn + ffn, ffn, row.data());
-        EXPECT_TRUE(std::equal(row.begin(), row.end(), out.begin() + t * (ffn + 3)));
-      }
-    }
-  }
 }
 
 }  // namespace

@@ -34,10 +34,10 @@ Part attend(const std::vector<float>& scores, const std::vector<float>& values, 
 }
 
 struct Problem {
-  std::vector<float> scores = test::random_floats(100, 1, 20);
-  std::vector<float> values = test::random_floats(100, 2);
+  std::vector<float> scores = testing::random_floats(100, 1, 20);
+  std::vector<float> values = testing::random_floats(100, 2);
   /// Roundings: 100 additions of the sum and a few per merge, on values of at most 4.
-  double bound = 4 * (100 + 3 * 8) * test::kF32Unit;
+  double bound = 4 * (100 + 3 * 8) * testing::kF32Unit;
 };
 
 TEST(AttentionState, PartsMergeIntoTheWholeInAnyOrder) {

@@ -42,11 +42,12 @@ struct Planes {
 
 TEST(BytePlanes, SplitAndJoinAreTheScalarLoopsAtEveryLengthAndAlignment) {
   const std::vector<std::byte> source = random_bytes(4 * 200 + 4);
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     for (const std::size_t planes : {1, 2, 4}) {
       for (std::size_t count = 0; count <= 200; ++count) {
         for (std::size_t offset = 0; offset < 4; ++offset) {
-          SCOPED_TRACE(testing::Message() << planes << " planes of " << count << ", at " << offset);
+          SCOPED_TRACE(::testing::Message()
+                       << planes << " planes of " << count << ", at " << offset);
           const std::byte* elements = source.data() + offset;
           Planes split(planes, count);
           split_byte_planes(elements, static_cast<std::int64_t>(count), split.at);
@@ -68,7 +69,7 @@ TEST(BytePlanes, SplitAndJoinAreTheScalarLoopsAtEveryLengthAndAlignment) {
 TEST(BytePlanes, LongPlanesComeBackAsTheyWere) {
   constexpr std::size_t kCount = 65536 + 77;
   const std::vector<std::byte> source = random_bytes(4 * kCount);
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     for (const std::size_t planes : {2, 4}) {
       Planes split(planes, kCount);
       split_byte_planes(source.data(), kCount, split.at);

@@ -39,7 +39,7 @@ std::vector<float> decode(const std::vector<std::byte>& bytes, Shape shape, DTyp
 }
 
 TEST(Convert, EveryBf16WidensAndReturnsAsItself) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     std::vector<BF16> all(1 << 16);
     for (std::size_t i = 0; i < all.size(); ++i) all[i].bits = static_cast<std::uint16_t>(i);
     std::vector<float> wide(all.size());
@@ -56,7 +56,7 @@ TEST(Convert, EveryBf16WidensAndReturnsAsItself) {
 }
 
 TEST(Convert, EveryF16WidensAndReturnsAsItself) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     std::vector<F16> all(1 << 16);
     for (std::size_t i = 0; i < all.size(); ++i) all[i].bits = static_cast<std::uint16_t>(i);
     std::vector<float> wide(all.size());
@@ -73,7 +73,7 @@ TEST(Convert, EveryF16WidensAndReturnsAsItself) {
 }
 
 TEST(Convert, RoundsEveryKindOfFloatAsTheScalarConversions) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     // Every upper half with the lower halves that decide a rounding: exact, just below, at and just
     // above the tie, for bf16 (16 bits dropped) and f16 (13 bits dropped).
     std::vector<float> values;
@@ -96,10 +96,10 @@ TEST(Convert, RoundsEveryKindOfFloatAsTheScalarConversions) {
 }
 
 TEST(Convert, WorksAtEverySizeAndAtElementAlignmentWithoutTouchingNeighbours) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const DType floats[] = {DType::kF32, DType::kBF16, DType::kF16};
-    for (const std::int64_t size : test::kOddSizes) {
-      const std::vector<float> values = test::random_floats(size, 1);
+    for (const std::int64_t size : testing::kOddSizes) {
+      const std::vector<float> values = testing::random_floats(size, 1);
       for (const DType from : floats) {
         for (const DType to : floats) {
           const std::vector<std::byte> source = encode(values, {size}, from);
@@ -122,10 +122,10 @@ TEST(Convert, WorksAtEverySizeAndAtElementAlignmentWithoutTouchingNeighbours) {
 }
 
 TEST(Convert, Int8ErrsByHalfAStepOfItsRow) {
-  test::for_each_target([&] {
-    for (const std::int64_t columns : test::kOddSizes) {
+  testing::for_each_target([&] {
+    for (const std::int64_t columns : testing::kOddSizes) {
       const Shape shape{7, columns};
-      std::vector<float> values = test::random_floats(shape.elements(), 2, 3);
+      std::vector<float> values = testing::random_floats(shape.elements(), 2, 3);
       for (std::int64_t i = 0; i < columns; ++i) values[static_cast<std::size_t>(i)] *= 1e6F;
       const std::vector<float> back = decode(encode(values, shape, DType::kI8), shape, DType::kI8);
       for (std::int64_t row = 0; row < 7; ++row) {
@@ -135,7 +135,7 @@ TEST(Convert, Int8ErrsByHalfAStepOfItsRow) {
         }
         // Half a step, and the roundings of scale, quotient and product on a value of at most
         // `top`.
-        const double bound = top / 127 / 2 + 4 * test::kF32Unit * top;
+        const double bound = top / 127 / 2 + 4 * testing::kF32Unit * top;
         for (std::int64_t i = row * columns; i < (row + 1) * columns; ++i) {
           const auto at = static_cast<std::size_t>(i);
           EXPECT_NEAR(back[at], values[at], bound);
@@ -146,7 +146,7 @@ TEST(Convert, Int8ErrsByHalfAStepOfItsRow) {
 }
 
 TEST(Convert, Int8ExtremesAndZeroRowsAreExact) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const Shape shape{3, 4};
     const std::vector<float> values = {0, 0, -0.0F, 0, 127, -127, 1, -64, 2.5F, -2.5F, 1, 0};
     const std::vector<std::byte> bytes = encode(values, shape, DType::kI8);
@@ -164,7 +164,7 @@ TEST(Convert, Int8ExtremesAndZeroRowsAreExact) {
 }
 
 TEST(Convert, Int8ClampsInfinityAndDropsNan) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const std::vector<float> values = {kInfinity, -kInfinity, kNan, 127, kInfinity, kNan, 0, 0};
     const Shape shape{2, 4};
     const std::vector<float> back = decode(encode(values, shape, DType::kI8), shape, DType::kI8);
@@ -183,10 +183,10 @@ TEST(Convert, Int8HoldsSubnormalRowsWithinTheirRange) {
 }
 
 TEST(Convert, Int8MeetsTheHalfFloatsThroughF32) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     for (const DType half : {DType::kBF16, DType::kF16}) {
       const Shape shape{5, 33};
-      const std::vector<float> values = test::random_floats(shape.elements(), 3);
+      const std::vector<float> values = testing::random_floats(shape.elements(), 3);
       const std::vector<std::byte> halves = encode(values, shape, half);
       const TensorSpec int8{DType::kI8, shape};
       std::vector<std::byte> direct = storage(int8);
@@ -201,7 +201,7 @@ TEST(Convert, Int8MeetsTheHalfFloatsThroughF32) {
 
 TEST(Convert, LargeTensorsOnManyThreadsEqualTheSerialResult) {
   const std::int64_t count = 1'000'003;
-  const std::vector<float> values = test::random_floats(count, 4);
+  const std::vector<float> values = testing::random_floats(count, 4);
   const std::vector<std::byte> bytes = encode(values, {count}, DType::kBF16);
   std::vector<BF16> serial(values.size());
   convert_elements(DType::kF32, values.data(), DType::kBF16, serial.data(), count);

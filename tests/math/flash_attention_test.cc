@@ -8,10 +8,10 @@
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
 #include "airlock/math/flash_kernel.h"
-#include "airlock/math/naive_attention.h"
 
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
+#include "tests/support/naive_attention.h"
 
 namespace airlock {
 namespace {
@@ -36,9 +36,9 @@ struct Problem {
 
   Problem(const Shapes& s, DType d, unsigned seed, float deviation = 1)
       : shapes(s), dtype(d), capacity(s.position + s.tokens + 3) {
-    q = test::random_floats(s.tokens * s.heads * s.head_dim, seed, deviation);
-    k = test::random_floats(s.kv_heads * capacity * s.head_dim, seed + 1, deviation);
-    v = test::random_floats(s.kv_heads * capacity * s.head_dim, seed + 2);
+    q = testing::random_floats(s.tokens * s.heads * s.head_dim, seed, deviation);
+    k = testing::random_floats(s.kv_heads * capacity * s.head_dim, seed + 1, deviation);
+    v = testing::random_floats(s.kv_heads * capacity * s.head_dim, seed + 2);
     for (std::int64_t head = 0; head < s.kv_heads; ++head) {
       const auto end = static_cast<std::ptrdiff_t>((head + 1) * capacity * s.head_dim);
       for (auto* cache : {&k, &v}) {
@@ -46,7 +46,7 @@ struct Problem {
       }
     }
     if (dtype == DType::kBF16) {
-      q16 = test::to_bf16(q), k16 = test::to_bf16(k), v16 = test::to_bf16(v);
+      q16 = testing::to_bf16(q), k16 = testing::to_bf16(k), v16 = testing::to_bf16(v);
     }
   }
 
@@ -74,7 +74,7 @@ struct Problem {
   [[nodiscard]] std::size_t out_size() const { return q.size(); }
   [[nodiscard]] std::vector<float> naive() const {
     std::vector<float> out(out_size());
-    naive_attention(args(out.data()));
+    testing::naive_attention(args(out.data()));
     return out;
   }
   [[nodiscard]] std::vector<float> flash(const FlashKernel& kernel) const {
@@ -111,11 +111,11 @@ struct Problem {
     // relative to the largest value.
     const double dim = static_cast<double>(shapes.head_dim);
     const double score = longest_row(q) * longest_row(k) / std::sqrt(dim);
-    const double score_error = (dim + 8) * test::kF32Unit * score;
+    const double score_error = (dim + 8) * testing::kF32Unit * score;
     const double context = static_cast<double>(shapes.position + shapes.tokens);
-    double relative = 2 * score_error + (8 + context) * test::kF32Unit;
-    if (rounds_weights) relative += 1.01 * test::kBF16Unit + 2 * 0x1p-13;
-    return (relative + test::kF32Unit) * largest(v);
+    double relative = 2 * score_error + (8 + context) * testing::kF32Unit;
+    if (rounds_weights) relative += 1.01 * testing::kBF16Unit + 2 * 0x1p-13;
+    return (relative + testing::kF32Unit) * largest(v);
   }
 };
 
@@ -142,7 +142,7 @@ class FlashPathTest : public ::testing::TestWithParam<PathCase> {
   template <typename Body>
   void on_each_target(const Body& body) {
     if (GetParam().path != FlashPath::kPortable) return body();
-    test::for_each_target([&] {
+    testing::for_each_target([&] {
       kernel_ = flash_kernel(GetParam().dtype, GetParam().path);
       body();
     });
@@ -291,7 +291,7 @@ TEST_P(FlashPathTest, PassesNanOnToTheRowsThatSeeIt) {
   Problem problem(shapes, GetParam().dtype, 12);
   // A NaN in key 40 poisons every row from 40 on and none before.
   problem.k[40 * 16 + 3] = std::nanf("");
-  if (problem.dtype == DType::kBF16) problem.k16 = test::to_bf16(problem.k);
+  if (problem.dtype == DType::kBF16) problem.k16 = testing::to_bf16(problem.k);
   const std::vector<float> out = problem.flash(*kernel_);
   for (std::int64_t t = 0; t < shapes.tokens; ++t) {
     for (std::int64_t i = 0; i < 32; ++i) {
@@ -308,7 +308,7 @@ TEST_P(FlashPathTest, AveragesEvenlyAtScaleZero) {
   args.scale = 0;
   flash_attention_on(*kernel_, args, BufferPool());
   args.out.data = expected.data();
-  naive_attention(args);
+  testing::naive_attention(args);
   for (std::size_t i = 0; i < out.size(); ++i) {
     ASSERT_NEAR(out[i], expected[i], problem.bound(rounds_weights()));
   }

@@ -38,7 +38,7 @@ class Weights {
 
  private:
   [[nodiscard]] std::vector<float> random_floats_of(unsigned seed) const {
-    return test::random_floats(spec_.shape.elements(), seed);
+    return testing::random_floats(spec_.shape.elements(), seed);
   }
 
   TensorSpec spec_;
@@ -53,7 +53,7 @@ void expect_products(const std::vector<float>& x, std::int64_t rows, const Weigh
                      const std::vector<float>& out) {
   const std::int64_t outputs = w.tensor().spec.shape[0];
   const std::int64_t inputs = w.tensor().spec.shape[1];
-  const double roundings = static_cast<double>(inputs) * test::kF32Unit;
+  const double roundings = static_cast<double>(inputs) * testing::kF32Unit;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t o = 0; o < outputs; ++o) {
       double expected = 0;
@@ -82,14 +82,14 @@ std::vector<float> products(const std::vector<float>& x, std::int64_t rows, cons
 }
 
 TEST(Gemv, EqualsF64WithinItsRoundings) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     for (const DType dtype : kStored) {
       SCOPED_TRACE(dtype_name(dtype));
-      for (const std::int64_t inputs : test::kOddSizes) {
+      for (const std::int64_t inputs : testing::kOddSizes) {
         for (const std::int64_t outputs : {1, 3, 4, 9}) {
           const Weights w(dtype, outputs, inputs, 1);
           for (std::int64_t rows = 1; rows <= 9; ++rows) {
-            const std::vector<float> x = test::random_floats(rows * inputs, 2);
+            const std::vector<float> x = testing::random_floats(rows * inputs, 2);
             expect_products(x, rows, w, products(x, rows, w));
           }
         }
@@ -101,19 +101,19 @@ TEST(Gemv, EqualsF64WithinItsRoundings) {
 TEST(Gemv, ManyOutputsOnManyThreadsAreAllWritten) {
   for (const DType dtype : kStored) {
     const Weights w(dtype, 1027, 517, 3);
-    const std::vector<float> x = test::random_floats(2 * 517, 4);
+    const std::vector<float> x = testing::random_floats(2 * 517, 4);
     expect_products(x, 2, w, products(x, 2, w));
   }
 }
 
 TEST(Gemv, ARowIsTheSameBitsWhateverComesWithIt) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     for (const DType dtype : kStored) {
       constexpr std::int64_t kInputs = 301;
       constexpr std::int64_t kOutputs = 11;
       constexpr std::int64_t kRows = 13;
       const Weights w(dtype, kOutputs, kInputs, 5);
-      const std::vector<float> x = test::random_floats(kRows * kInputs, 6);
+      const std::vector<float> x = testing::random_floats(kRows * kInputs, 6);
       const std::vector<float> together = products(x, kRows, w);
       for (std::int64_t row = 0; row < kRows; ++row) {
         const auto from = x.begin() + row * kInputs;
@@ -128,7 +128,7 @@ TEST(Gemv, ARowIsTheSameBitsWhateverComesWithIt) {
 }
 
 TEST(Gemv, WidensSubnormalAndLargestWeightsExactly) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     // Every finite half alone in its row, so that nothing is rounded on the way.
     for (const DType dtype : {DType::kBF16, DType::kF16}) {
       std::vector<std::uint16_t> bits;
@@ -159,13 +159,13 @@ TEST(Gemv, RefusesWeightsOfAnotherDtype) {
 }
 
 TEST(Gemv, SeveralProductsAtOnceAreTheBitsOfEachAlone) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     constexpr std::int64_t kInputs = 517;
     constexpr std::int64_t kRows = 3;
     const std::vector<Weights> weights = {Weights(DType::kBF16, 1027, kInputs, 7),
                                           Weights(DType::kF32, 1, kInputs, 8),
                                           Weights(DType::kF16, 130, kInputs, 9)};
-    const std::vector<float> x = test::random_floats(kRows * kInputs, 10);
+    const std::vector<float> x = testing::random_floats(kRows * kInputs, 10);
     std::vector<std::vector<float>> out;
     std::vector<GemvProduct> together;
     for (const Weights& w : weights) {

@@ -21,7 +21,7 @@ std::size_t at(std::int64_t index) {
 TEST(Heads, SplitPutsEachRowAtItsPlaceInTheCache) {
   for (const auto& [tokens, heads, head_dim] : kCases) {
     const std::int64_t capacity = tokens + 5;
-    const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 1);
+    const std::vector<float> x = testing::random_floats(tokens * heads * head_dim, 1);
     std::vector<float> cache(at(heads * capacity * head_dim), 42);
     std::vector<BF16> cache16(cache.size(), BF16::from_float(42));
     split_heads(x.data(), tokens, heads, head_dim, cache.data(), capacity * head_dim, 2);
@@ -42,7 +42,7 @@ TEST(Heads, SplitPutsEachRowAtItsPlaceInTheCache) {
 
 TEST(Heads, MergeUndoesSplit) {
   for (const auto& [tokens, heads, head_dim] : kCases) {
-    const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 1);
+    const std::vector<float> x = testing::random_floats(tokens * heads * head_dim, 1);
     std::vector<float> split(x.size());
     std::vector<float> merged(x.size());
     split_heads(x.data(), tokens, heads, head_dim, split.data(), tokens * head_dim, 0);
@@ -81,9 +81,9 @@ void expect_repeated(const std::vector<T>& x, std::int64_t tokens, std::int64_t 
 TEST(Heads, RepeatGivesEveryQueryHeadItsKvHead) {
   for (const auto& [tokens, heads, head_dim] : kCases) {
     for (const std::int64_t group : {1, 3}) {
-      const std::vector<float> x = test::random_floats(heads * (tokens + 2) * head_dim, 1);
+      const std::vector<float> x = testing::random_floats(heads * (tokens + 2) * head_dim, 1);
       expect_repeated(x, tokens, heads, head_dim, group);
-      expect_repeated(test::to_bf16(x), tokens, heads, head_dim, group);
+      expect_repeated(testing::to_bf16(x), tokens, heads, head_dim, group);
     }
   }
 }

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include "airlock/core/dtype.h"
+#include "airlock/core/tensor.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 /// Unit roundoff: the largest relative error of one rounding to nearest.
 constexpr double kF32Unit = 0x1p-24;
@@ -25,10 +27,17 @@ inline std::vector<float> random_floats(std::int64_t count, unsigned seed, float
   return values;
 }
 
+/// f32 or bf16 elements as a tensor of that shape.
+template <typename T>
+Tensor tensor_at(const T* elements, const Shape& shape) {
+  constexpr DType kDType = std::is_same_v<T, float> ? DType::kF32 : DType::kBF16;
+  return {{kDType, shape}, reinterpret_cast<std::byte*>(const_cast<T*>(elements))};
+}
+
 inline std::vector<BF16> to_bf16(const std::vector<float>& values) {
   std::vector<BF16> result(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) result[i] = BF16::from_float(values[i]);
   return result;
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

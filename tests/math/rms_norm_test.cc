@@ -25,17 +25,17 @@ void expect_norm(const std::vector<float>& x, const std::vector<float>& weight, 
       const double expected =
           static_cast<double>(weight[static_cast<std::size_t>(i)]) * x[at] * factor;
       // Three roundings to f32: the factor and two products.
-      ASSERT_NEAR(out[at], expected, 3.01 * test::kF32Unit * std::fabs(expected)) << hidden;
+      ASSERT_NEAR(out[at], expected, 3.01 * testing::kF32Unit * std::fabs(expected)) << hidden;
     }
   }
 }
 
 TEST(RmsNorm, EqualsF64WithinThreeRoundings) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     for (const std::int64_t tokens : {1, 3}) {
-      for (const std::int64_t hidden : test::kOddSizes) {
-        const std::vector<float> x = test::random_floats(tokens * hidden, 1);
-        const std::vector<float> weight = test::random_floats(hidden, 2);
+      for (const std::int64_t hidden : testing::kOddSizes) {
+        const std::vector<float> x = testing::random_floats(tokens * hidden, 1);
+        const std::vector<float> weight = testing::random_floats(hidden, 2);
         std::vector<float> out(x.size());
         rms_norm(x.data(), weight.data(), 1e-5F, tokens, hidden, out.data());
         expect_norm(x, weight, 1e-5F, tokens, out);
@@ -45,7 +45,7 @@ TEST(RmsNorm, EqualsF64WithinThreeRoundings) {
 }
 
 TEST(RmsNorm, KeepsItsPrecisionWhenOneElementDwarfsMillions) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     // Squares of 1 vanish next to 1e10 in f32, but together they make a tenth of the sum.
     std::vector<float> x(1 << 20, 1);
     x[77] = 3000;
@@ -67,9 +67,9 @@ TEST(RmsNorm, GivesZeroForAZeroRow) {
 TEST(RmsNorm, WorksInPlaceAndOnManyThreads) {
   const std::int64_t tokens = 301;
   const std::int64_t hidden = 2049;
-  std::vector<float> x = test::random_floats(tokens * hidden, 3);
+  std::vector<float> x = testing::random_floats(tokens * hidden, 3);
   const std::vector<float> before = x;
-  const std::vector<float> weight = test::random_floats(hidden, 4);
+  const std::vector<float> weight = testing::random_floats(hidden, 4);
   rms_norm(x.data(), weight.data(), 1e-5F, tokens, hidden, x.data());
   expect_norm(before, weight, 1e-5F, tokens, x);
 }

@@ -28,18 +28,18 @@ std::vector<double> rotate_half(const float* x, const std::vector<double>& frequ
 
 /// Rounded cosine and sine, two products or one and a fused one, each at most the row's pair norm.
 double bound(const float* x, std::size_t half, std::size_t i) {
-  return 4 * test::kF32Unit * (std::fabs(x[i % half]) + std::fabs(x[i % half + half]));
+  return 4 * testing::kF32Unit * (std::fabs(x[i % half]) + std::fabs(x[i % half + half]));
 }
 
 TEST(RopeTable, ApplyRotatesEveryRowAsHuggingFace) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     for (const std::int64_t head_dim : {2, 6, 16, 64, 80, 128, 130}) {
       for (const std::int64_t position : {0, 1, 300, 8000}) {
         const std::int64_t tokens = 3;
         const std::int64_t heads = 2;
         const RopeTable table(head_dim, 10000);
         const auto frequencies = rope_inverse_frequencies(head_dim, 10000, std::nullopt);
-        const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 1);
+        const std::vector<float> x = testing::random_floats(tokens * heads * head_dim, 1);
         std::vector<float> out = x;
         table.apply(out.data(), tokens, heads, position);
         for (std::int64_t row = 0; row < tokens * heads; ++row) {
@@ -56,10 +56,10 @@ TEST(RopeTable, ApplyRotatesEveryRowAsHuggingFace) {
 }
 
 TEST(RopeTable, ApplyToHeadsWritesTheSameRowsIntoTheCache) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const std::int64_t tokens = 5, heads = 3, head_dim = 20, capacity = 16, first_row = 7;
     const RopeTable table(head_dim, 500000);
-    const std::vector<float> x = test::random_floats(tokens * heads * head_dim, 2);
+    const std::vector<float> x = testing::random_floats(tokens * heads * head_dim, 2);
     std::vector<float> in_place = x;
     table.apply(in_place.data(), tokens, heads, 100);
     std::vector<float> cache(static_cast<std::size_t>(heads * capacity * head_dim), 42);
@@ -87,8 +87,8 @@ TEST(RopeTable, ApplyToHeadsWritesTheSameRowsIntoTheCache) {
 TEST(RopeTable, ScoresDependOnDistanceOnly) {
   const std::int64_t head_dim = 64;
   const RopeTable table(head_dim, 10000);
-  const std::vector<float> q = test::random_floats(head_dim, 3);
-  const std::vector<float> k = test::random_floats(head_dim, 4);
+  const std::vector<float> q = testing::random_floats(head_dim, 3);
+  const std::vector<float> k = testing::random_floats(head_dim, 4);
   const auto score = [&](std::int64_t at_q, std::int64_t at_k) {
     std::vector<float> a = q;
     std::vector<float> b = k;
@@ -102,7 +102,7 @@ TEST(RopeTable, ScoresDependOnDistanceOnly) {
   for (std::size_t i = 0; i < q.size(); ++i)
     norm += std::fabs(double{q[i]}) + std::fabs(double{k[i]});
   // Each factor errs by a few units of its pair; 3 is above any |element| here.
-  EXPECT_NEAR(score(10, 3), score(1010, 1003), 16 * test::kF32Unit * norm * 3);
+  EXPECT_NEAR(score(10, 3), score(1010, 1003), 16 * testing::kF32Unit * norm * 3);
 }
 
 TEST(RopeFrequencies, FollowLlama3Scaling) {
@@ -136,7 +136,7 @@ TEST(RopeFrequencies, FollowLlama3Scaling) {
 
 TEST(RopeTable, GrowsUnderConcurrentReaders) {
   const RopeTable table(8, 10000);
-  std::vector<float> far = test::random_floats(8, 5);
+  std::vector<float> far = testing::random_floats(8, 5);
   const std::vector<float> start = far;
   const RopeTable fresh(8, 10000);
   fresh.apply(far.data(), 1, 1, 4999);

@@ -38,7 +38,7 @@ TEST(SimdCapTest, EveryLowerLimitHoldsFromTheStart) {
   };
   for (const Case& c : {Case{Isa::kAvx2, HWY_AVX2}, Case{Isa::kAvx512, HWY_AVX3}}) {
     if (c.limit > isa()) continue;
-    const test::ScopedVariable limit("AIRLOCK_MAX_ISA", std::string(isa_name(c.limit)));
+    const testing::ScopedVariable limit("AIRLOCK_MAX_ISA", std::string(isa_name(c.limit)));
     EXPECT_EXIT(std::exit(best_target() == c.target ? 0 : 1), ::testing::ExitedWithCode(0), "")
         << isa_name(c.limit);
   }

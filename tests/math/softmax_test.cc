@@ -22,12 +22,13 @@ struct Case {
 class CausalSoftmax : public ::testing::TestWithParam<Case> {};
 
 TEST_P(CausalSoftmax, EqualsF64WithinItsBound) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const auto [heads, tokens, context, position, deviation] = GetParam();
-    const std::vector<float> scores = test::random_floats(heads * tokens * context, 1, deviation);
+    const std::vector<float> scores =
+        testing::random_floats(heads * tokens * context, 1, deviation);
     const float scale = 0.3F;
     std::vector<float> out = scores;
-    causal_softmax(out.data(), heads, tokens, context, position, scale);
+    causal_softmax(testing::tensor_at(out.data(), {heads, tokens, context}), position, scale);
     for (std::int64_t row = 0; row < heads * tokens; ++row) {
       const float* in = scores.data() + row * context;
       const float* got = out.data() + row * context;
@@ -49,7 +50,7 @@ TEST_P(CausalSoftmax, EqualsF64WithinItsBound) {
         // division.
         const double additions = std::min<double>(static_cast<double>(attended), 512);
         const double relative =
-            test::kF32Unit * (std::fabs(exponent) + std::fabs(top) + 8 + additions);
+            testing::kF32Unit * (std::fabs(exponent) + std::fabs(top) + 8 + additions);
         ASSERT_NEAR(got[i], expected, relative * expected + 0x1p-126) << row << " " << i;
       }
     }
@@ -64,23 +65,23 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CausalSoftmax,
                                            Case{4, 130, 130, 0, 30}, Case{1, 7, 64, 3, 1e6F}));
 
 TEST(CausalSoftmaxRows, IgnoresWhatTheMaskHides) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const float nan = std::nanf("");
     std::vector<float> scores = {1, nan, nan, 1, 1, nan, 1, 1, 1};
-    causal_softmax(scores.data(), 1, 3, 3, 0, 1);
+    causal_softmax(testing::tensor_at(scores.data(), {1, 3, 3}), 0, 1);
     const float third = 1.0F / 3;
     EXPECT_EQ(scores, (std::vector<float>{1, 0, 0, 0.5F, 0.5F, 0, third, third, third}));
   });
 }
 
 TEST(CausalSoftmaxRows, PassesNanAndInfinityOnAsTorchDoes) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const float infinity = std::numeric_limits<float>::infinity();
     const float nan = std::nanf("123");  // a payload must not leak into the arithmetic
     std::vector<float> scores = {1, nan,       2, 1,         infinity,  2,
                                  1, -infinity, 1, -infinity, -infinity, -infinity};
     for (std::size_t row = 0; row < 4; ++row) {
-      causal_softmax(scores.data() + 3 * row, 1, 1, 3, 2, 1);
+      causal_softmax(testing::tensor_at(scores.data() + 3 * row, {1, 1, 3}), 2, 1);
     }
     for (std::size_t i = 0; i < 6; ++i) EXPECT_TRUE(std::isnan(scores[i])) << i;
     EXPECT_EQ(scores[6], 0.5F);
@@ -91,11 +92,11 @@ TEST(CausalSoftmaxRows, PassesNanAndInfinityOnAsTorchDoes) {
 
 /// Scores and probabilities in `dtype`, each f32 value rounded once.
 TEST_P(CausalSoftmax, OfNarrowScoresIsThatOfTheirValuesRoundedOnce) {
-  test::for_each_target([&] {
+  testing::for_each_target([&] {
     const auto [heads, tokens, context, position, deviation] = GetParam();
     const Shape shape{heads, tokens, context};
     for (const DType dtype : {DType::kBF16, DType::kF16}) {
-      std::vector<float> wide = test::random_floats(heads * tokens * context, 1, deviation);
+      std::vector<float> wide = testing::random_floats(heads * tokens * context, 1, deviation);
       std::vector<std::uint16_t> narrow(wide.size());
       const Tensor wide_tensor{{DType::kF32, shape}, reinterpret_cast<std::byte*>(wide.data())};
       const Tensor tensor{{dtype, shape}, reinterpret_cast<std::byte*>(narrow.data())};
@@ -119,10 +120,11 @@ TEST(CausalSoftmaxRows, RefusesOtherDtypesAndShapes) {
 
 TEST(CausalSoftmaxRows, RefusesWhatDoesNotFitTheContext) {
   std::vector<float> scores(12);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, 2, 1), Error);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, -1, 1), Error);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, 0, std::nanf("")), Error);
-  EXPECT_THROW(causal_softmax(scores.data(), 1, 3, 4, 0, -1), Error);
+  EXPECT_THROW(causal_softmax(testing::tensor_at(scores.data(), {1, 3, 4}), 2, 1), Error);
+  EXPECT_THROW(causal_softmax(testing::tensor_at(scores.data(), {1, 3, 4}), -1, 1), Error);
+  EXPECT_THROW(causal_softmax(testing::tensor_at(scores.data(), {1, 3, 4}), 0, std::nanf("")),
+               Error);
+  EXPECT_THROW(causal_softmax(testing::tensor_at(scores.data(), {1, 3, 4}), 0, -1), Error);
 }
 
 }  // namespace

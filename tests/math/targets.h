@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
 
-namespace airlock::test {
+namespace airlock::testing {
 
 /// Makes one target (0: the best again) what kernels dispatch to.
 inline void choose_target(std::int64_t target) {
@@ -23,4 +23,4 @@ void for_each_target(const Body& body) {
   choose_target(0);
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -13,16 +13,16 @@
 namespace airlock {
 namespace {
 
-using test::error_of;
-using test::find_raw;
-using test::least_config;
-using test::raw_tensors;
-using test::RawTensor;
-using test::TempDir;
-using test::write_checkpoint;
-using test::write_file;
-using test::write_sharded;
-using testing::HasSubstr;
+using testing::error_of;
+using testing::find_raw;
+using ::testing::HasSubstr;
+using testing::least_config;
+using testing::raw_tensors;
+using testing::RawTensor;
+using testing::TempDir;
+using testing::write_checkpoint;
+using testing::write_file;
+using testing::write_sharded;
 
 bool same_bytes(std::span<const std::byte> bytes, std::string_view expected) {
   return bytes.size() == expected.size() &&
@@ -100,7 +100,7 @@ TEST(Checkpoint, ConvertsEveryStoredDTypeToF32) {
     write_checkpoint(dir.path(), config, tensors);
     const auto checkpoint = Checkpoint::open(dir.path());
     EXPECT_EQ(checkpoint->tensor(Weight::kFinalNorm).spec.dtype, dtype);
-    EXPECT_THAT(checkpoint->load_f32(Weight::kFinalNorm), testing::ElementsAreArray(values));
+    EXPECT_THAT(checkpoint->load_f32(Weight::kFinalNorm), ::testing::ElementsAreArray(values));
   }
 }
 
@@ -240,7 +240,7 @@ TEST(Checkpoint, RefusesAnIndexThatPointsToTheWrongShard) {
   const ModelConfig config = least_config();
   const TempDir dir;
   write_sharded(dir.path(), config, raw_tensors(config));
-  std::string index = test::read_file(dir / "model.safetensors.index.json");
+  std::string index = testing::read_file(dir / "model.safetensors.index.json");
   const std::string wanted = R"("model.norm.weight":"model-0000)";
   const std::size_t digit = index.find(wanted) + wanted.size();
   ASSERT_LT(digit, index.size());

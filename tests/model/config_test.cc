@@ -13,12 +13,12 @@
 namespace airlock {
 namespace {
 
-using test::error_of;
-using test::TempDir;
-using test::write_file;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using testing::error_of;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::TempDir;
+using testing::write_file;
 using Json = nlohmann::json;
 
 /// Llama 3.2 1B's published config.json, without what does not matter here.

@@ -17,13 +17,13 @@
 namespace airlock {
 namespace {
 
-using test::error_of;
-using test::find_raw;
-using test::least_config;
-using test::raw_tensors;
-using test::RawTensor;
-using test::TempDir;
-using test::write_checkpoint;
+using testing::error_of;
+using testing::find_raw;
+using testing::least_config;
+using testing::raw_tensors;
+using testing::RawTensor;
+using testing::TempDir;
+using testing::write_checkpoint;
 
 std::string fingerprint_of(const ModelConfig& config, const std::vector<RawTensor>& tensors) {
   const TempDir dir;
@@ -41,7 +41,7 @@ TEST(Fingerprint, IsTheSameHoweverTheTensorsAreStored) {
   const ModelConfig config = least_config();
   const std::string one = fingerprint_of(config, raw_tensors(config));
   const TempDir dir;
-  test::write_sharded(dir.path(), config, raw_tensors(config));
+  testing::write_sharded(dir.path(), config, raw_tensors(config));
   EXPECT_EQ(to_hex(compute_fingerprint(*Checkpoint::open(dir.path()))), one);
 
   std::vector<RawTensor> backwards = raw_tensors(config);

@@ -12,19 +12,19 @@
 namespace airlock {
 namespace {
 
-using test::TempDir;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::TempDir;
 
 TEST(Inspect, CountsWhatTheModelUsesAndWhatItDoesNot) {
-  const ModelConfig config = test::least_config();
-  auto tensors = test::raw_tensors(config);
+  const ModelConfig config = testing::least_config();
+  auto tensors = testing::raw_tensors(config);
   const std::size_t used = tensors.size();
   tensors.push_back({"unused", "U8", {3}, "xyz"});
-  test::find_raw(tensors, "model.norm.weight") = {
+  testing::find_raw(tensors, "model.norm.weight") = {
       "model.norm.weight", "F32", {4}, std::string(16, '\0')};
   const TempDir dir;
-  test::write_checkpoint(dir.path(), config, tensors);
+  testing::write_checkpoint(dir.path(), config, tensors);
   const CheckpointSummary summary = inspect(*Checkpoint::open(dir.path()));
   EXPECT_EQ(summary.tensors, static_cast<std::int64_t>(used));
   EXPECT_EQ(summary.other_tensors, 1);

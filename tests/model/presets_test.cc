@@ -9,8 +9,8 @@
 namespace airlock {
 namespace {
 
-using test::error_of;
-using testing::HasSubstr;
+using testing::error_of;
+using ::testing::HasSubstr;
 
 TEST(Presets, HaveThePublishedNumberOfParameters) {
   // The counts that the model pages of Llama 3.1 and 3.2 give for the weights' files.
@@ -36,9 +36,9 @@ TEST(Presets, AreFoundByNameOnly) {
 }
 
 TEST(ConfigOf, ReadsAFolderAndSuggestsAPresetOtherwise) {
-  const test::TempDir dir;
-  const ModelConfig config = test::least_config();
-  test::write_file(dir / "config.json", config_to_json(config));
+  const testing::TempDir dir;
+  const ModelConfig config = testing::least_config();
+  testing::write_file(dir / "config.json", config_to_json(config));
   EXPECT_EQ(config_of(dir.path().string()), config);
   const auto [code, message] = error_of([] { (void)config_of("llama-3.2-1B"); });
   EXPECT_EQ(code, ErrorCode::kNotFound);

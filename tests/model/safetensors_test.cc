@@ -14,11 +14,11 @@
 namespace airlock {
 namespace {
 
-using test::error_of;
-using test::safetensors;
-using test::TempDir;
-using test::write_file;
-using testing::HasSubstr;
+using testing::error_of;
+using ::testing::HasSubstr;
+using testing::safetensors;
+using testing::TempDir;
+using testing::write_file;
 
 /// A file of one test, opened.
 SafetensorsFile open_bytes(const TempDir& dir, std::string_view bytes) {

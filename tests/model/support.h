@@ -2,10 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,43 +15,10 @@
 #include "airlock/model/checkpoint.h"
 #include "airlock/model/config.h"
 
-namespace airlock::test {
+#include "tests/support/model_configs.h"
+#include "tests/support/temp_dir.h"
 
-/// A folder of its own for one test, removed with what is in it.
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "airlock-model-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    path_ = pattern;
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path operator/(std::string_view name) const {
-    return path_ / name;
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline void write_file(const std::filesystem::path& path, std::string_view content) {
-  std::ofstream file(path, std::ios::binary);
-  file.write(content.data(), static_cast<std::streamsize>(content.size()));
-  if (!file.flush()) throw std::runtime_error("cannot write " + path.string());
-}
-
-inline std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
+namespace airlock::testing {
 
 /// A safetensors file: the header's length, the header as given, the data.
 inline std::string safetensors(std::string_view header, std::string_view data,
@@ -81,15 +45,7 @@ std::pair<ErrorCode, std::string> error_of(const Action& action) {
 
 /// The least model: 1 layer, hidden 4, 2 heads of 2, 1 KV head, FFN 6, vocabulary 8, tied.
 inline ModelConfig least_config() {
-  ModelConfig config;
-  config.layers = 1;
-  config.hidden = 4;
-  config.heads = 2;
-  config.kv_heads = 1;
-  config.head_dim = 2;
-  config.ffn = 6;
-  config.vocab = 8;
-  config.max_position = 16;
+  ModelConfig config = testing::counted_config({1, 4, 2, 1, 2, 6, 8, 16});
   config.tie_embeddings = true;
   return config;
 }
@@ -168,4 +124,4 @@ inline RawTensor& find_raw(std::vector<RawTensor>& tensors, std::string_view nam
   throw std::runtime_error("no tensor " + std::string(name));
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

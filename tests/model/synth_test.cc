@@ -24,12 +24,12 @@
 namespace airlock {
 namespace {
 
-using test::error_of;
-using test::read_file;
-using test::TempDir;
-using test::write_file;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using testing::error_of;
+using ::testing::HasSubstr;
+using testing::read_file;
+using testing::TempDir;
+using testing::write_file;
 
 std::set<std::string> names_in(const std::filesystem::path& dir) {
   std::set<std::string> names;

@@ -12,8 +12,8 @@
 namespace airlock {
 namespace {
 
-using test::error_of;
-using test::least_config;
+using testing::error_of;
+using testing::least_config;
 using testing::ElementsAre;
 using testing::ElementsAreArray;
 using testing::HasSubstr;

@@ -24,7 +24,7 @@ namespace airlock::goldens {
 using Ids = std::vector<std::int32_t>;
 
 inline std::filesystem::path folder() {
-  return test::data_dir() / "tokenizer";
+  return testing::data_dir() / "tokenizer";
 }
 
 inline std::string read(const std::filesystem::path& path) {
@@ -120,7 +120,7 @@ inline std::string stream(const Tokenizer& tokenizer, const Ids& ids, bool skip_
 inline void expect_equal(const Tokenizer& tokenizer, const Group& group, bool kept_too) {
   SCOPED_TRACE(group.name);
   for (const Text& text : group.texts) {
-    SCOPED_TRACE(testing::PrintToString(text.raw));
+    SCOPED_TRACE(::testing::PrintToString(text.raw));
     EXPECT_EQ(tokenizer.encode(text.raw, false), text.ids);
     Ids with_special = group.before;
     with_special.insert(with_special.end(), text.ids.begin(), text.ids.end());
@@ -130,7 +130,7 @@ inline void expect_equal(const Tokenizer& tokenizer, const Group& group, bool ke
     EXPECT_EQ(stream(tokenizer, text.ids, true), text.decoded);
   }
   for (const Decoding& decoding : group.decodings) {
-    SCOPED_TRACE(testing::PrintToString(decoding.ids));
+    SCOPED_TRACE(::testing::PrintToString(decoding.ids));
     EXPECT_EQ(tokenizer.decode(decoding.ids, true), decoding.skipped);
     EXPECT_EQ(stream(tokenizer, decoding.ids, true), decoding.skipped);
     if (!kept_too) continue;

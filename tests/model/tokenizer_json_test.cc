@@ -23,7 +23,7 @@ std::unique_ptr<Tokenizer> build(const json& spec) {
                              "tokenizer.json");
 }
 
-class JsonGoldens : public testing::TestWithParam<std::string> {};
+class JsonGoldens : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(JsonGoldens, EveryIdAndTextEqualsTheTokenizersPackage) {
   const json spec = base(GetParam());
@@ -37,7 +37,7 @@ TEST_P(JsonGoldens, EveryIdAndTextEqualsTheTokenizersPackage) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, JsonGoldens, testing::Values("llama3", "llama2"),
+INSTANTIATE_TEST_SUITE_P(Kinds, JsonGoldens, ::testing::Values("llama3", "llama2"),
                          [](const auto& kind) { return kind.param; });
 
 TEST(JsonTokenizer, TheGoldensHoldAtLeastTwoThousandStrings) {

@@ -1,36 +1,27 @@
 #include "airlock/model/tokenizer.h"
 
 #include <filesystem>
-#include <fstream>
 
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
 
 #include "tests/model/tokenizer_goldens.h"
+#include "tests/support/temp_dir.h"
 
 namespace airlock {
 namespace {
 namespace fs = std::filesystem;
 
-/// A fresh folder that goes away at the end of the test.
-class Folder {
+/// A folder to put a tokenizer's files in.
+class Folder : public testing::TempDir {
  public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "airlock_tokenizer_XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  [[nodiscard]] const fs::path& path() const { return path_; }
   void write(const std::string& name, const std::string& content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
+    testing::write_file(path() / name, content);
   }
   void copy(const std::string& from) const {
-    fs::copy_file(goldens::folder() / from, path_ / fs::path(from).filename());
+    fs::copy_file(goldens::folder() / from, path() / fs::path(from).filename());
   }
-
- private:
-  fs::path path_;
 };
 
 ErrorCode code_of(const fs::path& path, std::string* message = nullptr) {

@@ -24,8 +24,8 @@ TEST(Utf8, EachMaximalIllFormedSubpartBecomesOneReplacement) {
       {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},
   };
   for (const auto& [bytes, expected] : cases) {
-    EXPECT_EQ(replace_ill_formed(bytes), expected) << testing::PrintToString(bytes);
-    EXPECT_EQ(is_utf8(bytes), bytes == expected) << testing::PrintToString(bytes);
+    EXPECT_EQ(replace_ill_formed(bytes), expected) << ::testing::PrintToString(bytes);
+    EXPECT_EQ(is_utf8(bytes), bytes == expected) << ::testing::PrintToString(bytes);
   }
 }
 
@@ -55,7 +55,7 @@ TEST(Utf8, PiecesOfAnySizeGiveTheSameTextAsTheWhole) {
       at += size;
     }
     stream.flush(text);
-    EXPECT_EQ(text, replace_ill_formed(bytes)) << testing::PrintToString(bytes);
+    EXPECT_EQ(text, replace_ill_formed(bytes)) << ::testing::PrintToString(bytes);
   }
 }
 

@@ -95,7 +95,7 @@ class Watching final : public TransparentOperators {
 
 /// A stack with what it needs.
 struct Stack {
-  std::unique_ptr<test::TestSession> session;
+  std::unique_ptr<testing::TestSession> session;
   std::vector<std::unique_ptr<Operators>> parts;
 
   [[nodiscard]] Operators& bottom() {
@@ -110,15 +110,15 @@ struct Stack {
   }
 };
 
-Stack remote(test::TestWorker& worker, const ModelConfig& config, Transport transport, int lanes) {
+Stack remote(testing::TestWorker& worker, const ModelConfig& config, Transport transport, int lanes) {
   ClientOptions options;
   options.lanes = lanes;
   Stack stack;
-  stack.session = std::make_unique<test::TestSession>(worker, config, transport, options);
+  stack.session = std::make_unique<testing::TestSession>(worker, config, transport, options);
   return stack;
 }
 
-Stack local(test::TestWorker& worker) {
+Stack local(testing::TestWorker& worker) {
   Stack stack;
   stack.parts.push_back(std::make_unique<LocalOperators>(worker.backend()));
   return stack;
@@ -126,12 +126,12 @@ Stack local(test::TestWorker& worker) {
 
 struct Case {
   std::string name;
-  std::function<Stack(test::TestWorker&, const ModelConfig&)> make;
+  std::function<Stack(testing::TestWorker&, const ModelConfig&)> make;
 };
 
 std::vector<Case> cases() {
   const auto over = [](Transport transport, int lanes) {
-    return [=](test::TestWorker& worker, const ModelConfig& config) {
+    return [=](testing::TestWorker& worker, const ModelConfig& config) {
       return remote(worker, config, transport, lanes);
     };
   };
@@ -199,9 +199,9 @@ class OperatorsContract : public ::testing::TestWithParam<Case> {
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_ =
-      Checkpoint::open(test::checkpoint_path(kCheckpoint));
+      Checkpoint::open(testing::checkpoint_path(kCheckpoint));
   const ModelConfig config_ = checkpoint_->config();
-  test::TestWorker worker_{test::checkpoint_path(kCheckpoint), DType::kF32};
+  testing::TestWorker worker_{testing::checkpoint_path(kCheckpoint), DType::kF32};
   Stack stack_;
   LocalOperators reference_;
 };
@@ -311,11 +311,11 @@ TEST_P(OperatorsContract, EndingASequenceThatNeverBeganIsNoError) {
 }
 
 TEST(WireDType, TravelsAsItSaysAndLeavesIdsAlone) {
-  const auto checkpoint = Checkpoint::open(test::checkpoint_path(kCheckpoint));
+  const auto checkpoint = Checkpoint::open(testing::checkpoint_path(kCheckpoint));
   const ModelConfig config = checkpoint->config();
-  test::TestWorker worker(test::checkpoint_path(kCheckpoint), DType::kF32);
+  testing::TestWorker worker(testing::checkpoint_path(kCheckpoint), DType::kF32);
   for (const DType wire : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
-    test::TestSession session(worker, config);
+    testing::TestSession session(worker, config);
     WireDTypeOperators operators(session.client(), wire);
     for (const LegalCall& legal : legal_calls(config, 5, DType::kF32)) {
       session.ledger.clear();
@@ -331,9 +331,9 @@ TEST(WireDType, TravelsAsItSaysAndLeavesIdsAlone) {
 }
 
 TEST(Endpoint, TransferMemoryStaysInReachBehindTransparentDecoratorsOnly) {
-  const auto checkpoint = Checkpoint::open(test::checkpoint_path(kCheckpoint));
-  test::TestWorker worker(test::checkpoint_path(kCheckpoint), DType::kF32);
-  test::TestSession session(worker, checkpoint->config());
+  const auto checkpoint = Checkpoint::open(testing::checkpoint_path(kCheckpoint));
+  testing::TestWorker worker(testing::checkpoint_path(kCheckpoint), DType::kF32);
+  testing::TestSession session(worker, checkpoint->config());
   const Endpoint bottom(session.client());
   EXPECT_EQ(bottom.native_dtype(DType::kBF16), DType::kBF16);
   Watching watching(session.client());

@@ -68,7 +68,8 @@ TEST(ChoosePlan, TheWorkerSeesNothingThatWasForbidden) {
            {"prompt"}, {"logits"}, {"scores"}, {"prompt", "scores", "logits"}}) {
     const PlanChoice choice = choose_plan(llama_1b(), request(hidden));
     const std::vector<std::string> seen = worker_sees(choice.plan);
-    for (const std::string& word : hidden) EXPECT_THAT(seen, testing::Not(testing::Contains(word)));
+    for (const std::string& word : hidden)
+      EXPECT_THAT(seen, ::testing::Not(::testing::Contains(word)));
   }
   EXPECT_EQ(choose_plan(llama_1b(), request({"prompt", "logits"})).plan.name,
             "blocks+runner-embedding+runner-lm-head");

@@ -6,8 +6,12 @@
 #include "airlock/model/config.h"
 #include "airlock/plan/predict.h"
 
+#include "tests/support/model_configs.h"
+
 namespace airlock {
 namespace {
+
+using testing::odd_model;
 
 const ModelConfig& llama_1b() {
   static const ModelConfig config = config_of("llama-3.2-1b");
@@ -23,19 +27,6 @@ HostRates rates() {
   rates.receive_rate = 81e6;
   rates.rtt_ms = 0.1;
   return rates;
-}
-
-ModelConfig small() {
-  ModelConfig config;
-  config.layers = 3;
-  config.hidden = 40;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 10;
-  config.ffn = 91;
-  config.vocab = 257;
-  config.max_position = 4096;
-  return config;
 }
 
 /// Operations of all steps, by side: what the stages take at one operation a second.
@@ -57,12 +48,12 @@ TEST(PlanStages, CallsAfterOneAnotherTakeRttAndBytesOverBandwidth) {
   link.send_rate = link.receive_rate = 1e6;
   link.rtt_ms = 0.5;
   const Plan plan = find_plan("baseline");
-  const Traffic traffic = predict_traffic(small(), plan, 7, 3);
+  const Traffic traffic = predict_traffic(odd_model(), plan, 7, 3);
   const double transit = static_cast<double>(traffic.total_bytes()) / 1e3;
   const double turns = 0.5 * static_cast<double>(traffic.calls());
-  const auto link_ms = [&] { return plan_stages(small(), plan, 7, 3, link).sum().link_ms(); };
+  const auto link_ms = [&] { return plan_stages(odd_model(), plan, 7, 3, link).sum().link_ms(); };
   EXPECT_NEAR(link_ms(), transit + turns, 1e-6);
-  EXPECT_DOUBLE_EQ(plan_stages(small(), plan, 7, 3, link).sum().one_after_the_other(), link_ms())
+  EXPECT_DOUBLE_EQ(plan_stages(odd_model(), plan, 7, 3, link).sum().one_after_the_other(), link_ms())
       << "unknown rates take no time";
   link.rtt_ms = 0;
   EXPECT_NEAR(link_ms(), transit, 1e-6);
@@ -72,7 +63,7 @@ TEST(PlanStages, CallsAfterOneAnotherTakeRttAndBytesOverBandwidth) {
 }
 
 TEST(PlanStages, CountTheLinearOperatorsOfALayerByHand) {
-  const ModelConfig c = small();
+  const ModelConfig c = odd_model();
   const std::int64_t n = 7;
   const Work work = work_of(c, find_plan("runner-attention"), n, 0);
   const std::int64_t layer = 40 * 60 + 2 * 40 * 20 + 60 * 40 + 3 * 40 * 91;
@@ -82,7 +73,7 @@ TEST(PlanStages, CountTheLinearOperatorsOfALayerByHand) {
 }
 
 TEST(PlanStages, PlansMoveWorkButDoNotChangeIt) {
-  const ModelConfig c = small();
+  const ModelConfig c = odd_model();
   const auto sum = [&](const Plan& plan) {
     const Work work = work_of(c, plan, 33, 5);
     return work.worker + work.runner;
@@ -102,8 +93,8 @@ TEST(PlanStages, PlansMoveWorkButDoNotChangeIt) {
 }
 
 TEST(PlanStages, RefuseWhatPredictTrafficRefuses) {
-  EXPECT_THROW(plan_stages(small(), find_plan("flash"), 0, 0, {}), Error);
-  EXPECT_THROW(plan_stages(small(), find_plan("flash"), 4097, 0, {}), Error);
+  EXPECT_THROW(plan_stages(odd_model(), find_plan("flash"), 0, 0, {}), Error);
+  EXPECT_THROW(plan_stages(odd_model(), find_plan("flash"), 4097, 0, {}), Error);
 }
 
 TEST(PlanStages, TakeTheBytesAndCallsThatThePredictorCounts) {

@@ -12,7 +12,7 @@ namespace {
 using ::testing::HasSubstr;
 
 std::vector<Advice> advice_for(const char* plan, std::int64_t prompt, std::int64_t generated = 1) {
-  return make_report("a", fake_ledger(llama_1b(), find_plan(plan), prompt, generated)).advice;
+  return make_report("a", headed(llama_1b(), find_plan(plan), prompt, generated)).advice;
 }
 
 const Advice* find(const std::vector<Advice>& advice, const std::string& flags) {
@@ -36,8 +36,8 @@ TEST(Advise, BaselineHearsThatItsScoresAreMostOfTheBytes) {
 
 TEST(Advise, EveryFigureIsThePredictorsAndAnImprovement) {
   for (const Plan& plan : preset_plans()) {
-    const auto ledger = fake_ledger(llama_1b(), plan, 512, 3);
-    const std::int64_t now = summarize(ledger).all.bytes();
+    const Ledger ledger = headed(llama_1b(), plan, 512, 3);
+    const std::int64_t now = summarize(ledger.entries).all.bytes();
     for (const Advice& a : make_report("a", ledger).advice) {
       if (a.flags.empty()) continue;
       EXPECT_LT(a.bytes, now) << plan.name << ": " << a.text;
@@ -59,8 +59,8 @@ TEST(Advise, BlocksHasNothingLeftToCut) {
 }
 
 TEST(Advise, AFastLinkHearsThatFewerBytesHelpLittle) {
-  auto ledger = fake_ledger(odd_model(), find_plan("flash"), 64);
-  for (LedgerEntry& e : ledger) {
+  Ledger ledger = headed(odd_model(), find_plan("flash"), 64);
+  for (LedgerEntry& e : ledger.entries) {
     e.worker_ms = e.total_ms * 0.96;
     e.encode_ms = e.send_ms = e.receive_ms = e.decode_ms = e.total_ms * 0.01;
   }
@@ -69,13 +69,16 @@ TEST(Advise, AFastLinkHearsThatFewerBytesHelpLittle) {
 }
 
 TEST(Advise, ManySmallCallsHearThatTheirNumberWeighsMore) {
-  const auto advice = make_report("a", fake_ledger(odd_model(), find_plan("flash"), 2, 50)).advice;
+  const auto advice = make_report("a", headed(odd_model(), find_plan("flash"), 2, 50)).advice;
   EXPECT_THAT(advice.back().text, HasSubstr("the number of calls weighs more"));
 }
 
-TEST(Advise, WithoutARunOnlyTheTimesSpeak) {
-  const auto ledger = fake_ledger(llama_1b(), find_plan("baseline"), 16);
-  for (const Advice& a : advise(summarize(ledger), nullptr)) EXPECT_EQ(a.flags, "");
+TEST(Advise, OfCallsThatSayNoPlanOrAreNotThatPlansOnlyTheTimesSpeak) {
+  const auto calls = fake_ledger(llama_1b(), find_plan("baseline"), 16);
+  for (const Advice& a : make_report("a", Ledger{{}, calls}).advice) EXPECT_EQ(a.flags, "");
+  auto changed = headed(llama_1b(), find_plan("baseline"), calls);
+  changed.entries[2].sent_bytes += 1;
+  for (const Advice& a : make_report("a", changed).advice) EXPECT_EQ(a.flags, "");
   EXPECT_TRUE(advise(summarize({}), nullptr).empty());
 }
 

@@ -10,12 +10,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "airlock/plan/predict.h"
 
 #include "tests/report/fake_ledger.h"
 #include "tests/support/paths.h"
+#include "tests/support/temp_dir.h"
 
 namespace airlock {
 namespace {
@@ -29,29 +29,20 @@ struct Result {
 
 class Cli : public ::testing::Test {
  protected:
-  Cli()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("airlock_cli_" + std::to_string(::getpid()) + "_" +
-                 ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::create_directory(folder_);
-  }
-  ~Cli() override { std::filesystem::remove_all(folder_); }
-
   /// Runs `airlock` with a shell's words.
   Result run(const std::string& words) const {
-    const std::string command = test::airlock_program() + " " + words + " >" + file("out") + " 2>" +
+    const std::string command = testing::airlock_program() + " " + words + " >" + file("out") + " 2>" +
                                 file("err") + " </dev/null";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text(file("out")), text(file("err"))};
   }
   std::string file(const std::string& name) const { return (folder_ / name).string(); }
-  static std::string text(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
+  static std::string text(const std::string& path) { return testing::read_file(path); }
   std::string ledger(const std::string& name, const std::string& plan, std::int64_t tokens) const {
     FileLedger out(file(name));
-    for (const LedgerEntry& e : fake_ledger(llama_1b(), find_plan(plan), tokens)) out.record(e);
+    const Ledger ledger = headed(llama_1b(), find_plan(plan), tokens);
+    out.begin(*ledger.header);
+    for (const LedgerEntry& e : ledger.entries) out.record(e);
     out.close();
     return file(name);
   }
@@ -62,7 +53,7 @@ class Cli : public ::testing::Test {
     EXPECT_THAT(result.err, HasSubstr(message)) << words;
   }
 
-  std::filesystem::path folder_;
+  testing::TempDir folder_;
 };
 
 TEST_F(Cli, PlanPrintsTheContractsJson) {
@@ -153,8 +144,8 @@ TEST_F(Cli, WrongUseOfPlanIsRefusedWithTheReason) {
 
 TEST_F(Cli, ReportReadsALedgerAndWritesPageAndTrace) {
   const std::string path = ledger("run.jsonl", "baseline", 1024);
-  const Result result = run("report " + path + " -m llama-3.2-1b --html " + file("page.html") +
-                            " --perfetto " + file("trace.json"));
+  const Result result =
+      run("report " + path + " --html " + file("page.html") + " --perfetto " + file("trace.json"));
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("98 calls: 3489677312 bytes sent, 3834106880 received"));
   EXPECT_THAT(result.out, HasSubstr("prediction: equal"));
@@ -173,13 +164,13 @@ TEST_F(Cli, ReportComparesSeveralLedgers) {
 TEST_F(Cli, LedgersThatAreNoneAreRefused) {
   const std::string path = ledger("run.jsonl", "flash", 8);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 10);
-  expect_error("report " + path, 1, "run.jsonl:82: the last line is cut off");
+  expect_error("report " + path, 1, "run.jsonl:83: the last line is cut off");
   std::ofstream(file("config.json")) << "{\"model_type\": \"llama\"}\n";
   expect_error("report " + file("config.json"), 1, "config.json:1: no key \"call\"");
   std::ofstream(file("empty")).close();
   expect_error("report " + file("empty"), 1, "empty");
   expect_error("report " + file("none.jsonl"), 1, "no such ledger");
-  expect_error("report " + folder_.string(), 1, "a folder");
+  expect_error("report " + folder_.path().string(), 1, "a folder");
   expect_error("report", 2, "required");
 }
 

@@ -3,42 +3,21 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
-#include "airlock/model/config.h"
 #include "airlock/ops/rules.h"
 #include "airlock/plan/lowering.h"
 #include "airlock/plan/program_cursor.h"
 #include "airlock/remote/ledger.h"
+#include "airlock/report/ledger_file.h"
+
+#include "tests/support/model_configs.h"
 
 namespace airlock {
 
-/// A small model whose dimensions are all different.
-inline ModelConfig odd_model() {
-  ModelConfig config;
-  config.layers = 3;
-  config.hidden = 40;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 10;
-  config.ffn = 91;
-  config.vocab = 257;
-  config.max_position = 4096;
-  return config;
-}
-
-inline ModelConfig llama_1b() {
-  ModelConfig config;
-  config.layers = 16;
-  config.hidden = 2048;
-  config.heads = 32;
-  config.kv_heads = 8;
-  config.head_dim = 64;
-  config.ffn = 8192;
-  config.vocab = 128256;
-  config.max_position = 131072;
-  return config;
-}
+using testing::llama_1b;
+using testing::odd_model;
 
 /// Appends the calls of one sequence. Each call takes 1 ms and 1 ms per 10^6 bytes, a quarter of
 /// it in the worker; 0.5 ms pass between calls.
@@ -79,6 +58,17 @@ inline std::vector<LedgerEntry> fake_ledger(const ModelConfig& config, const Pla
   std::vector<LedgerEntry> ledger;
   append_run(ledger, config, plan, prompt, generated);
   return ledger;
+}
+
+/// Those calls as a ledger of that model and plan.
+inline Ledger headed(const ModelConfig& config, const Plan& plan,
+                     std::vector<LedgerEntry> entries) {
+  return {LedgerHeader{"fake", "0123456789ab", config, plan, "unix"}, std::move(entries)};
+}
+
+inline Ledger headed(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
+                     std::int64_t generated = 1) {
+  return headed(config, plan, fake_ledger(config, plan, prompt, generated));
 }
 
 }  // namespace airlock

@@ -12,7 +12,7 @@ namespace airlock {
 namespace {
 
 nlohmann::json trace_of(const std::vector<LedgerEntry>& ledger, const std::string& name = "a") {
-  const Report report = make_report(name, ledger);
+  const Report report = make_report(name, {{}, ledger});
   const NamedLedger named{&report, ledger};
   return nlohmann::json::parse(render_perfetto({&named, 1}));
 }
@@ -57,7 +57,7 @@ TEST(RenderPerfetto, EachCallIsFiveSpansThatFollowOneAnotherOnTheirTracks) {
 
 TEST(RenderPerfetto, SeveralLedgersAreSeveralProcesses) {
   const auto ledger = fake_ledger(odd_model(), find_plan("flash"), 3);
-  const Report report = make_report("a", ledger);
+  const Report report = make_report("a", {{}, ledger});
   const NamedLedger both[] = {{&report, ledger}, {&report, ledger}};
   std::set<int> processes;
   const auto trace = nlohmann::json::parse(render_perfetto(both));

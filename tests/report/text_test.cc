@@ -15,35 +15,54 @@ constexpr TableFormat kFormats[] = {TableFormat::kText, TableFormat::kMarkdown, 
                                     TableFormat::kJson};
 
 TEST(RenderReport, TextSaysTheTotalsToTheByte) {
-  const Report report =
-      make_report("a.jsonl", fake_ledger(llama_1b(), find_plan("baseline"), 1024));
+  const Report report = make_report("a.jsonl", headed(llama_1b(), find_plan("baseline"), 1024));
   for (const TableFormat format : {TableFormat::kText, TableFormat::kMarkdown}) {
     const std::string text = render(report, format);
     EXPECT_THAT(text, HasSubstr("98 calls: 3489677312 bytes sent, 3834106880 received, "
                                 "6984.505 MiB; 19600 bytes of framing"));
-    EXPECT_THAT(text, HasSubstr("plan baseline, 16 layers of 2048"));
+    EXPECT_THAT(text, HasSubstr("model fake (0123456789ab), 16 layers of 2048, q 2048, kv 512, ffn "
+                                "8192, vocabulary 128256; plan baseline: 1024 prompt tokens, 1 "
+                                "generated"));
     EXPECT_THAT(text, HasSubstr("the worker saw: prompt, hidden, qkv, scores, mlp, logits"));
     EXPECT_THAT(text, HasSubstr("Slowest calls"));
-    EXPECT_THAT(text, Not(HasSubstr("predicted sent")));
+    EXPECT_THAT(text, HasSubstr("prediction: equal"));
   }
 }
 
 TEST(RenderReport, CompressedBytesAreSaidBesideTheRawOnes) {
-  auto ledger = fake_ledger(odd_model(), find_plan("fused"), 9);
+  Ledger ledger = headed(odd_model(), find_plan("fused"), 9);
   const auto text = [&] { return render(make_report("a.jsonl", ledger), TableFormat::kText); };
   EXPECT_THAT(text(), Not(HasSubstr("compressed")));
-  for (LedgerEntry& entry : ledger) entry.sent_wire_bytes = entry.received_wire_bytes = 0;
-  ledger.front().sent_wire_bytes = 1 << 14;
+  for (LedgerEntry& entry : ledger.entries) entry.sent_wire_bytes = entry.received_wire_bytes = 0;
+  ledger.entries.front().sent_wire_bytes = 1 << 14;
   EXPECT_THAT(text(), HasSubstr("compressed to 0.016 MiB on the link"));
 }
 
-TEST(RenderReport, AKnownModelPutsThePredictionBesideTheMeasurement) {
+TEST(RenderReport, ThePredictionStandsBesideTheMeasurement) {
+  const Ledger ledger = headed(odd_model(), find_plan("fused"), 9, 4);
+  const auto text = [&](const ModelConfig* known) {
+    return render(make_report("a.jsonl", ledger, known), TableFormat::kText);
+  };
+  EXPECT_THAT(text(nullptr), HasSubstr("predicted sent"));
+  EXPECT_THAT(text(nullptr), HasSubstr("prediction: equal, "));
+  ModelConfig other = odd_model();
+  other.ffn += 1;
+  EXPECT_THAT(text(&other), HasSubstr("prediction: measured differs by "))
+      << "a model that was named counts, not the ledger's";
+}
+
+TEST(RenderReport, OfALedgerWithoutAFirstLineTheCallsAreShown) {
+  const Ledger old = {{}, fake_ledger(odd_model(), find_plan("flash"), 9, 4)};
   const ModelConfig known = odd_model();
-  const Report report =
-      make_report("a.jsonl", fake_ledger(odd_model(), find_plan("fused"), 9, 4), &known);
-  const std::string text = render(report, TableFormat::kText);
-  EXPECT_THAT(text, HasSubstr("predicted sent"));
-  EXPECT_THAT(text, HasSubstr("prediction: equal, "));
+  for (const TableFormat format : kFormats) {
+    const std::string text = render(make_report("a", old, &known), format);
+    EXPECT_THAT(text, HasSubstr("FlashAttention"));
+    EXPECT_THAT(text, Not(HasSubstr("prediction")));
+    EXPECT_THAT(text, Not(HasSubstr("the worker saw")));
+  }
+  const auto json = nlohmann::json::parse(render(make_report("a", old), TableFormat::kJson));
+  EXPECT_TRUE(json["plan"].is_null());
+  EXPECT_TRUE(json["worker_sees"].is_null());
 }
 
 TEST(Verdict, SaysByHowMuchAndWhereItDiffers) {
@@ -69,10 +88,8 @@ TEST(OperatorTable, AnOperatorThatWasPredictedButNeverCalledHasItsRow) {
 }
 
 TEST(RenderReport, JsonHasEverythingAndSumsAgree) {
-  const ModelConfig known = odd_model();
-  const auto ledger = fake_ledger(odd_model(), find_plan("flash"), 9, 4);
-  const auto json =
-      nlohmann::json::parse(render(make_report("a", ledger, &known), TableFormat::kJson));
+  const Ledger ledger = headed(odd_model(), find_plan("flash"), 9, 4);
+  const auto json = nlohmann::json::parse(render(make_report("a", ledger), TableFormat::kJson));
   for (const char* key : {"name", "totals", "ops", "layers", "stages", "largest", "slowest",
                           "links", "wire_dtypes", "plan", "worker_sees", "predicted", "advice"}) {
     EXPECT_TRUE(json.contains(key)) << key;
@@ -85,19 +102,20 @@ TEST(RenderReport, JsonHasEverythingAndSumsAgree) {
   EXPECT_EQ(json["plan"], "flash");
 }
 
-TEST(RenderReport, AnUnknownRunIsReportedWithoutAPlan) {
-  auto ledger = fake_ledger(odd_model(), find_plan("flash"), 9);
-  ledger.erase(ledger.begin() + 2);
+TEST(RenderReport, CallsThatAreNotThePlansAreReportedWithoutAPrediction) {
+  Ledger ledger = headed(odd_model(), find_plan("flash"), 9);
+  ledger.entries.front().sent_bytes += 1;  // no whole number of ids
   const Report report = make_report("a", ledger);
   const auto json = nlohmann::json::parse(render(report, TableFormat::kJson));
-  EXPECT_TRUE(json["plan"].is_null());
-  EXPECT_THAT(render(report, TableFormat::kText), Not(HasSubstr("the worker saw")));
+  EXPECT_EQ(json["plan"], "flash");
+  EXPECT_TRUE(json["predicted"].is_null());
+  EXPECT_THAT(render(report, TableFormat::kText), Not(HasSubstr("prediction")));
 }
 
 TEST(RenderReports, SeveralRunsAreComparedWithRatios) {
   const std::vector<Report> reports = {
-      make_report("a", fake_ledger(llama_1b(), find_plan("baseline"), 1024)),
-      make_report("b", fake_ledger(llama_1b(), find_plan("bf16"), 1024))};
+      make_report("a", headed(llama_1b(), find_plan("baseline"), 1024)),
+      make_report("b", headed(llama_1b(), find_plan("bf16"), 1024))};
   const std::string csv = render(reports, TableFormat::kCsv);
   EXPECT_THAT(csv, HasSubstr("what,a,b,b ratio\r\n"));
   EXPECT_THAT(csv, HasSubstr("\r\nsent bytes,3489677312,1744842752,0.500\r\n"));
@@ -106,8 +124,9 @@ TEST(RenderReports, SeveralRunsAreComparedWithRatios) {
 }
 
 TEST(RenderReports, AnEmptyRunAndHostileNamesRenderInEveryFormat) {
-  auto ledger = fake_ledger(odd_model(), find_plan("flash"), 9);
-  for (LedgerEntry& e : ledger) e.link = "\x1b[31m|\xff";
+  Ledger ledger = headed(odd_model(), find_plan("flash"), 9);
+  for (LedgerEntry& e : ledger.entries) e.link = "\x1b[31m|\xff";
+  ledger.header->model = ledger.header->plan.name = ledger.header->fingerprint = "\x1b[31m|\xff";
   const std::vector<Report> reports = {make_report("\x1b]0;x\x07", ledger), make_report("", {})};
   for (const TableFormat format : kFormats) {
     for (const Report& report : reports) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-namespace airlock::test {
+namespace airlock::testing {
 
 class ScopedVariable {
  public:
@@ -29,4 +29,4 @@ class ScopedVariable {
   std::optional<std::string> before_;
 };
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -1,6 +1,6 @@
 #include "tests/support/paths.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 std::filesystem::path source_dir() {
   return AIRLOCK_SOURCE_DIR;
@@ -14,4 +14,4 @@ std::string airlock_program() {
   return AIRLOCK_CLI;
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-namespace airlock::test {
+namespace airlock::testing {
 
 /// The folder tests/data.
 [[nodiscard]] std::filesystem::path data_dir();
@@ -14,4 +14,4 @@ namespace airlock::test {
 /// The airlock program that belongs to this build.
 [[nodiscard]] std::string airlock_program();
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -17,7 +17,7 @@
 
 #include "tests/support/paths.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 inline std::string file_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -102,4 +102,4 @@ inline bool is_running(pid_t pid) {
   return ::kill(pid, 0) == 0;
 }
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

@@ -7,20 +7,13 @@
 #include "airlock/ops/call.h"
 #include "airlock/wire/message.h"
 
+#include "tests/support/model_configs.h"
+
 namespace airlock::testing {
 
 /// Every width differs from every other, so that a mix-up of two cannot pass.
 inline ModelConfig small_config() {
-  ModelConfig config;
-  config.layers = 2;
-  config.hidden = 10;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.ffn = 14;
-  config.vocab = 20;
-  config.max_position = 64;
-  return config;
+  return counted_config({2, 10, 4, 2, 6, 14, 20, 64});
 }
 
 inline FingerprintBytes small_fingerprint() {

@@ -17,7 +17,7 @@
 
 #include "tests/support/link_pair.h"
 
-namespace airlock::test {
+namespace airlock::testing {
 
 /// A checkpoint packed for the CPU, and a server of it.
 class TestWorker {
@@ -80,4 +80,4 @@ class TestSession {
   std::unique_ptr<RemoteClient> client_;
 };
 
-}  // namespace airlock::test
+}  // namespace airlock::testing

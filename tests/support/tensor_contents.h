@@ -73,10 +73,17 @@ inline TensorBytes masked(const TensorSpec& spec) {
   return tensor_of(spec, values);
 }
 
+/// Heads of 64 columns, each sent four times.
+inline TensorBytes repeated_heads(const TensorSpec& spec) {
+  std::vector<float> values = gaussian_values(spec);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = values[i / 256 * 256 + i % 64];
+  return tensor_of(spec, values);
+}
+
 /// Probabilities under a causal mask. spec: [heads, tokens, tokens].
 inline TensorBytes probabilities(const TensorSpec& spec) {
   std::vector<float> values = gaussian_values(spec);
-  causal_softmax(values.data(), spec.shape[0], spec.shape[1], spec.shape[2], 0, 1);
+  causal_softmax({{DType::kF32, spec.shape}, reinterpret_cast<std::byte*>(values.data())}, 0, 1);
   return tensor_of(spec, values);
 }
 

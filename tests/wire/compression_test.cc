@@ -6,17 +6,17 @@ namespace airlock {
 namespace {
 
 TEST(Compression, ValuesOnTheWireHaveNames) {
-  const std::string_view names[] = {"none", "lz4", "zstd"};
-  for (unsigned value = 0; value < std::size(names); ++value) {
+  for (const auto& [value, name] : {std::pair{0U, "none"}, {2U, "zstd"}}) {
     ASSERT_TRUE(is_compression(value));
-    EXPECT_EQ(compression_name(static_cast<Compression>(value)), names[value]);
+    EXPECT_EQ(compression_name(static_cast<Compression>(value)), name);
   }
 }
 
 TEST(Compression, ValuesThatNobodyKnowsAreNone) {
-  EXPECT_FALSE(is_compression(3));
-  EXPECT_FALSE(is_compression(255));
-  EXPECT_EQ(compression_name(static_cast<Compression>(3)), "unknown");
+  for (const unsigned value : {1U, 3U, 255U}) {  // 1 was lz4
+    EXPECT_FALSE(is_compression(value));
+    EXPECT_EQ(compression_name(static_cast<Compression>(value)), "unknown");
+  }
 }
 
 }  // namespace

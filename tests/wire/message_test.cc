@@ -149,7 +149,7 @@ struct Kind {
 Transfer compressed_transfer() {
   Transfer transfer;
   transfer.input_encodings[0] = {Compression::kZstd, 77};
-  transfer.input_encodings[1] = {Compression::kLz4, 1LL << 40};
+  transfer.input_encodings[1] = {Compression::kZstd, 1LL << 40};
   transfer.reply_compression = Compression::kZstd;
   return transfer;
 }
@@ -165,7 +165,7 @@ TEST(Message, CompressedTensorsAndProbesComeBack) {
   const Transfer transfer = parse_call_message(compressed_call()).transfer;
   EXPECT_EQ(transfer.input_encodings, compressed_transfer().input_encodings);
   EXPECT_EQ(transfer.reply_compression, Compression::kZstd);
-  const Encodings encodings = {Encoding{Compression::kNone, 0}, Encoding{Compression::kLz4, 9}};
+  const Encodings encodings = {Encoding{Compression::kNone, 0}, Encoding{Compression::kZstd, 9}};
   const auto outputs = testing::legal_calls(testing::small_config(), 3, DType::kF16)[1].outputs;
   EXPECT_EQ(parse_reply(message_bytes(ReplyMessage{5, outputs, encodings})).encodings, encodings);
   const ProbeMessage probe =
@@ -191,7 +191,7 @@ std::vector<Kind> kinds() {
       {"Probe", message_bytes(ProbeMessage{4096, 8192, {3, 64}, {4, 128}}), parse_probe},
       {"Call", compressed_call(), parse_call},
       {"Reply",
-       message_bytes(ReplyMessage{1, calls[1].outputs, {Encoding{Compression::kLz4, 1234}}}),
+       message_bytes(ReplyMessage{1, calls[1].outputs, {Encoding{Compression::kZstd, 1234}}}),
        parse_reply},
   };
 }

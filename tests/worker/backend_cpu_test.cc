@@ -79,7 +79,7 @@ TEST(BackendCpuTest, ComputesInF32WithoutBf16Instructions) {
   GTEST_FLAG_SET(death_test_style,
                  "threadsafe");  // a process of its own, which reads its own limit
   for (const char* set : {"avx2", "avx512"}) {
-    const test::ScopedVariable limit("AIRLOCK_MAX_ISA", set);
+    const testing::ScopedVariable limit("AIRLOCK_MAX_ISA", set);
     EXPECT_EXIT(
         {
           RandomWeights weights(odd_config(), DType::kBF16);

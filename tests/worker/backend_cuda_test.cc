@@ -1,7 +1,6 @@
 // What only a GPU's backend does; what every backend does is in the suite, which runs on GPUs too.
 #include <array>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include <gmock/gmock.h>
@@ -127,45 +126,6 @@ TEST_F(BackendCudaTest, ReplayedTokensAreWhatKernelsLaunchedOneByOneGive) {
       answers.push_back(std::move(all));
     }
     EXPECT_EQ(answers[0], answers[1]) << dtype_name(compute);
-  }
-}
-
-TEST_F(BackendCudaTest, CudnnsAttentionIsWhatOurKernelGives) {
-  // In a build without cuDNN both are our kernel's.
-  for (const std::int64_t head_dim : {64, 128}) {
-    std::vector<std::vector<double>> answers;
-    for (const double after : {std::numeric_limits<double>::infinity(), 0.0}) {
-      RandomWeights weights(wide_heads_config(head_dim), DType::kF32);
-      CudaBackendOptions options = small();
-      options.compute_dtype = DType::kBF16;
-      options.cudnn_after = after;
-      const auto backend = make_cuda_backend(weights, options);
-      const auto session = backend->open_session();
-      const ModelConfig& config = backend->config();
-      std::mt19937_64 rng(5);
-      std::vector<double> all;
-      for (const auto& [position, tokens] : {std::pair(0, 150), {150, 64}, {214, 17}}) {
-        const OwnedTensor q = random_tensor(rng, DType::kBF16, {tokens, config.q_dim()});
-        const OwnedTensor k = random_tensor(rng, DType::kBF16, {tokens, config.kv_dim()});
-        const OwnedTensor v = random_tensor(rng, DType::kBF16, {tokens, config.kv_dim()});
-        const OwnedTensor y(TensorSpec{DType::kBF16, {tokens, config.q_dim()}});
-        const std::array<ConstTensor, 3> inputs = {q, k, v};
-        const Tensor output = y.tensor();
-        Call call = make_call(Op::kFlashAttention, 0, DType::kBF16, position);
-        call.inputs = {q.spec(), k.spec(), v.spec()};
-        call.ranges[0].tokens = tokens;
-        backend->execute(call, *session, inputs, {&output, 1});
-        const std::vector<double> values = y.values();
-        all.insert(all.end(), values.begin(), values.end());
-      }
-      answers.push_back(std::move(all));
-    }
-    // Each rounds its weights and its answer to bf16, and no value is larger than 8.
-    constexpr double kBound = 4 * 0x1p-8 * 8;
-    ASSERT_EQ(answers[0].size(), answers[1].size());
-    for (std::size_t i = 0; i < answers[0].size(); ++i) {
-      ASSERT_NEAR(answers[0][i], answers[1][i], kBound) << "heads of " << head_dim << " at " << i;
-    }
   }
 }
 

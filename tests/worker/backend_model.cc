@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "tests/support/model_configs.h"
+
 namespace airlock::testing {
 namespace {
 
@@ -110,28 +112,11 @@ RandomWeights::RandomWeights(const ModelConfig& config, DType dtype, std::uint64
 }
 
 ModelConfig odd_config() {
-  ModelConfig config;
-  config.layers = 2;
-  config.hidden = 45;
-  config.heads = 6;
-  config.kv_heads = 2;
-  config.head_dim = 14;
-  config.ffn = 77;
-  config.vocab = 103;
-  config.max_position = 4096;
-  return config;
+  return counted_config({2, 45, 6, 2, 14, 77, 103, 4096});
 }
 
 ModelConfig single_kv_head_config() {
-  ModelConfig config;
-  config.layers = 1;
-  config.hidden = 64;
-  config.heads = 3;
-  config.kv_heads = 1;
-  config.head_dim = 32;
-  config.ffn = 130;
-  config.vocab = 65;
-  config.max_position = 2048;
+  ModelConfig config = counted_config({1, 64, 3, 1, 32, 130, 65, 2048});
   config.rope_theta = 500000;
   config.rope_scaling = Llama3RopeScaling{32, 1, 4, 64};
   config.tie_embeddings = true;

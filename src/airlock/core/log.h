@@ -8,7 +8,7 @@
 
 namespace airlock {
 
-enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };
+enum class LogLevel { kInfo, kWarning, kError, kOff };
 
 /// Least level that is printed; kInfo at start. Thread-safe.
 void set_log_level(LogLevel level);
@@ -17,10 +17,6 @@ void set_log_name(std::string_view name);
 /// Prints one line to stderr. Thread-safe.
 void log_line(LogLevel level, std::string_view text);
 
-template <typename... Args>
-void log_debug(fmt::format_string<Args...> format, Args&&... args) {
-  log_line(LogLevel::kDebug, fmt::format(format, std::forward<Args>(args)...));
-}
 template <typename... Args>
 void log_info(fmt::format_string<Args...> format, Args&&... args) {
   log_line(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));

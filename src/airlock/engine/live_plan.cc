@@ -108,7 +108,8 @@ HostRates measure_host_rates(const RunnerModel& model, WorkerSession& session) {
   const Buffer gate = activations(pool, kElements);
   const Buffer up = activations(pool, kElements);
   rates.runner_bytes = 3 * sizeof(float) * static_cast<double>(kElements) / best_seconds([&] {
-                         silu_mul(gate.as<float>(), up.as<float>(), kElements, gate.as<float>());
+                         const TensorSpec spec{DType::kF32, {kElements}};
+                         silu_mul({spec, gate.data()}, {spec, up.data()}, {spec, gate.data()});
                        });
   rates.same_cores = session.shares_cores();
   const LinkProfile& profile = session.profile();

@@ -166,8 +166,4 @@ bool WorkerSession::shares_cores() const noexcept {
   return !on_gpu_ && client_->link_traits().same_machine;
 }
 
-pid_t WorkerSession::worker_pid() const noexcept {
-  return process_ ? process_->pid() : 0;
-}
-
 }  // namespace airlock

@@ -65,8 +65,6 @@ class WorkerSession {
   [[nodiscard]] const std::string& link_kind() const noexcept { return kind_; }
   /// True if the worker runs on this machine's processors, as far as one can tell.
   [[nodiscard]] bool shares_cores() const noexcept;
-  /// Process id of a worker started here, or 0.
-  [[nodiscard]] pid_t worker_pid() const noexcept;
 
  private:
   class InprocWorker;

@@ -60,26 +60,7 @@ void run_all(const T* gate, const T* up, std::int64_t count, T* out) {
     run(gate + begin, up + begin, end - begin, out + begin);
   });
 }
-
-template <typename T>
-void run_rows(const T* gate, std::int64_t gate_stride, const T* up, std::int64_t up_stride,
-              std::int64_t tokens, std::int64_t ffn, T* out, std::int64_t out_stride) {
-  if (tokens == 1) return run_all(gate, up, ffn, out);
-  parallel_for(tokens, grain_rows(ffn), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t t = begin; t < end; ++t) {
-      run(gate + t * gate_stride, up + t * up_stride, ffn, out + t * out_stride);
-    }
-  });
-}
 }  // namespace
-
-void silu_mul(const float* gate, const float* up, std::int64_t count, float* out) {
-  run_all(gate, up, count, out);
-}
-
-void silu_mul(const BF16* gate, const BF16* up, std::int64_t count, BF16* out) {
-  run_all(gate, up, count, out);
-}
 
 void silu_mul(const ConstTensor& gate, const ConstTensor& up, const Tensor& out) {
   const DType dtype = out.spec.dtype;
@@ -99,18 +80,6 @@ void silu_mul(const ConstTensor& gate, const ConstTensor& up, const Tensor& out)
       fail(ErrorCode::kInvalidArgument, "SiLU(gate) * up of {}, expected f32, bf16 or f16",
            dtype_name(dtype));
   }
-}
-
-void silu_mul_rows(const float* gate, std::int64_t gate_stride, const float* up,
-                   std::int64_t up_stride, std::int64_t tokens, std::int64_t ffn, float* out,
-                   std::int64_t out_stride) {
-  run_rows(gate, gate_stride, up, up_stride, tokens, ffn, out, out_stride);
-}
-
-void silu_mul_rows(const BF16* gate, std::int64_t gate_stride, const BF16* up,
-                   std::int64_t up_stride, std::int64_t tokens, std::int64_t ffn, BF16* out,
-                   std::int64_t out_stride) {
-  run_rows(gate, gate_stride, up, up_stride, tokens, ffn, out, out_stride);
 }
 
 }  // namespace airlock

@@ -479,8 +479,4 @@ std::int64_t flash_attention_scratch_bytes(const FlashAttentionArgs& args) {
   return scratch_bytes(Schedule(*flash_kernel(args.dtype, FlashPath::kBest), args));
 }
 
-const char* flash_attention_bf16_path() noexcept {
-  return flash_kernel(DType::kBF16, FlashPath::kBest)->name;
-}
-
 }  // namespace airlock

@@ -60,7 +60,4 @@ void flash_attention(std::span<const FlashAttentionArgs> batch, const BufferPool
 /// proportional to threads and head_dim, and for few tokens to heads; never to tokens squared.
 [[nodiscard]] std::int64_t flash_attention_scratch_bytes(const FlashAttentionArgs& args);
 
-/// Name of what bf16 inputs run on here: "amx", "avx512_bf16" or "portable".
-[[nodiscard]] const char* flash_attention_bf16_path() noexcept;
-
 }  // namespace airlock

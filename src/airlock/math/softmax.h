@@ -15,11 +15,5 @@ namespace airlock {
 /// Throws Error(kInvalidArgument) unless 0 <= position, position + tokens <= context, scale is
 /// finite and not negative and the tensor is of such a shape and dtype. Thread-safe.
 void causal_softmax(const Tensor& scores, std::int64_t position, float scale);
-/// The same on f32 scores.
-inline void causal_softmax(float* scores, std::int64_t heads, std::int64_t tokens,
-                           std::int64_t context, std::int64_t position, float scale) {
-  causal_softmax({{DType::kF32, {heads, tokens, context}}, reinterpret_cast<std::byte*>(scores)},
-                 position, scale);
-}
 
 }  // namespace airlock

@@ -9,8 +9,7 @@ namespace airlock {
 namespace {
 using Clock = std::chrono::steady_clock;
 
-constexpr std::array<std::string_view, 4> kModeNames = {"none", "lz4", "zstd", "auto"};
-constexpr std::array kAlgorithms = {Compression::kLz4, Compression::kZstd};
+constexpr std::array<std::string_view, 3> kModeNames = {"none", "zstd", "auto"};
 
 /// Compression has to win by a tenth before it is switched on: rates drift, and it costs both
 /// sides cores that a plain copy leaves free.
@@ -37,14 +36,12 @@ ConstTensor piece_of(ConstTensor raw) {
 }
 }  // namespace
 
-std::string_view compress_mode_name(CompressMode mode) noexcept {
-  return kModeNames[static_cast<std::size_t>(mode)];
-}
-
 CompressMode parse_compress_mode(std::string_view name) {
   for (std::size_t i = 0; i < kModeNames.size(); ++i) {
     if (kModeNames[i] == name) return static_cast<CompressMode>(i);
   }
+  require(name != "lz4", ErrorCode::kInvalidArgument,
+          "compression by lz4 was removed, use zstd (which packs smaller) or auto");
   fail(ErrorCode::kInvalidArgument, "unknown compression `{}`{}, expected one of {}", name,
        suggest(name, kModeNames), fmt::join(kModeNames, ", "));
 }
@@ -58,17 +55,16 @@ double compressed_ms(double bytes, double rate, const CodecTrial& trial) noexcep
          bytes * (1 / trial.encode_rate + 1 / trial.decode_rate) * 1e3;
 }
 
-CodecTrial try_codec(Compression compression, ConstTensor raw, TensorCodec& codec,
-                     const BufferPool& pool) {
+CodecTrial try_codec(ConstTensor raw, TensorCodec& codec, const BufferPool& pool) {
   const ConstTensor piece = piece_of(raw);
   const Buffer encoded = pool.acquire(encoded_bound(piece.spec));
   const auto bytes = static_cast<double>(piece.bytes());
   const Buffer decoded = pool.acquire(static_cast<std::size_t>(piece.bytes()));
   const auto began = Clock::now();
-  const std::size_t size = codec.encode(compression, piece, encoded.span());
+  const std::size_t size = codec.encode(Compression::kZstd, piece, encoded.span());
   const double encode_s = seconds_since(began);
   const auto halfway = Clock::now();
-  codec.decode(compression, encoded.span().first(size), {piece.spec, decoded.data()});
+  codec.decode(Compression::kZstd, encoded.span().first(size), {piece.spec, decoded.data()});
   return {bytes / static_cast<double>(size), bytes / encode_s, bytes / seconds_since(halfway)};
 }
 
@@ -84,23 +80,17 @@ std::size_t CompressionPolicy::kind_of(const Call& call) noexcept {
 void CompressionPolicy::consider(Verdict& verdict, double rate, ConstTensor raw, TensorCodec& codec,
                                  const BufferPool& pool) const {
   if (verdict.calls_until_trial-- > 0) return;
-  verdict = {Compression::kNone, 0, kTrialEvery - 1};
+  verdict = {Compression::kNone, kTrialEvery - 1};
   const auto bytes = static_cast<double>(raw.bytes());
   const double plain = plain_ms(bytes, rate);
-  for (const Compression compression : kAlgorithms) {
-    const double compressed = compressed_ms(bytes, rate, try_codec(compression, raw, codec, pool));
-    const double saved = (plain - compressed) / bytes;
-    if (compressed < kMargin * plain && saved > verdict.saved_ms_per_byte) {
-      verdict.compression = compression;
-      verdict.saved_ms_per_byte = saved;
-    }
-  }
+  const double compressed = compressed_ms(bytes, rate, try_codec(raw, codec, pool));
+  if (compressed < kMargin * plain) verdict.compression = Compression::kZstd;
 }
 
 Compression CompressionPolicy::for_input(const Call& call, std::size_t index, ConstTensor raw,
                                          TensorCodec& codec, const BufferPool& pool) {
   if (mode_ == CompressMode::kNone || raw.bytes() < kLeastBytes) return Compression::kNone;
-  if (mode_ != CompressMode::kAuto) return static_cast<Compression>(mode_);
+  if (mode_ == CompressMode::kZstd) return Compression::kZstd;
   if (rates_[kOut] <= 0) return Compression::kNone;
   Verdict& known = verdict(kOut, call, index);
   consider(known, rates_[kOut], raw, codec, pool);
@@ -109,14 +99,13 @@ Compression CompressionPolicy::for_input(const Call& call, std::size_t index, Co
 
 Compression CompressionPolicy::for_reply(const Call& call, std::int64_t reply_bytes) const {
   if (mode_ == CompressMode::kNone || reply_bytes < kLeastBytes) return Compression::kNone;
-  if (mode_ != CompressMode::kAuto) return static_cast<Compression>(mode_);
-  // One algorithm for all outputs of a call: they are alike (q, k, v; gate, up).
+  if (mode_ == CompressMode::kZstd) return Compression::kZstd;
+  // All outputs of a call or none: they are alike (q, k, v; gate, up).
   const auto& outputs = verdicts_[kIn][kind_of(call)];
-  return std::max_element(outputs.begin(), outputs.end(),
-                          [](const Verdict& a, const Verdict& b) {
-                            return a.saved_ms_per_byte < b.saved_ms_per_byte;
-                          })
-      ->compression;
+  const bool any = std::any_of(outputs.begin(), outputs.end(), [](const Verdict& verdict) {
+    return verdict.compression != Compression::kNone;
+  });
+  return any ? Compression::kZstd : Compression::kNone;
 }
 
 void CompressionPolicy::saw_output(const Call& call, std::size_t index, ConstTensor raw,

@@ -14,11 +14,11 @@
 namespace airlock {
 
 /// What `--compress` says.
-enum class CompressMode : std::uint8_t { kNone, kLz4, kZstd, kAuto };
-std::string_view compress_mode_name(CompressMode mode) noexcept;  ///< "none", "lz4", "zstd", "auto"
-CompressMode parse_compress_mode(std::string_view name);          ///< throws kInvalidArgument
+enum class CompressMode : std::uint8_t { kNone, kZstd, kAuto };
+/// Of "none", "zstd" or "auto". Throws Error(kInvalidArgument).
+CompressMode parse_compress_mode(std::string_view name);
 
-/// What a trial of one algorithm on a piece of a tensor gave.
+/// What a trial of zstd on a piece of a tensor gave.
 struct CodecTrial {
   double ratio = 1;        ///< raw / encoded
   double encode_rate = 0;  ///< raw bytes per second
@@ -31,8 +31,8 @@ struct CodecTrial {
 [[nodiscard]] double plain_ms(double bytes, double rate) noexcept;
 [[nodiscard]] double compressed_ms(double bytes, double rate, const CodecTrial& trial) noexcept;
 
-/// Remembers, for each operator, matrix and tensor of a call, what compression would do. Forced
-/// modes compress every float tensor; auto compresses where compressed_ms is below plain_ms by a
+/// Remembers, for each operator, matrix and tensor of a call, what compression would do. zstd
+/// compresses every float tensor; auto compresses where compressed_ms is below plain_ms by a
 /// margin, for data tried at first use and again every kTrialEvery calls. Allocates only at first
 /// use of a shape. Not thread-safe.
 class CompressionPolicy {
@@ -60,7 +60,6 @@ class CompressionPolicy {
   enum Direction : std::size_t { kOut, kIn };
   struct Verdict {
     Compression compression = Compression::kNone;
-    double saved_ms_per_byte = 0;  ///< of `compression`, by the last trial
     int calls_until_trial = 0;
   };
   /// kOpCount operators, of BatchLinear one for each first matrix.
@@ -79,7 +78,6 @@ class CompressionPolicy {
 };
 
 /// Encodes and decodes a piece of `raw` (some blocks from its middle), timed.
-[[nodiscard]] CodecTrial try_codec(Compression compression, ConstTensor raw, TensorCodec& codec,
-                                   const BufferPool& pool);
+[[nodiscard]] CodecTrial try_codec(ConstTensor raw, TensorCodec& codec, const BufferPool& pool);
 
 }  // namespace airlock

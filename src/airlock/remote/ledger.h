@@ -1,12 +1,9 @@
 // The ledger: one entry for every call, with the bytes counted where they were written and read
-// and the time split into its stages.
+// and the time split into its stages. report/ledger_file.h keeps it in a file.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "airlock/core/dtype.h"
@@ -59,34 +56,5 @@ class MemoryLedger final : public LedgerSink {
  private:
   std::vector<LedgerEntry> entries_;
 };
-
-/// Writes entries to a file as JSON lines as they come, so that a run that dies leaves its ledger.
-/// Each line is one call with the keys of LedgerEntry; what 100 ms of calls write is buffered.
-class FileLedger final : public LedgerSink {
- public:
-  /// Throws Error(kIo) if the file cannot be created.
-  explicit FileLedger(const std::filesystem::path& path);
-  void record(const LedgerEntry& entry) override;
-  /// Writes what is buffered. Throws Error(kIo) if the disk refuses.
-  void close();
-
- private:
-  std::filesystem::path path_;
-  std::ofstream file_;
-  double flushed_ms_ = 0;  ///< end of the last call that is surely in the file
-};
-
-/// The JSON object of one entry, without a newline, keys as the CLI contract lists them and then
-/// "start_ms", "sent_wire_bytes" and "received_wire_bytes". Times have six digits (nanoseconds);
-/// "layer" is -1 where there is none.
-std::string to_json(const LedgerEntry& entry);
-/// The entry of one such line. `where` (file and line) names it in Error(kCorruptFile): not an
-/// object, a key missing (but "start_ms": 0 then, and wire bytes: the raw ones), an unknown
-/// operator or dtype, a number that is negative, not finite or absurd. Unknown keys are skipped.
-LedgerEntry parse_ledger_line(std::string_view line, std::string_view where);
-/// Reads a ledger file. Calls without "start_ms" are taken to follow one another without a pause.
-/// Throws Error(kNotFound), Error(kIo), or Error(kCorruptFile) naming the line; a file without
-/// calls is corrupt too.
-std::vector<LedgerEntry> read_ledger(const std::filesystem::path& path);
 
 }  // namespace airlock

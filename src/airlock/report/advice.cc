@@ -13,7 +13,7 @@ constexpr double kWorthMentioning = 0.05;  // of the bytes, or of the time
 constexpr std::size_t kMostKnobs = 3;
 
 /// Bytes of a slot over all passes and layers, as it travels under the run's plan.
-double slot_bytes(const InferredRun& run, Slot slot) {
+double slot_bytes(const LedgerRun& run, Slot slot) {
   double bytes = 0;
   for (const SequenceLengths& sequence : run.sequences) {
     for (const Pass& pass : make_passes(run.plan, sequence.prompt, sequence.generated)) {
@@ -33,7 +33,7 @@ struct Candidate {
   Traffic traffic;
 };
 
-std::string share_clause(const InferredRun& run, std::int64_t total) {
+std::string share_clause(const LedgerRun& run, std::int64_t total) {
   double matmul_bytes = 0;
   for (const OpTraffic& op : run.predict(run.plan).ops) {
     if (op.op == Op::kMatmul) matmul_bytes = static_cast<double>(op.sent_bytes + op.received_bytes);
@@ -52,12 +52,12 @@ std::string share_clause(const InferredRun& run, std::int64_t total) {
   return "";
 }
 
-std::vector<Candidate> one_knob_away(const InferredRun& run, std::int64_t total) {
+std::vector<Candidate> one_knob_away(const LedgerRun& run, std::int64_t total) {
   std::vector<Candidate> list;
   const auto add = [&](auto change, std::string flags, std::string why, std::string caution) {
     Plan plan = run.plan;
     change(plan);
-    if (plan == run.plan || !run.can_predict(plan)) return;
+    if (plan == run.plan) return;
     list.push_back({plan, std::move(flags), std::move(why), std::move(caution), {}});
   };
   const std::string attention = share_clause(run, total);
@@ -86,7 +86,7 @@ Advice describe(const Candidate& candidate, std::int64_t total) {
           candidate.flags, candidate.traffic.calls(), bytes};
 }
 
-void advise_bytes(const InferredRun& run, std::int64_t total, std::vector<Advice>& advice) {
+void advise_bytes(const LedgerRun& run, std::int64_t total, std::vector<Advice>& advice) {
   const auto worth = [&](const Candidate& c) {
     return static_cast<double>(c.traffic.total_bytes()) <
            static_cast<double>(total) * (1 - kWorthMentioning);
@@ -107,7 +107,6 @@ void advise_bytes(const InferredRun& run, std::int64_t total, std::vector<Advice
     plan.embedding = run.plan.embedding;
     plan.lm_head = run.plan.lm_head;
     plan.chunk = run.plan.chunk;
-    if (!run.can_predict(plan)) continue;
     presets.push_back({plan, flags, "all together: ", "", run.predict(plan)});
   }
   const auto best = std::min_element(presets.begin(), presets.end(), fewer);
@@ -147,9 +146,9 @@ void advise_time(const Summary& summary, std::vector<Advice>& advice) {
 }
 }  // namespace
 
-std::vector<Advice> advise(const Summary& summary, const InferredRun* run) {
+std::vector<Advice> advise(const Summary& summary, const LedgerRun* run) {
   std::vector<Advice> advice;
-  if (summary.all.bytes() > 0 && run != nullptr && run->exact) {
+  if (summary.all.bytes() > 0 && run != nullptr && run->predict(run->plan) == summary.traffic()) {
     advise_bytes(*run, summary.all.bytes(), advice);
   }
   advise_time(summary, advice);

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "airlock/report/infer.h"
+#include "airlock/report/ledger_run.h"
 #include "airlock/report/summary.h"
 
 namespace airlock {
@@ -19,8 +19,9 @@ struct Advice {
 };
 
 /// What would cut the bytes most, one knob at a time and then the best preset; and what the times
-/// say about how much that can help. `run` may be null: then only the times speak. Most telling
+/// say about how much that can help. `run` may be null, or
+/// not be what its plan predicts: then only the times speak. Most telling
 /// first; empty for an empty ledger.
-std::vector<Advice> advise(const Summary& summary, const InferredRun* run);
+std::vector<Advice> advise(const Summary& summary, const LedgerRun* run);
 
 }  // namespace airlock

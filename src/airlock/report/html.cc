@@ -11,8 +11,7 @@
 
 namespace airlock {
 namespace {
-constexpr std::size_t kMostDrawn = 20000;  // calls of a run in the page: about 1.5 MB
-constexpr std::size_t kMostListed = 200;   // calls in the sortable table
+constexpr std::size_t kMostListed = 200;  // calls in the sortable table
 
 template <typename... Args>
 void append(std::string& out, fmt::format_string<Args...> format, Args&&... args) {
@@ -86,16 +85,18 @@ std::string with_code(std::string_view text) {
 void chips(std::string& out, const Report& report) {
   out += "<ul class=\"chips\">";
   const auto chip = [&](const std::string& text) { append(out, "<li>{}</li>", html_escape(text)); };
-  const bool known = report.run && (report.run->exact || report.predicted);
-  if (known) chip("plan " + report.run->plan.name);
+  if (report.header) {
+    chip("model " + report.header->model);
+    chip("plan " + report.header->plan.name);
+  }
   for (const std::string& link : report.summary.links) chip("link " + link);
   for (const DType dtype : report.summary.wire_dtypes) {
     chip(fmt::format("wire {}", dtype_name(dtype)));
   }
   out += "</ul>\n";
-  if (!known) return;
+  if (!report.header) return;
   out += "<ul class=\"chips\"><li class=\"label\">the worker saw in plaintext</li>";
-  for (const std::string& seen : worker_sees(report.run->plan)) {
+  for (const std::string& seen : worker_sees(report.header->plan)) {
     append(out, "<li class=\"seen\">{}</li>", html_escape(seen));
   }
   out += "</ul>\n";
@@ -142,26 +143,9 @@ void stage_bar(std::string& out, const Summary& s) {
         out, color(stage),
         fmt::format("{} {} ({:.1f} %)", stage.name, ms_text(stage.ms), percent(stage.ms, whole)));
   }
-  out += "</ul></div>\n";
-}
-
-void timeline(std::string& out, std::size_t index, std::size_t calls) {
-  append(
-      out,
-      R"h(<div class="panel timeline" data-run="{}"><div class="tools"><h3>Timeline of {} calls</h3>)h"
-      R"h(<span><button type="button" data-zoom="0.5" aria-label="Zoom out">&minus;</button> )h"
-      R"h(<button type="button" data-zoom="2" aria-label="Zoom in">+</button> )h"
-      R"h(<button type="button" data-zoom="0">all</button></span></div>)h"
-      R"h(<canvas tabindex="0" role="img" aria-label="Timeline of calls"></canvas>)h"
-      R"h(<p class="detail soft">Point at or tap a call for its figures; drag to move.</p>)h"
-      R"h(<ul class="legend">)h",
-      index, calls);
-  for (const char* stage : {"encode", "send", "worker", "receive", "decode"}) {
-    legend_item(out, stage, stage);
-  }
   out +=
-      "</ul><noscript><p class=\"soft\">The timeline needs scripts; all figures above and below "
-      "do not.</p></noscript></div>\n";
+      "</ul><p class=\"soft small\">Call by call on a timeline: <code>airlock report LEDGER "
+      "--perfetto FILE</code>, for ui.perfetto.dev</p></div>\n";
 }
 
 void table_panel(std::string& out, const std::string& title, const Table& table) {
@@ -212,7 +196,6 @@ void run_section(std::string& out, const NamedLedger& ledger, std::size_t index)
   }
   operator_bars(out, s);
   stage_bar(out, s);
-  timeline(out, index, ledger.entries.size());
   table_panel(out, "Operators, bytes", operator_table(s, report.predicted));
   table_panel(out, "Operators, milliseconds", time_table(s));
   table_panel(out, "Layers", layer_table(s));
@@ -253,40 +236,6 @@ void run_bars(std::string& out, std::span<const NamedLedger> ledgers) {
   out += "</ul></div>\n";
 }
 
-/// The calls as arrays of numbers, in the order that page.js reads.
-void calls_json(std::string& out, std::span<const LedgerEntry> entries) {
-  const std::size_t group =
-      (entries.size() + kMostDrawn - 1) / std::max<std::size_t>(kMostDrawn, 1);
-  out += '[';
-  for (std::size_t i = 0; i < entries.size(); i += std::max<std::size_t>(group, 1)) {
-    const std::size_t count = std::min(std::max<std::size_t>(group, 1), entries.size() - i);
-    Totals t;
-    double end_ms = 0;
-    for (const LedgerEntry& e : entries.subspan(i, count)) {
-      t.add(e);
-      end_ms = std::max(end_ms, e.start_ms + e.total_ms);
-    }
-    const LedgerEntry& e = entries[i];
-    append(out, "{}[{},{},{},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{:.4f},{},{},{},{:.4f}]",
-           i > 0 ? "," : "", e.call, static_cast<int>(e.op), e.layer, e.start_ms, t.encode_ms,
-           t.send_ms, t.worker_ms, t.receive_ms, t.decode_ms, t.sent_bytes, t.received_bytes, count,
-           end_ms);
-  }
-  out += ']';
-}
-
-void data_block(std::string& out, std::span<const NamedLedger> ledgers) {
-  out += R"h(<script type="application/json" id="data">{"ops":[)h";
-  for (unsigned i = 0; i < kOpCount; ++i) {
-    append(out, "{}\"{}\"", i > 0 ? "," : "", op_name(static_cast<Op>(i)));
-  }
-  out += "],\"runs\":[";
-  for (std::size_t i = 0; i < ledgers.size(); ++i) {
-    if (i > 0) out += ",\n";
-    calls_json(out, ledgers[i].entries);
-  }
-  out += "]}</script>\n";
-}
 }  // namespace
 
 std::string render_html(std::span<const NamedLedger> ledgers) {
@@ -313,7 +262,6 @@ std::string render_html(std::span<const NamedLedger> ledgers) {
       "<footer>Plans protect data in transit and from everyone but the worker: what the worker "
       "saw, "
       "it saw in plaintext. Made by airlock report.</footer>\n</main>\n";
-  data_block(out, ledgers);
   out += "<script>\n";
   out += kPageScript;
   out += "</script></body></html>\n";

@@ -67,9 +67,8 @@ std::string report_json(const Report& report) {
   json["links"] = s.links;
   json["wire_dtypes"] = Json::array();
   for (const DType dtype : s.wire_dtypes) json["wire_dtypes"].push_back(dtype_name(dtype));
-  const bool known = report.run && (report.run->exact || report.predicted);
-  json["plan"] = known ? Json(report.run->plan.name) : Json();
-  json["worker_sees"] = known ? Json(worker_sees(report.run->plan)) : Json();
+  json["plan"] = report.header ? Json(report.header->plan.name) : Json();
+  json["worker_sees"] = report.header ? Json(worker_sees(report.header->plan)) : Json();
   json["predicted"] = nullptr;
   if (report.predicted) {
     const Traffic& p = *report.predicted;

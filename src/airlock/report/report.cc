@@ -1,21 +1,28 @@
 #include <fmt/format.h>
 
-#include "airlock/plan/knobs.h"
+#include "airlock/core/error.h"
 #include "airlock/report/text.h"
 
 namespace airlock {
 
-Report make_report(std::string name, std::span<const LedgerEntry> entries,
-                   const ModelConfig* known) {
+Report make_report(std::string name, const Ledger& ledger, const ModelConfig* known) {
   Report report;
   report.name = std::move(name);
-  report.summary = summarize(entries);
-  report.run = infer_run(entries, known);
-  if (report.run) {
-    report.run->plan.name = plan_name(report.run->plan);
-    if (known != nullptr) report.predicted = report.run->predict(report.run->plan);
+  report.summary = summarize(ledger.entries);
+  report.header = ledger.header;
+  if (report.header) {
+    const Plan& plan = report.header->plan;
+    report.run = find_run(known != nullptr ? *known : report.header->config, plan, ledger.entries);
+    try {
+      if (report.run) report.predicted = report.run->predict(plan);
+      report.advice = advise(report.summary, report.run ? &*report.run : nullptr);
+      return report;
+    } catch (const Error&) {  // a model so large that its bytes cannot be added up
+      report.run.reset();
+      report.predicted.reset();
+    }
   }
-  report.advice = advise(report.summary, report.run ? &*report.run : nullptr);
+  report.advice = advise(report.summary, nullptr);
   return report;
 }
 

@@ -66,21 +66,23 @@ std::string totals_lines(const Summary& summary, TableFormat format) {
   return out;
 }
 
-/// "plan baseline on 16 layers, hidden 2048, …: 1024 tokens and 1 generated".
+/// "model tiny (0123456789ab), 16 layers of 2048, …, plan baseline: 1024 prompt tokens and …".
 std::string run_line(const Report& report) {
-  const InferredRun& run = *report.run;
-  std::string text =
-      fmt::format("plan {}, {} layers of {}", run.plan.name, run.config.layers, run.config.hidden);
-  if (run.knows_attention)
-    text += fmt::format(", q {}, kv {}", run.config.q_dim(), run.config.kv_dim());
-  if (run.knows_mlp) text += fmt::format(", ffn {}", run.config.ffn);
-  if (run.knows_vocab) text += fmt::format(", vocabulary {}", run.config.vocab);
+  const LedgerHeader& header = *report.header;
+  const ModelConfig& config = report.run ? report.run->config : header.config;
+  std::string text = fmt::format(
+      "model {} ({}), {} layers of {}, q {}, kv {}, ffn {}, vocabulary {}; plan {}",
+      terminal_text(header.model), terminal_text(header.fingerprint), config.layers, config.hidden,
+      config.q_dim(), config.kv_dim(), config.ffn, config.vocab, terminal_text(header.plan.name));
+  if (!report.run) return text;
   std::int64_t prompt = 0;
   std::int64_t generated = 0;
-  for (const SequenceLengths& s : run.sequences) prompt += s.prompt, generated += s.generated;
+  for (const SequenceLengths& s : report.run->sequences)
+    prompt += s.prompt, generated += s.generated;
   text += fmt::format(": {} prompt tokens, {} generated", prompt, generated);
-  if (run.sequences.size() > 1) text += fmt::format(" in {} sequences", run.sequences.size());
-  if (!report.predicted) text += " (read back from the calls' bytes, which fit exactly)";
+  if (report.run->sequences.size() > 1) {
+    text += fmt::format(" in {} sequences", report.run->sequences.size());
+  }
   return text;
 }
 }  // namespace
@@ -284,10 +286,11 @@ std::string render(const Report& report, TableFormat format) {
   for (const DType dtype : summary.wire_dtypes) dtypes.push_back(dtype_name(dtype));
   out += paragraph(fmt::format("link {}, wire {}", fmt::join(links, " "), fmt::join(dtypes, " ")),
                    format);
-  if (report.run && (report.run->exact || report.predicted)) {
+  if (report.header) {
     out += paragraph(run_line(report), format);
     out += paragraph(
-        fmt::format("the worker saw: {}", fmt::join(worker_sees(report.run->plan), ", ")), format);
+        fmt::format("the worker saw: {}", fmt::join(worker_sees(report.header->plan), ", ")),
+        format);
   }
   out += heading("Bytes", format) + render(summary, report.predicted, format);
   if (summary.init.calls > 0) {

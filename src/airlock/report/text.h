@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "airlock/report/advice.h"
-#include "airlock/report/infer.h"
+#include "airlock/report/ledger_file.h"
+#include "airlock/report/ledger_run.h"
 #include "airlock/report/summary.h"
 #include "airlock/report/table.h"
 
@@ -17,15 +18,16 @@ namespace airlock {
 struct Report {
   std::string name;  ///< the ledger's file name, or the plan's
   Summary summary;
-  std::optional<Traffic> predicted;  ///< of an independent prediction, if one was possible
-  std::optional<InferredRun> run;
+  std::optional<LedgerHeader> header;  ///< what the ledger says it is of
+  std::optional<LedgerRun> run;        ///< if the calls can be those of that model and plan
+  std::optional<Traffic> predicted;    ///< of that run
   std::vector<Advice> advice;
 };
 
-/// Summary, inferred run and advice of a ledger. With a `known` configuration the prediction is
-/// made from it.
-Report make_report(std::string name, std::span<const LedgerEntry> entries,
-                   const ModelConfig* known = nullptr);
+/// Summary, prediction and advice of a ledger; of one that does not say its plan, the summary and
+/// what the times advise. With a `known` configuration the prediction is made from that, not from
+/// the ledger's.
+Report make_report(std::string name, const Ledger& ledger, const ModelConfig* known = nullptr);
 
 /// Calls, bytes and times of each operator; with a prediction, its bytes and calls beside them.
 /// Text and markdown show the bytes, CSV and JSON the times as well.

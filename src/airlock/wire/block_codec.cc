@@ -22,16 +22,14 @@ void put_entry(std::byte* at, PackedPlane plane) noexcept {
   put(at, static_cast<Entry>(plane.bytes | static_cast<std::size_t>(plane.method) << kMethodShift));
 }
 
-bool is_sound(PackedPlane plane, std::size_t length, Compression compression) noexcept {
+bool is_sound(PackedPlane plane, std::size_t length) noexcept {
   switch (plane.method) {
     case PlaneMethod::kStored:
       return plane.bytes == length;
     case PlaneMethod::kRepeated:
       return plane.bytes == 1;
-    case PlaneMethod::kLz4:
-      return plane.bytes != 0 && plane.bytes < length;
     case PlaneMethod::kZstd:
-      return plane.bytes != 0 && plane.bytes < length && compression == Compression::kZstd;
+      return plane.bytes != 0 && plane.bytes < length;
   }
   return false;
 }
@@ -42,8 +40,8 @@ BlockCodec::BlockCodec()
     : scratch_(BufferPool().acquire(kMaxBytePlanes * PlaneCodec::kMaxPlane)),
       sample_(BufferPool().acquire(kMaxBytePlanes * PlaneCodec::kMaxSample)) {}
 
-BlockCodec::Methods BlockCodec::judge(Compression compression, const std::byte* elements,
-                                      std::int64_t count, std::size_t planes) noexcept {
+BlockCodec::Searches BlockCodec::judge(const std::byte* elements, std::int64_t count,
+                                       std::size_t planes) noexcept {
   constexpr auto kSample = static_cast<std::int64_t>(PlaneCodec::kMaxSample);
   const std::int64_t pieces = count <= kSample ? 1 : kPieces;
   const std::int64_t piece = std::min(count, kSample) / pieces;
@@ -57,22 +55,20 @@ BlockCodec::Methods BlockCodec::judge(Compression compression, const std::byte* 
                       std::span(to).first(planes));
   }
   const auto length = static_cast<std::size_t>(pieces * piece);
-  Methods methods{};
+  Searches searches{};
   for (std::size_t p = 0; p < planes; ++p) {
-    methods[p] = plane_codec_.judge(compression == Compression::kZstd,
-                                    {sample_.data() + p * PlaneCodec::kMaxSample, length});
+    searches[p] = plane_codec_.judge({sample_.data() + p * PlaneCodec::kMaxSample, length});
   }
-  return methods;
+  return searches;
 }
 
-std::size_t BlockCodec::encode(Compression compression, const std::byte* elements,
-                               std::int64_t count, std::size_t planes, std::byte* entries,
-                               std::byte* out) noexcept {
-  const Methods methods = judge(compression, elements, count, planes);
+std::size_t BlockCodec::encode(const std::byte* elements, std::int64_t count, std::size_t planes,
+                               std::byte* entries, std::byte* out) noexcept {
+  const Searches searches = judge(elements, count, planes);
   const auto length = static_cast<std::size_t>(count);
   // What is stored in front of anything packed is split into its place at once.
   std::size_t placed = 0;
-  while (placed < planes && methods[placed] == PlaneMethod::kStored) ++placed;
+  while (placed < planes && searches[placed] == PlaneSearch::kNone) ++placed;
   std::array<std::byte*, kMaxBytePlanes> split{};
   for (std::size_t p = 0; p < planes; ++p) {
     split[p] = p < placed ? out + p * length : scratch_.data() + p * PlaneCodec::kMaxPlane;
@@ -80,9 +76,9 @@ std::size_t BlockCodec::encode(Compression compression, const std::byte* element
   split_byte_planes(elements, count, std::span(split).first(planes));
   std::size_t used = 0;
   for (std::size_t p = 0; p < planes; ++p) {
-    const PackedPlane plane = p < placed
-                                  ? PackedPlane{PlaneMethod::kStored, length}
-                                  : plane_codec_.encode(methods[p], {split[p], length}, out + used);
+    const PackedPlane plane =
+        p < placed ? PackedPlane{PlaneMethod::kStored, length}
+                   : plane_codec_.encode(searches[p], {split[p], length}, out + used);
     put_entry(entries + p * kEntryBytes, plane);
     used += plane.bytes;
   }
@@ -95,12 +91,12 @@ PackedPlane BlockCodec::entry(const std::byte* at) noexcept {
           value & ((std::size_t{1} << kMethodShift) - 1)};
 }
 
-std::size_t BlockCodec::packed_bytes(Compression compression, const std::byte* entries,
-                                     std::int64_t count, std::size_t planes) noexcept {
+std::size_t BlockCodec::packed_bytes(const std::byte* entries, std::int64_t count,
+                                     std::size_t planes) noexcept {
   std::size_t total = 0;
   for (std::size_t p = 0; p < planes; ++p) {
     const PackedPlane plane = entry(entries + p * kEntryBytes);
-    if (!is_sound(plane, static_cast<std::size_t>(count), compression)) return 0;
+    if (!is_sound(plane, static_cast<std::size_t>(count))) return 0;
     total += plane.bytes;
   }
   return total;

@@ -8,7 +8,6 @@
 
 #include "airlock/core/buffer_pool.h"
 #include "airlock/math/byte_planes.h"
-#include "airlock/wire/compression.h"
 #include "airlock/wire/plane_codec.h"
 
 namespace airlock {
@@ -22,8 +21,7 @@ struct BlockFault {
 
 /// What one thread needs to pack and unpack blocks, all of its memory taken at construction (some
 /// 1.1 MB). A block is 1 to kElements elements of 1, 2 or 4 bytes; a table beside it has an entry
-/// for each byte plane. `compression` is never kNone. Not thread-safe. Nothing but the constructor
-/// throws.
+/// for each byte plane. Not thread-safe. Nothing but the constructor throws.
 class BlockCodec {
  public:
   /// A thread's planes (256 KiB of f32) and tables stay in its L2 cache; longer planes compress no
@@ -35,16 +33,16 @@ class BlockCodec {
 
   /// Packs `count` elements of `planes` bytes into `out`, which has room for as many bytes, and
   /// writes `planes` entries. Returns the bytes used.
-  std::size_t encode(Compression compression, const std::byte* elements, std::int64_t count,
-                     std::size_t planes, std::byte* entries, std::byte* out) noexcept;
+  std::size_t encode(const std::byte* elements, std::int64_t count, std::size_t planes,
+                     std::byte* entries, std::byte* out) noexcept;
 
   /// An entry of the table.
   static PackedPlane entry(const std::byte* at) noexcept;
 
   /// Bytes that a peer's packed block takes by its entries, or 0 if no block of `count` elements
   /// can have such entries.
-  static std::size_t packed_bytes(Compression compression, const std::byte* entries,
-                                  std::int64_t count, std::size_t planes) noexcept;
+  static std::size_t packed_bytes(const std::byte* entries, std::int64_t count,
+                                  std::size_t planes) noexcept;
 
   /// Unpacks a peer's block, whose packed_bytes are not 0 and lie at `packed`, into `elements`. If
   /// it returns a fault their content is undefined.
@@ -52,9 +50,8 @@ class BlockCodec {
                     std::size_t planes, std::byte* elements) noexcept;
 
  private:
-  using Methods = std::array<PlaneMethod, kMaxBytePlanes>;
-  Methods judge(Compression compression, const std::byte* elements, std::int64_t count,
-                std::size_t planes) noexcept;
+  using Searches = std::array<PlaneSearch, kMaxBytePlanes>;
+  Searches judge(const std::byte* elements, std::int64_t count, std::size_t planes) noexcept;
 
   PlaneCodec plane_codec_;
   Buffer scratch_;  // kMaxBytePlanes planes

@@ -115,9 +115,9 @@ std::size_t TensorCodec::encode(Compression compression, ConstTensor raw,
         share.start = layout.raw_at(begin);
         share.bytes = 0;
         for (std::int64_t b = begin; b < end; ++b) {
-          share.bytes += share.codec.encode(
-              compression, raw.data + layout.raw_at(b), layout.elements_of(b), layout.planes,
-              out.data() + layout.entries_at(b), packed + share.start + share.bytes);
+          share.bytes += share.codec.encode(raw.data + layout.raw_at(b), layout.elements_of(b),
+                                            layout.planes, out.data() + layout.entries_at(b),
+                                            packed + share.start + share.bytes);
         }
       });
   std::size_t used = 0;
@@ -148,8 +148,8 @@ void TensorCodec::decode(Compression compression, std::span<const std::byte> enc
   check_length(encoded.size() >= total, "for its table and scales at least", total);
   const std::byte* table = encoded.data();
   const auto packed_bytes = [&](std::int64_t block) {
-    return BlockCodec::packed_bytes(compression, table + layout.entries_at(block),
-                                    layout.elements_of(block), layout.planes);
+    return BlockCodec::packed_bytes(table + layout.entries_at(block), layout.elements_of(block),
+                                    layout.planes);
   };
   for (std::int64_t b = 0; b < layout.blocks; ++b) {
     const std::size_t bytes = packed_bytes(b);

@@ -1,4 +1,4 @@
-// Tensors made shorter for slow links, without loss: byte planes, each packed by lz4 or zstd if it
+// Tensors made shorter for slow links, without loss: byte planes, each packed by zstd if it
 // shrinks. docs/protocol.md ("Compressed tensors") is the text of this file for another client.
 #pragma once
 

@@ -1,19 +1,15 @@
 #include "airlock/wire/compression.h"
 
-#include <array>
-
 namespace airlock {
-namespace {
-constexpr std::array<std::string_view, 3> kNames = {"none", "lz4", "zstd"};
-}  // namespace
 
 std::string_view compression_name(Compression compression) noexcept {
-  const auto value = static_cast<unsigned>(compression);
-  return is_compression(value) ? kNames[value] : "unknown";
+  if (compression == Compression::kNone) return "none";
+  return compression == Compression::kZstd ? "zstd" : "unknown";
 }
 
 bool is_compression(unsigned value) noexcept {
-  return value < kNames.size();
+  return value == static_cast<unsigned>(Compression::kNone) ||
+         value == static_cast<unsigned>(Compression::kZstd);
 }
 
 }  // namespace airlock

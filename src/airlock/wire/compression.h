@@ -9,11 +9,11 @@ namespace airlock {
 /// How a tensor's bytes are packed. The values travel on the wire: append only, never renumber.
 enum class Compression : std::uint8_t {
   kNone = 0,  ///< as they are in memory
-  kLz4 = 1,   ///< byte planes; takes out what repeats (masks, zeros): fastest
-  kZstd = 2,  ///< byte planes; takes out unequal frequencies, too (exponents of activations)
+  // 1 was lz4.
+  kZstd = 2,  ///< byte planes; takes out what repeats and what comes in unequal frequencies
 };
 
-/// "none", "lz4", "zstd".
+/// "none", "zstd".
 std::string_view compression_name(Compression compression) noexcept;
 
 /// True if `value` is one of Compression's values (to check a byte that a peer sent).

@@ -1,13 +1,10 @@
 #include "airlock/wire/plane_codec.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <memory>
 
-#include <lz4.h>
 // For workspaces of our own, and for Huffman coding at zstd's fastest.
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
@@ -17,19 +14,25 @@
 namespace airlock {
 namespace {
 
-/// Skips faster through what does not match than lz4's default, at no loss on planes of floats.
-constexpr int kLz4Acceleration = 4;
-
 /// A plane is worth the time if a sixteenth of it goes: that pays on links below some 25 MB/s.
 constexpr double kWorthwhile = 15.0 / 16;
+
+/// A fine search takes two to five times as long as a coarse one: it has to leave a quarter less.
+constexpr double kWorthSearching = 0.75;
 
 void check_zstd(std::size_t result) {
   require(ZSTD_isError(result) == 0, ErrorCode::kInternal, "zstd: {}", ZSTD_getErrorName(result));
 }
 
-/// Set once: they fix the compressor's memory. Matches between bytes of low entropy are chance, and
-/// dearer than their Huffman codes, so the search looks for long ones only, at one position in 64
-/// (measured on exponents of activations: six times the speed of level 1, and a better ratio).
+/// How many positions the search moves on where nothing matched. Matches between bytes of low
+/// entropy are chance, and dearer than their Huffman codes, so a coarse search looks at one
+/// position in 64 (measured on exponents of activations: six times the speed of level 1, and a
+/// better ratio).
+int step_of(PlaneSearch search) {
+  return search == PlaneSearch::kCoarse ? 64 : 1;
+}
+
+/// Set once: they fix the compressor's memory, which the step does not change.
 template <typename Set>
 void set_parameters(const Set& set) {
   set(ZSTD_c_strategy, ZSTD_fast);
@@ -37,7 +40,7 @@ void set_parameters(const Set& set) {
   set(ZSTD_c_hashLog, 13);
   set(ZSTD_c_chainLog, ZSTD_CHAINLOG_MIN);  // not used by this strategy
   set(ZSTD_c_minMatch, 7);
-  set(ZSTD_c_targetLength, 64);
+  set(ZSTD_c_targetLength, step_of(PlaneSearch::kCoarse));
   set(ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
 }
 
@@ -57,38 +60,6 @@ bool is_repeated(std::span<const std::byte> bytes) {
   return std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
-/// Order-0 entropy over 8: the size, of 1, to which a Huffman coder brings such bytes at best.
-double entropy_ratio(std::span<const std::byte> bytes) {
-  // Two histograms, so that runs of a byte do not wait for their own counter.
-  std::array<std::array<std::uint32_t, 256>, 2> counts{};
-  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
-    ++counts[0][static_cast<std::size_t>(bytes[i])];
-    ++counts[1][static_cast<std::size_t>(bytes[i + 1])];
-  }
-  if (bytes.size() % 2 != 0) ++counts[0][static_cast<std::size_t>(bytes.back())];
-  const auto total = static_cast<float>(bytes.size());
-  float sum = 0;
-  float symbols = 0;
-  for (std::size_t s = 0; s < 256; ++s) {
-    const std::uint32_t count = counts[0][s] + counts[1][s];
-    if (count == 0) continue;
-    const auto c = static_cast<float>(count);
-    sum += c * std::log2(c);
-    ++symbols;
-  }
-  // A sample shows too little of its entropy; Miller and Madow's correction.
-  const float bits = std::log2(total) - sum / total + (symbols - 1) * 0.7213F / total;
-  return static_cast<double>(bits) / 8;
-}
-
-const char* decode_lz4(std::span<const std::byte> packed, std::span<std::byte> plane) {
-  const int bytes = LZ4_decompress_safe(
-      reinterpret_cast<const char*>(packed.data()), reinterpret_cast<char*>(plane.data()),
-      static_cast<int>(packed.size()), static_cast<int>(plane.size()));
-  if (bytes < 0) return "not a block of lz4, or too long a one";
-  return static_cast<std::size_t>(bytes) == plane.size() ? nullptr : "too short a block of lz4";
-}
-
 /// nullptr if the bytes claim to be one frame of zstd that holds `plane_bytes`.
 const char* check_frame(std::span<const std::byte> packed, std::size_t plane_bytes) {
   // The magic number first: zstd would also read its ancestors' frames, and frames to be skipped.
@@ -106,8 +77,7 @@ const char* check_frame(std::span<const std::byte> packed, std::size_t plane_byt
 }  // namespace
 
 PlaneCodec::PlaneCodec()
-    : lz4_state_(BufferPool().acquire(static_cast<std::size_t>(LZ4_sizeofState()))),
-      trial_(BufferPool().acquire(kMaxSample)),
+    : trial_(BufferPool().acquire(kMaxSample)),
       compressor_memory_(BufferPool().acquire(compressor_bytes())),
       decompressor_memory_(BufferPool().acquire(ZSTD_estimateDCtxSize())),
       compressor_(ZSTD_initStaticCCtx(compressor_memory_.data(), compressor_memory_.size())),
@@ -121,41 +91,36 @@ PlaneCodec::PlaneCodec()
   });
 }
 
-PlaneMethod PlaneCodec::judge(bool zstd, std::span<const std::byte> sample) noexcept {
-  if (is_repeated(sample)) return PlaneMethod::kRepeated;
-  const std::size_t matched = pack_lz4(sample, trial_.data());
-  const double by_lz4 =
-      matched == 0 ? 1 : static_cast<double>(matched) / static_cast<double>(sample.size());
-  const double by_zstd = zstd ? entropy_ratio(sample) : 1;
-  if (std::min(by_lz4, by_zstd) > kWorthwhile) return PlaneMethod::kStored;
-  return by_zstd < by_lz4 ? PlaneMethod::kZstd : PlaneMethod::kLz4;
+PlaneSearch PlaneCodec::judge(std::span<const std::byte> sample) noexcept {
+  if (is_repeated(sample)) return PlaneSearch::kSame;
+  const auto left = [&](PlaneSearch search) {
+    const std::size_t bytes = pack(search, sample, trial_.data());
+    return static_cast<double>(bytes == 0 ? sample.size() : bytes);
+  };
+  const double coarse = left(PlaneSearch::kCoarse);
+  const double fine = left(PlaneSearch::kFine);
+  if (std::min(coarse, fine) > kWorthwhile * static_cast<double>(sample.size())) {
+    return PlaneSearch::kNone;
+  }
+  return fine < kWorthSearching * coarse ? PlaneSearch::kFine : PlaneSearch::kCoarse;
 }
 
-PackedPlane PlaneCodec::encode(PlaneMethod method, std::span<const std::byte> plane,
+PackedPlane PlaneCodec::encode(PlaneSearch search, std::span<const std::byte> plane,
                                std::byte* out) noexcept {
-  if (method == PlaneMethod::kRepeated) {
-    if (is_repeated(plane)) {
-      out[0] = plane[0];
-      return {method, 1};
-    }
-    method = PlaneMethod::kLz4;
+  if (search == PlaneSearch::kSame && is_repeated(plane)) {
+    out[0] = plane[0];
+    return {PlaneMethod::kRepeated, 1};
   }
-  std::size_t bytes = 0;
-  if (method == PlaneMethod::kLz4) bytes = pack_lz4(plane, out);
-  if (method == PlaneMethod::kZstd) bytes = pack_zstd(plane, out);
-  if (bytes != 0) return {method, bytes};
+  const std::size_t bytes = search == PlaneSearch::kNone ? 0 : pack(search, plane, out);
+  if (bytes != 0) return {PlaneMethod::kZstd, bytes};
   std::memcpy(out, plane.data(), plane.size());
   return {PlaneMethod::kStored, plane.size()};
 }
 
-std::size_t PlaneCodec::pack_lz4(std::span<const std::byte> plane, std::byte* out) noexcept {
-  const auto bytes = static_cast<int>(plane.size());
-  return static_cast<std::size_t>(
-      LZ4_compress_fast_extState(lz4_state_.data(), reinterpret_cast<const char*>(plane.data()),
-                                 reinterpret_cast<char*>(out), bytes, bytes - 1, kLz4Acceleration));
-}
-
-std::size_t PlaneCodec::pack_zstd(std::span<const std::byte> plane, std::byte* out) noexcept {
+std::size_t PlaneCodec::pack(PlaneSearch search, std::span<const std::byte> plane,
+                             std::byte* out) noexcept {
+  // Cannot fail between frames, and a step left as it was would still make a sound frame.
+  ZSTD_CCtx_setParameter(compressor_, ZSTD_c_targetLength, step_of(search));
   const std::size_t bytes =
       ZSTD_compress2(compressor_, out, plane.size() - 1, plane.data(), plane.size());
   return ZSTD_isError(bytes) != 0 ? 0 : bytes;
@@ -163,7 +128,6 @@ std::size_t PlaneCodec::pack_zstd(std::span<const std::byte> plane, std::byte* o
 
 const char* PlaneCodec::decode(PlaneMethod method, std::span<const std::byte> packed,
                                std::span<std::byte> plane) noexcept {
-  if (method == PlaneMethod::kLz4) return decode_lz4(packed, plane);
   if (method == PlaneMethod::kZstd) {
     const char* wrong = check_frame(packed, plane.size());
     if (wrong != nullptr) return wrong;

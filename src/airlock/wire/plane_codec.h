@@ -1,4 +1,4 @@
-// Packs one byte plane at a time, by lz4 or by zstd, and reads what a peer claims to be one.
+// Packs one byte plane at a time, by zstd, and reads what a peer claims to be one.
 // Knows nothing of tensors; wire/codec.h does.
 #pragma once
 
@@ -17,9 +17,17 @@ namespace airlock {
 /// How one plane is packed. The values travel on the wire, in two bits: never renumber.
 enum class PlaneMethod : std::uint8_t {
   kStored = 0,
-  kLz4 = 1,       ///< an lz4 block: for bytes that came before
-  kZstd = 2,      ///< a zstd frame: for bytes of unequal frequency, by its Huffman coder
+  // 1 was an lz4 block.
+  kZstd = 2,      ///< a zstd frame
   kRepeated = 3,  ///< one byte, which the whole plane repeats
+};
+
+/// What there is to gain from a plane, and how hard zstd looks for bytes that came before.
+enum class PlaneSearch : std::uint8_t {
+  kNone,    ///< nothing: store it
+  kCoarse,  ///< unequal frequencies: leave it to the Huffman coder, look for long matches only
+  kFine,    ///< repetitions: masks, heads sent several times
+  kSame,    ///< one byte
 };
 
 /// A plane as packed: so many bytes, to be read by that method.
@@ -31,21 +39,20 @@ struct PackedPlane {
 /// Compressors of one thread and their memory, all of it taken at construction. Not thread-safe.
 class PlaneCodec {
  public:
-  /// Bytes of the longest plane: one block of zstd, and just what lz4's fast table of 16-bit
-  /// positions reaches.
+  /// Bytes of the longest plane: one block of zstd.
   static constexpr std::size_t kMaxPlane = 65536;
   static constexpr std::size_t kMaxSample = 4096;
 
   PlaneCodec();
 
-  /// The method that suits the plane that `sample` (1 to kMaxSample bytes) was taken from; kZstd
-  /// only if `zstd` allows it. Takes about 1 ns a byte.
-  [[nodiscard]] PlaneMethod judge(bool zstd, std::span<const std::byte> sample) noexcept;
+  /// What suits the plane that `sample` (1 to kMaxSample bytes) was taken from, by trying. Takes
+  /// some 1 to 4 ns a byte.
+  [[nodiscard]] PlaneSearch judge(std::span<const std::byte> sample) noexcept;
 
-  /// Packs `plane` (1 to kMaxPlane bytes) by `method` into `out`, which has room for as many bytes;
-  /// where the method gains nothing the plane is stored, and by kLz4 where it was to be kRepeated
-  /// and is not.
-  [[nodiscard]] PackedPlane encode(PlaneMethod method, std::span<const std::byte> plane,
+  /// Packs `plane` (1 to kMaxPlane bytes) into `out`, which has room for as many bytes. Where that
+  /// gains nothing the plane is stored; one that was to be kSame and is not is searched as by
+  /// kFine.
+  [[nodiscard]] PackedPlane encode(PlaneSearch search, std::span<const std::byte> plane,
                                    std::byte* out) noexcept;
 
   /// Reads into `plane` what a peer packed by `method`, not kStored, into one byte if kRepeated,
@@ -56,11 +63,9 @@ class PlaneCodec {
                                    std::span<std::byte> plane) noexcept;
 
  private:
-  // Both return 0 if the plane does not become shorter.
-  std::size_t pack_lz4(std::span<const std::byte> plane, std::byte* out) noexcept;
-  std::size_t pack_zstd(std::span<const std::byte> plane, std::byte* out) noexcept;
+  /// Returns 0 if the plane does not become shorter.
+  std::size_t pack(PlaneSearch search, std::span<const std::byte> plane, std::byte* out) noexcept;
 
-  Buffer lz4_state_;
   Buffer trial_;
   Buffer compressor_memory_;
   Buffer decompressor_memory_;

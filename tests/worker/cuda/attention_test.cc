@@ -5,10 +5,10 @@
 
 #include <gtest/gtest.h>
 
-#include "airlock/math/naive_attention.h"
 #include "airlock/worker/cuda/kernels/attention_mma.h"
 
 #include "tests/math/random.h"
+#include "tests/support/naive_attention.h"
 #include "tests/worker/cuda/emulate.h"
 
 namespace airlock::cuda::testing {
@@ -28,7 +28,8 @@ template <typename T>
 class Problem {
  public:
   explicit Problem(const Shapes& s) : shapes_(s), capacity_(s.position + s.tokens + 5) {
-    q_ = narrowed<T>(test::random_floats(std::int64_t{s.tokens} * s.heads * s.head_dim, 1));
+    q_ = narrowed<T>(
+        airlock::testing::random_floats(std::int64_t{s.tokens} * s.heads * s.head_dim, 1));
     keys_ = cache(2);
     values_ = cache(3);
     solve();
@@ -79,7 +80,7 @@ class Problem {
  private:
   std::vector<T> cache(unsigned seed) {
     const std::int64_t head = std::int64_t{capacity_} * shapes_.head_dim;
-    std::vector<float> rows = test::random_floats(shapes_.kv_heads * head, seed);
+    std::vector<float> rows = airlock::testing::random_floats(shapes_.kv_heads * head, seed);
     for (int h = 1; h <= shapes_.kv_heads; ++h) {
       std::fill(rows.begin() + h * head - 5 * shapes_.head_dim, rows.begin() + h * head,
                 std::nanf(""));
@@ -108,7 +109,7 @@ class Problem {
     args.kv_heads = shapes_.kv_heads;
     args.head_dim = shapes_.head_dim;
     args.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(shapes_.head_dim)));
-    naive_attention(args);
+    airlock::testing::naive_attention(args);
   }
 
   Shapes shapes_;

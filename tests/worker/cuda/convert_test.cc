@@ -19,7 +19,7 @@ constexpr std::int64_t kStride = 1100;  // rows are longer than what is taken of
 
 /// Numbers of every kind, NaN last in each row.
 std::vector<float> any_floats() {
-  std::vector<float> values = test::random_floats(kRows * kStride, 3, 50);
+  std::vector<float> values = airlock::testing::random_floats(kRows * kStride, 3, 50);
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const std::vector<float> special = {0.0F, -0.0F,   kInfinity, -kInfinity, 1e-40F,        65504.0F,
                                       7e4F, 3.4e38F, -3.4e38F,  6e-8F,      1.0F + 0x1p-8F};
@@ -137,7 +137,7 @@ TEST(CudaConvert, Int8RowsAndTheirScalesAreTheCpus) {
 
 TEST(CudaConvert, MoreRowsThanAGridHasAreAllTaken) {
   constexpr std::int64_t kMany = kMaxGridY + 70;
-  const std::vector<float> from = test::random_floats(kMany, 9);
+  const std::vector<float> from = airlock::testing::random_floats(kMany, 9);
   std::vector<BF16> to(from.size());
   ConvertArgs args = args_of(from.data(), to.data(), 1);
   args.from_stride = 1;

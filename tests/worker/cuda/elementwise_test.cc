@@ -24,7 +24,7 @@ class CudaElementwise : public ::testing::Test {
   }
   /// Values that are T's already.
   static std::vector<T> random(std::int64_t count, unsigned seed) {
-    return narrowed<T>(test::random_floats(count, seed));
+    return narrowed<T>(airlock::testing::random_floats(count, seed));
   }
 };
 using ComputeTypes = ::testing::Types<float, BF16, F16>;
@@ -41,8 +41,12 @@ TYPED_TEST(CudaElementwise, SiluMulIsTheCpusOnHalvesOfRows) {
              [&](const BlockId& block, void*) { silu_mul_block<T>(args, block); });
     const std::vector<float> wide = widened(gate_up);
     std::vector<float> expected(out.size());
-    silu_mul_rows(wide.data(), 2 * ffn, wide.data() + ffn, 2 * ffn, kRows, ffn, expected.data(),
-                  ffn);
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      const float* gate = wide.data() + row * 2 * ffn;
+      silu_mul(airlock::testing::tensor_at(gate, {ffn}),
+               airlock::testing::tensor_at(gate + ffn, {ffn}),
+               airlock::testing::tensor_at(expected.data() + row * ffn, {ffn}));
+    }
     for (std::size_t i = 0; i < out.size(); ++i) {
       const double bound = (this->unit() + 24 * 0x1p-24) * std::fabs(expected[i]) + 0x1p-25;
       ASSERT_NEAR(to_float(out[i]), expected[i], bound) << i;
@@ -78,7 +82,7 @@ TYPED_TEST(CudaElementwise, RopeRotatesQAndKAndLeavesVAsTheCpuDoes) {
     const std::int64_t q_dim = Layer<T>::kHeads * head_dim;
     const std::int64_t kv_dim = Layer<T>::kKvHeads * head_dim;
     const std::int64_t width = q_dim + 2 * kv_dim;
-    const std::vector<float> qkv = test::random_floats(kRows * width, 5);
+    const std::vector<float> qkv = airlock::testing::random_floats(kRows * width, 5);
     const std::vector<double> frequencies = rope_inverse_frequencies(head_dim, 10000, {});
     std::vector<float> cosine(static_cast<std::size_t>(kRows * half));
     std::vector<float> sine(cosine.size());
@@ -163,7 +167,7 @@ TYPED_TEST(CudaElementwise, SoftmaxIsCausalAndTheCpus) {
   };
   for (const auto& [rows, context, position] :
        {Case{1, 1, 0}, Case{5, 9, 4}, Case{1, 700, 699}, Case{6, 600, 500}}) {
-    std::vector<float> scores = test::random_floats(kHeads * rows * context, 8, 4);
+    std::vector<float> scores = airlock::testing::random_floats(kHeads * rows * context, 8, 4);
     std::vector<float> expected = scores;
     std::vector<T> weights(scores.size(), from_float<T>(42));
     SoftmaxArgs args;
@@ -177,7 +181,8 @@ TYPED_TEST(CudaElementwise, SoftmaxIsCausalAndTheCpus) {
     run_grid(softmax_grid(args), [&](const BlockId& block, void* shared) {
       softmax_block<T>(args, block, static_cast<float*>(shared));
     });
-    causal_softmax(expected.data(), kHeads, rows, context, position, args.scale);
+    causal_softmax(airlock::testing::tensor_at(expected.data(), {kHeads, rows, context}), position,
+                   args.scale);
     const std::vector<float> got = std::is_same_v<T, float> ? scores : widened(weights);
     for (std::size_t i = 0; i < got.size(); ++i) {
       // Scores up to 20 lose 2^-24 of themselves before exp; a sum of at most 700 terms.

@@ -27,12 +27,7 @@ void attend(const Context& context, const CacheView& cache, const std::byte* q, 
   args.head_dim = static_cast<int>(config.head_dim);
   args.scale = config.attention_scale();
   const std::int64_t cache_rows = cache.head_stride / config.head_dim;
-  const bool many = context.compute != DType::kF32 && tokens >= kLeastMmaTokens;
-  if (many && out_dtype == context.compute &&
-      context.sdpa.attend(args, context.compute, cache_rows, context.arena)) {
-    return;
-  }
-  if (many && mma_head_dim(args.head_dim)) {
+  if (context.compute != DType::kF32 && tokens >= kLeastMmaTokens && mma_head_dim(args.head_dim)) {
     return launch_mma_attention(args, context.compute, out_dtype, context.stream.get());
   }
   // A replayed grid has to serve every position until the cache grows.

@@ -15,7 +15,6 @@
 #include "airlock/worker/cuda/graph.h"
 #include "airlock/worker/cuda/replay_table.h"
 #include "airlock/worker/cuda/row_chunks.h"
-#include "airlock/worker/cuda/sdpa.h"
 #include "airlock/worker/cuda/transfers.h"
 
 namespace airlock::cuda {
@@ -37,7 +36,6 @@ struct Context {
   Arena& arena;
   Transfers& transfers;
   Gemm& gemm;
-  Sdpa& sdpa;
   const double* frequencies;               ///< of RoPE, [head_dim / 2] on the device
   const ReplayedCall* replayed = nullptr;  ///< null: kernels are launched one by one
 

@@ -97,7 +97,6 @@ class CudaBackend final : public Backend {
         graphs_(options.graphs),
         arena_(calls_),
         gemm_(fixed_, options.tf32),
-        sdpa_(stream_, options.cudnn_after),
         weights_(source, compute_, fixed_, options.progress, options.stop) {
     allow_plain_attention(static_cast<int>(config_.head_dim));
     position_ = DeviceBuffer(fixed_, sizeof(std::int64_t));
@@ -152,7 +151,6 @@ class CudaBackend final : public Backend {
   const bool graphs_;
   Arena arena_;
   Gemm gemm_;
-  Sdpa sdpa_;
   DeviceWeights weights_;
   DeviceBuffer frequencies_;
   DeviceBuffer position_;  ///< one i64: of the call whose kernels may be replayed
@@ -203,11 +201,15 @@ void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, O
     cache.prepare(stream_, call.layer, call.ranges[0].position, tokens);
     view = cache.view(call.layer);
   }
-  Context context{config_,    gpu_,
-                  compute_,   activation_dtype(compute_),
-                  stream_,    arena_,
-                  transfers_, gemm_,
-                  sdpa_,      reinterpret_cast<const double*>(frequencies_.data())};
+  Context context{config_,
+                  gpu_,
+                  compute_,
+                  activation_dtype(compute_),
+                  stream_,
+                  arena_,
+                  transfers_,
+                  gemm_,
+                  reinterpret_cast<const double*>(frequencies_.data())};
   ReplayedCall replayed{replays_,
                         {call, nullptr, 0, view.keys, view.head_stride / config_.head_dim},
                         reinterpret_cast<const std::int64_t*>(position_.data())};

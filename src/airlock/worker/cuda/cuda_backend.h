@@ -28,9 +28,6 @@ struct CudaBackendOptions {
   /// Kernels of calls of few tokens are recorded and replayed as CUDA graphs. Results are the same,
   /// but for the order of attention's sums over more than 256 tokens.
   bool graphs = true;
-  /// Attention goes to cuDNN, if this build has it, once our own kernel has done so many
-  /// floating-point operations on a shape: what takes it about the half second that a plan takes.
-  double cudnn_after = 1e14;
   /// Called while weights are uploaded with the bytes so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
   /// Ends that with Error(kInterrupted).

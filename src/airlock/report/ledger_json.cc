@@ -1,9 +1,7 @@
-#include "airlock/remote/ledger.h"
+#include "airlock/report/ledger_json.h"
 
 #include <array>
-#include <cerrno>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
 #include <fmt/format.h>
 
@@ -13,17 +11,26 @@ namespace airlock {
 namespace {
 using nlohmann::json;
 
-// Bounds on what is believed. A call of Llama 3.1 405B at its full context stays below 2^40 bytes;
-// with these, sums over any ledger that fits a disk stay far below 2^63.
+// Bounds on what is believed. A call of Llama 3.1 405B at its full context stays below 2^40 bytes.
 constexpr std::int64_t kMaxCallBytes = std::int64_t{1} << 48;
-constexpr std::int64_t kMaxLedgerBytes = std::int64_t{1} << 60;
 constexpr std::int64_t kMaxCalls = std::int64_t{1} << 53;
 constexpr std::int64_t kMaxLayer = 65535;
 constexpr double kMaxMs = 1e12;  // 31 years
-constexpr std::size_t kMaxLine = 1 << 16;
-constexpr double kFlushMs = 100;
+constexpr std::size_t kMaxText = 256;
+
+/// The counts of a model that a ledger tells, in the order it tells them.
+struct Count {
+  const char* key;
+  std::int64_t ModelConfig::*field;
+};
+constexpr Count kCounts[] = {
+    {"layers", &ModelConfig::layers},     {"hidden", &ModelConfig::hidden},
+    {"heads", &ModelConfig::heads},       {"kv_heads", &ModelConfig::kv_heads},
+    {"head_dim", &ModelConfig::head_dim}, {"ffn", &ModelConfig::ffn},
+    {"vocab", &ModelConfig::vocab},       {"max_position", &ModelConfig::max_position}};
 
 void append_string(fmt::memory_buffer& out, std::string_view text) {
+  out.push_back('"');
   for (const char c : text) {
     if (c == '"' || c == '\\') {
       out.push_back('\\');
@@ -34,27 +41,29 @@ void append_string(fmt::memory_buffer& out, std::string_view text) {
       out.push_back(c);
     }
   }
+  out.push_back('"');
 }
 
 void append_json(fmt::memory_buffer& out, const LedgerEntry& e) {
   fmt::format_to(std::back_inserter(out),
                  R"({{"call":{},"op":"{}","layer":{},"sent_bytes":{},"received_bytes":{},)"
                  R"("overhead_bytes":{},"encode_ms":{:.6f},"send_ms":{:.6f},"worker_ms":{:.6f},)"
-                 R"("receive_ms":{:.6f},"decode_ms":{:.6f},"total_ms":{:.6f},"link":")",
+                 R"("receive_ms":{:.6f},"decode_ms":{:.6f},"total_ms":{:.6f},"link":)",
                  e.call, op_name(e.op), e.layer, e.sent_bytes, e.received_bytes, e.overhead_bytes,
                  e.encode_ms, e.send_ms, e.worker_ms, e.receive_ms, e.decode_ms, e.total_ms);
   append_string(out, e.link);
   fmt::format_to(
       std::back_inserter(out),
-      R"(","wire_dtype":"{}","start_ms":{:.6f},"sent_wire_bytes":{},"received_wire_bytes":{}}})",
+      R"(,"wire_dtype":"{}","start_ms":{:.6f},"sent_wire_bytes":{},"received_wire_bytes":{}}})",
       dtype_name(e.wire_dtype), e.start_ms, e.sent_wire_bytes, e.received_wire_bytes);
 }
 
-/// One line's object, with checks that name the line and the key.
+/// An object of a line, with checks that name the line and the key.
 class LineReader {
  public:
   LineReader(const json& object, std::string_view where) : object_(object), where_(where) {}
 
+  [[nodiscard]] bool has(const char* key) const { return object_.contains(key); }
   [[nodiscard]] const json& at(const char* key) const {
     const auto it = object_.find(key);
     require(it != object_.end(), ErrorCode::kCorruptFile,
@@ -83,7 +92,10 @@ class LineReader {
     const json& value = at(key);
     require(value.is_string(), ErrorCode::kCorruptFile, "{}: {} is {}, expected a string", where_,
             key, shown(value));
-    return value.get_ref<const std::string&>();
+    const auto& text = value.get_ref<const std::string&>();
+    require(text.size() <= kMaxText, ErrorCode::kCorruptFile,
+            "{}: {} has {} bytes, expected {} at most", where_, key, text.size(), kMaxText);
+    return text;
   }
   [[nodiscard]] Op op() const {
     const std::string& name = text("op");
@@ -95,13 +107,21 @@ class LineReader {
     fail(ErrorCode::kCorruptFile, "{}: unknown operator {}{}", where_, shown(at("op")),
          suggest(name, names));
   }
-  [[nodiscard]] DType dtype(const char* key) const {
+  /// What `parse` makes of a name.
+  template <typename Parse>
+  [[nodiscard]] auto named(const char* key, const Parse& parse) const {
+    const std::string& name = text(key);
     try {
-      return parse_dtype(text(key));
+      return parse(name);
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::kCorruptFile) throw;
       fail(ErrorCode::kCorruptFile, "{}: {}: {}", where_, key, error.what());
     }
+  }
+  [[nodiscard]] LineReader object(const char* key) const {
+    const json& value = at(key);
+    require(value.is_object(), ErrorCode::kCorruptFile, "{}: {} is {}, expected an object", where_,
+            key, shown(value));
+    return {value, where_};
   }
 
  private:
@@ -116,18 +136,34 @@ class LineReader {
   std::string_view where_;
 };
 
-struct ParsedLine {
-  LedgerEntry entry;
-  bool has_start = false;
-};
+LedgerHeader parse_header(const LineReader& line, std::string_view where) {
+  LedgerHeader header;
+  const LineReader model = line.object("model");
+  header.model = model.text("name");
+  header.fingerprint = model.text("fingerprint");
+  for (const Count& count : kCounts)
+    header.config.*count.field = model.count(count.key, 0, kMaxCalls);
+  check_config(header.config, where);
+  const LineReader knobs = line.object("plan");
+  Plan& plan = header.plan;
+  plan.name = knobs.text("name");
+  plan.attention = knobs.named("attention", parse_attention);
+  plan.mlp = knobs.named("mlp", parse_mlp);
+  plan.wire_dtype = knobs.named("wire_dtype", parse_dtype);
+  plan.embedding = knobs.named("embedding", parse_side);
+  plan.lm_head = knobs.named("lm_head", parse_side);
+  plan.chunk = knobs.count("chunk", 0, kMaxCalls);
+  try {
+    check_plan(plan);
+  } catch (const Error& error) {
+    fail(ErrorCode::kCorruptFile, "{}: {}", where, error.what());
+  }
+  header.link = line.text("link");
+  return header;
+}
 
-ParsedLine parse_line(std::string_view line, std::string_view where, std::string_view cut_off) {
-  const json object = json::parse(line, nullptr, false);
-  require(object.is_object(), ErrorCode::kCorruptFile, "{}: {}", where,
-          cut_off.empty() ? "not a JSON object: not a line of an Airlock ledger" : cut_off);
-  const LineReader reader(object, where);
-  ParsedLine parsed;
-  LedgerEntry& e = parsed.entry;
+LedgerEntry parse_call(const LineReader& reader) {
+  LedgerEntry e;
   e.call = reader.count("call", 0, kMaxCalls);
   e.op = reader.op();
   e.layer = static_cast<int>(reader.count("layer", -1, kMaxLayer));
@@ -141,43 +177,38 @@ ParsedLine parse_line(std::string_view line, std::string_view where, std::string
   e.decode_ms = reader.ms("decode_ms");
   e.total_ms = reader.ms("total_ms");
   e.link = reader.text("link");
-  e.wire_dtype = reader.dtype("wire_dtype");
-  parsed.has_start = object.contains("start_ms");
-  if (parsed.has_start) e.start_ms = reader.ms("start_ms");
+  e.wire_dtype = reader.named("wire_dtype", parse_dtype);
+  if (reader.has("start_ms")) e.start_ms = reader.ms("start_ms");
   const auto wire_count = [&](const char* key, std::int64_t raw) {
-    return object.contains(key) ? reader.count(key, 0, kMaxCallBytes) : raw;
+    return reader.has(key) ? reader.count(key, 0, kMaxCallBytes) : raw;
   };
   e.sent_wire_bytes = wire_count("sent_wire_bytes", e.sent_bytes);
   e.received_wire_bytes = wire_count("received_wire_bytes", e.received_bytes);
-  return parsed;
+  return e;
 }
 }  // namespace
 
-FileLedger::FileLedger(const std::filesystem::path& path)
-    : path_(path), file_(path, std::ios::binary | std::ios::trunc) {
-  require(file_.is_open(), ErrorCode::kIo, "{}: cannot create the ledger: {}", path_.string(),
-          std::generic_category().message(errno));
-}
-
-void FileLedger::record(const LedgerEntry& entry) {
-  fmt::memory_buffer line;  // a line fits its 500 inline bytes
-  append_json(line, entry);
-  line.push_back('\n');
-  file_.write(line.data(), static_cast<std::streamsize>(line.size()));
-  const double end_ms = entry.start_ms + entry.total_ms;
-  if (end_ms - flushed_ms_ >= kFlushMs) {
-    file_.flush();
-    flushed_ms_ = end_ms;
+std::string to_json(const LedgerHeader& header) {
+  fmt::memory_buffer line;
+  const auto text = [&](std::string_view key, std::string_view value) {
+    fmt::format_to(std::back_inserter(line), "{}:", key);
+    append_string(line, value);
+  };
+  text(R"({"model":{"name")", header.model);
+  text(R"(,"fingerprint")", header.fingerprint);
+  for (const Count& count : kCounts) {
+    fmt::format_to(std::back_inserter(line), R"(,"{}":{})", count.key, header.config.*count.field);
   }
-  require(file_.good(), ErrorCode::kIo, "{}: cannot write to the ledger: {}", path_.string(),
-          std::generic_category().message(errno));
-}
-
-void FileLedger::close() {
-  if (!file_.is_open()) return;
-  file_.close();
-  require(!file_.fail(), ErrorCode::kIo, "{}: cannot write to the ledger: {}", path_.string(),
-          std::generic_category().message(errno));
+  const Plan& plan = header.plan;
+  text(R"(},"plan":{"name")", plan.name);
+  fmt::format_to(std::back_inserter(line),
+                 R"(,"attention":"{}","mlp":"{}","wire_dtype":"{}","embedding":"{}",)"
+                 R"("lm_head":"{}","chunk":{}}})",
+                 attention_name(plan.attention), mlp_name(plan.mlp), dtype_name(plan.wire_dtype),
+                 side_name(plan.embedding), side_name(plan.lm_head), plan.chunk);
+  text(R"(,"link")", header.link);
+  line.push_back('}');
+  return fmt::to_string(line);
 }
 
 std::string to_json(const LedgerEntry& entry) {
@@ -186,50 +217,20 @@ std::string to_json(const LedgerEntry& entry) {
   return fmt::to_string(line);
 }
 
-LedgerEntry parse_ledger_line(std::string_view line, std::string_view where) {
-  return parse_line(line, where, "").entry;
-}
-
-std::vector<LedgerEntry> read_ledger(const std::filesystem::path& path) {
-  const std::string name = path.string();
-  std::error_code ignored;
-  require(std::filesystem::exists(path, ignored), ErrorCode::kNotFound, "{}: no such ledger", name);
-  require(!std::filesystem::is_directory(path, ignored), ErrorCode::kIo,
-          "{}: a folder, expected a ledger file", name);
-  std::ifstream file(path, std::ios::binary);
-  require(file.is_open(), ErrorCode::kIo, "{}: cannot open the ledger: {}", name,
-          std::generic_category().message(errno));
-
-  std::vector<LedgerEntry> entries;
-  std::vector<char> buffer(kMaxLine);
-  std::int64_t bytes = 0;
-  double end_ms = 0;
-  while (file.getline(buffer.data(), static_cast<std::streamsize>(buffer.size())) ||
-         file.gcount() > 0) {
-    const std::string where = fmt::format("{}:{}", name, entries.size() + 1);
-    require(!file.fail() || file.eof(), ErrorCode::kCorruptFile,
-            "{}: a line of more than {} bytes: not an Airlock ledger", where, kMaxLine - 1);
-    // gcount includes the newline, unless the file ended first.
-    const auto length = static_cast<std::size_t>(file.gcount()) - (file.eof() ? 0 : 1);
-    ParsedLine parsed = parse_line(
-        {buffer.data(), length}, where,
-        file.eof() && buffer[0] == '{'
-            ? "the last line is cut off (did the run die?); remove it to read the calls before it"
-            : "");
-    LedgerEntry& e = parsed.entry;
-    bytes += e.sent_bytes + e.received_bytes + e.overhead_bytes;
-    require(bytes <= kMaxLedgerBytes, ErrorCode::kCorruptFile,
-            "{}: more than 2^60 bytes up to this call: not an Airlock ledger", where);
-    // Ledgers that keep to the contract's keys say no start: calls follow one another.
-    if (!parsed.has_start) e.start_ms = end_ms;
-    end_ms = e.start_ms + e.total_ms;
-    entries.push_back(std::move(e));
+LedgerLine parse_ledger_line(std::string_view line, std::string_view where,
+                             std::string_view cut_off) {
+  const json object = json::parse(line, nullptr, false);
+  require(object.is_object(), ErrorCode::kCorruptFile, "{}: {}", where,
+          cut_off.empty() ? "not a JSON object: not a line of an Airlock ledger" : cut_off);
+  const LineReader reader(object, where);
+  LedgerLine parsed;
+  if (reader.has("plan") && !reader.has("call")) {
+    parsed.header = parse_header(reader, where);
+    return parsed;
   }
-  require(!file.bad(), ErrorCode::kIo, "{}: cannot read the ledger: {}", name,
-          std::generic_category().message(errno));
-  require(!entries.empty(), ErrorCode::kCorruptFile, "{}:1: the ledger is empty: no call in it",
-          name);
-  return entries;
+  parsed.has_start = reader.has("start_ms");
+  parsed.entry = parse_call(reader);
+  return parsed;
 }
 
 }  // namespace airlock

@@ -1,4 +1,4 @@
-#include "airlock/math/naive_attention.h"
+#include "tests/support/naive_attention.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 
 #include "airlock/core/threads.h"
 
-namespace airlock {
+namespace airlock::testing {
 namespace {
 using Matrix = std::vector<double>;
 
@@ -84,4 +84,4 @@ void naive_attention(const FlashAttentionArgs& args) {
   });
 }
 
-}  // namespace airlock
+}  // namespace airlock::testing

@@ -1,0 +1,100 @@
+#include "airlock/report/ledger_run.h"
+
+#include <algorithm>
+
+namespace airlock {
+namespace {
+
+/// Tokens of one run through all layers.
+struct PassTokens {
+  std::int64_t tokens = 0;
+  bool logits = false;  ///< an LMHead call followed
+};
+
+/// The call that a pass begins with, as one token makes it.
+struct Mark {
+  Op op = Op::kEmbedding;
+  int layer = -1;
+  std::int64_t sent = 0;
+  std::int64_t received = 0;
+  bool ambiguous = false;  ///< the products of gate and up look the same
+
+  Mark(const ModelConfig& config, const Plan& plan) {
+    const auto row = [&](std::int64_t columns) {
+      return TensorSpec{plan.wire_dtype, {1, columns}}.bytes();
+    };
+    sent = row(config.hidden);
+    received = row(config.hidden);
+    if (plan.embedding == Side::kWorker) {
+      sent = TensorSpec{DType::kI64, {1}}.bytes();
+      return;
+    }
+    layer = 0;
+    op = plan.attention == Attention::kBlock ? Op::kAttentionBlock : Op::kBatchLinear;
+    if (op == Op::kAttentionBlock) return;
+    received = row(config.q_dim()) + 2 * row(config.kv_dim());
+    ambiguous = plan.mlp == Mlp::kSplit && received == 2 * row(config.ffn);
+  }
+
+  /// Several calls of a layer are BatchLinear: this one is told by the widths of its tensors.
+  [[nodiscard]] bool matches(const LedgerEntry& e) const {
+    if (e.op != op || e.layer != layer) return false;
+    return op != Op::kBatchLinear ||
+           (e.sent_bytes % sent == 0 && e.received_bytes % received == 0 &&
+            e.sent_bytes / sent == e.received_bytes / received);
+  }
+};
+
+/// Groups passes into sequences. Without LMHead calls to go by, a whole chunk may have a next one.
+std::vector<SequenceLengths> sequences_of(std::span<const PassTokens> passes, const Plan& plan) {
+  const bool has_logits = plan.lm_head == Side::kWorker;
+  std::vector<SequenceLengths> sequences;
+  bool prefilling = false;
+  for (const PassTokens& pass : passes) {
+    if (prefilling) {
+      sequences.back().prompt += pass.tokens;
+    } else if (sequences.empty() || pass.tokens > 1 || (has_logits && !pass.logits)) {
+      sequences.push_back({pass.tokens, 1});
+    } else {
+      ++sequences.back().generated;
+    }
+    prefilling = has_logits ? !pass.logits : pass.tokens == plan.chunk;
+  }
+  return sequences;
+}
+}  // namespace
+
+Traffic LedgerRun::predict(const Plan& other) const {
+  Traffic sum;
+  for (const SequenceLengths& sequence : sequences) {
+    const Traffic one = predict_traffic(config, other, sequence.prompt, sequence.generated);
+    for (const OpTraffic& op : one.ops) sum.add(op.op, op.sent_bytes, op.received_bytes, op.calls);
+  }
+  return sum;
+}
+
+std::optional<LedgerRun> find_run(const ModelConfig& config, const Plan& plan,
+                                  std::span<const LedgerEntry> entries) {
+  const Mark mark(config, plan);
+  if (mark.ambiguous) return std::nullopt;
+  std::vector<PassTokens> passes;
+  for (const LedgerEntry& e : entries) {
+    if (e.op == Op::kLmHead && !passes.empty()) passes.back().logits = true;
+    if (!mark.matches(e)) continue;
+    if (e.sent_bytes == 0 || e.sent_bytes % mark.sent != 0) return std::nullopt;
+    passes.push_back({e.sent_bytes / mark.sent, false});
+  }
+  if (passes.empty()) return std::nullopt;
+  LedgerRun run{config, plan, sequences_of(passes, plan)};
+  // The predictor walks passes: a forged ledger must not make it walk more than there are calls.
+  std::int64_t walked = 0;
+  for (const SequenceLengths& s : run.sequences) {
+    if (s.prompt + s.generated - 1 > config.max_position) return std::nullopt;
+    const std::int64_t piece = plan.chunk > 0 ? plan.chunk : s.prompt;
+    walked += (s.prompt - 1) / piece + s.generated;
+  }
+  if (walked > static_cast<std::int64_t>(entries.size())) return std::nullopt;
+  return run;
+}
+
+}  // namespace airlock
