@@ -1,7 +1,5 @@
 #include "cli/text_source.h"
 
-#include "cli/signals.h"
-
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -14,6 +12,7 @@
 #include "airlock/core/error.h"
 #include "airlock/link/fd.h"
 #include "airlock/link/wait.h"
+#include "cli/signals.h"
 
 namespace airlock {
 
@@ -27,7 +26,8 @@ std::string read_text(const std::filesystem::path& path) {
   std::string text;
   std::array<char, 65536> part;
   while (true) {
-    (void)wait_for(fd, POLLIN, std::nullopt, signal_stop());  // a terminal or a pipe may never say more
+    (void)wait_for(fd, POLLIN, std::nullopt,
+                   signal_stop());  // a terminal or a pipe may never say more
     const ssize_t got = ::read(fd, part.data(), part.size());
     if (got < 0 && errno == EINTR) continue;
     require(got >= 0, ErrorCode::kIo, "{}: cannot read it: {}", name,

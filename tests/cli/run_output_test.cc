@@ -77,7 +77,7 @@ TEST_F(RunOutput, EndsAtEachOfTheModelsEndTokens) {
     for (const bool first : {true, false}) {
       const Json eos = first ? Json{ids[at], absent} : Json{absent, ids[at]};
       testing::write_file(std::filesystem::path(model()) / "generation_config.json",
-                       Json{{"eos_token_id", eos}}.dump());
+                          Json{{"eos_token_id", eos}}.dump());
       Json expected = Json::array();
       for (const auto& id : ids) {
         expected.push_back(id);

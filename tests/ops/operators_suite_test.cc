@@ -22,8 +22,8 @@ namespace airlock {
 namespace {
 
 using testing::CallMemory;
-using testing::LegalCall;
 using testing::legal_calls;
+using testing::LegalCall;
 
 constexpr const char* kCheckpoint = "llama3-gqa";
 
@@ -110,7 +110,8 @@ struct Stack {
   }
 };
 
-Stack remote(testing::TestWorker& worker, const ModelConfig& config, Transport transport, int lanes) {
+Stack remote(testing::TestWorker& worker, const ModelConfig& config, Transport transport,
+             int lanes) {
   ClientOptions options;
   options.lanes = lanes;
   Stack stack;
@@ -233,8 +234,7 @@ TEST_P(OperatorsContract, AsManyCallsAsLanesMayBeUnderWayAndEndInOrder) {
     }
     if (i < all.size()) {
       memory.emplace_back(config_, all[i].call, i);
-      tickets.push_back(
-          stack_.top().submit(all[i].call, memory[i].inputs, memory[i].outputs));
+      tickets.push_back(stack_.top().submit(all[i].call, memory[i].inputs, memory[i].outputs));
       EXPECT_EQ(tickets[i].number, tickets[0].number + i);
     }
   }

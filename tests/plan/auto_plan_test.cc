@@ -1,4 +1,3 @@
-#include "airlock/plan/worker_sees.h"
 #include "airlock/plan/auto_plan.h"
 
 #include <algorithm>
@@ -7,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
+#include "airlock/plan/worker_sees.h"
 
 namespace airlock {
 namespace {

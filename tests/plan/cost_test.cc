@@ -53,7 +53,8 @@ TEST(PlanStages, CallsAfterOneAnotherTakeRttAndBytesOverBandwidth) {
   const double turns = 0.5 * static_cast<double>(traffic.calls());
   const auto link_ms = [&] { return plan_stages(odd_model(), plan, 7, 3, link).sum().link_ms(); };
   EXPECT_NEAR(link_ms(), transit + turns, 1e-6);
-  EXPECT_DOUBLE_EQ(plan_stages(odd_model(), plan, 7, 3, link).sum().one_after_the_other(), link_ms())
+  EXPECT_DOUBLE_EQ(plan_stages(odd_model(), plan, 7, 3, link).sum().one_after_the_other(),
+                   link_ms())
       << "unknown rates take no time";
   link.rtt_ms = 0;
   EXPECT_NEAR(link_ms(), transit, 1e-6);

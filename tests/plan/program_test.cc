@@ -36,8 +36,7 @@ TEST(ProgramCursor, VisitsEveryStepOfEveryLayerOnce) {
     const Program program = build_program(tiny(), plan);
     const auto layers = static_cast<std::size_t>(program.layers);
     const auto all = visits(program, Batch(Pass{0, 4, 1}));
-    EXPECT_EQ(all.size(),
-              program.begin.size() + layers * program.layer.size() + program.end.size())
+    EXPECT_EQ(all.size(), program.begin.size() + layers * program.layer.size() + program.end.size())
         << plan.name;
     const auto silent = visits(program, Batch(Pass{0, 4, 0}));
     EXPECT_EQ(silent.size(), all.size() - program.end.size()) << plan.name;
@@ -58,7 +57,8 @@ TEST(ProgramCursor, FoldedLayersCountAsMany) {
   for (const Plan& plan : preset_plans()) {
     const Program program = build_program(tiny(), plan);
     std::size_t times = 0;
-    visit_steps(program, three(), [&](const Visit&, int n) { times += static_cast<std::size_t>(n); });
+    visit_steps(program, three(),
+                [&](const Visit&, int n) { times += static_cast<std::size_t>(n); });
     EXPECT_EQ(times, visits(program, three()).size()) << plan.name;
   }
 }

@@ -31,8 +31,8 @@ class Cli : public ::testing::Test {
  protected:
   /// Runs `airlock` with a shell's words.
   Result run(const std::string& words) const {
-    const std::string command = testing::airlock_program() + " " + words + " >" + file("out") + " 2>" +
-                                file("err") + " </dev/null";
+    const std::string command = testing::airlock_program() + " " + words + " >" + file("out") +
+                                " 2>" + file("err") + " </dev/null";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text(file("out")), text(file("err"))};
   }

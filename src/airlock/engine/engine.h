@@ -103,10 +103,10 @@ class Engine {
   const RunnerModel& model_;
   const EngineOptions options_;
   Executor executor_;
-  std::vector<std::int64_t> ids_;           ///< of a run, gathered
-  std::vector<Pass> passes_;                ///< of a prefill
-  std::vector<std::uint32_t> free_;         ///< ids of sequences that are gone
-  std::uint32_t next_ = 0;                  ///< the least id never given
+  std::vector<std::int64_t> ids_;    ///< of a run, gathered
+  std::vector<Pass> passes_;         ///< of a prefill
+  std::vector<std::uint32_t> free_;  ///< ids of sequences that are gone
+  std::uint32_t next_ = 0;           ///< the least id never given
   int open_ = 0;
 };
 

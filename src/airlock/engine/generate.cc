@@ -71,8 +71,8 @@ GenerationBatch::~GenerationBatch() = default;
 
 void GenerationBatch::add(std::span<const std::int64_t> prompt, TextGeneration& text,
                           OnToken on_token, StopToken stop) {
-  active_.push_back(std::make_unique<Active>(engine_, prompt, text, std::move(on_token),
-                                             std::move(stop)));
+  active_.push_back(
+      std::make_unique<Active>(engine_, prompt, text, std::move(on_token), std::move(stop)));
 }
 
 void GenerationBatch::cancel(const TextGeneration& text) {

@@ -41,7 +41,8 @@ class GenerationBatch {
   GenerationBatch& operator=(const GenerationBatch&) = delete;
 
   /// Takes up a prompt, the one that `text` was made for; `text` must outlive its generation, which
-  /// lasts until text.finished(), or until `stop` is. Throws Error(kResourceExhausted) past the engine's sequences.
+  /// lasts until text.finished(), or until `stop` is. Throws Error(kResourceExhausted) past the
+  /// engine's sequences.
   void add(std::span<const std::int64_t> prompt, TextGeneration& text, OnToken on_token = {},
            StopToken stop = {});
   /// Ends the generation of `text` where it stands, if it goes on: nothing more is fed of it.

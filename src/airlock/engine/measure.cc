@@ -128,7 +128,8 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.sequences = options.sequences;
   Runs split(model, plan, session.endpoint(), options.sequences, worker.link.stop);
   std::optional<Runs> whole;
-  if (reference != nullptr) whole.emplace(model, plan, *reference, options.sequences, worker.link.stop);
+  if (reference != nullptr)
+    whole.emplace(model, plan, *reference, options.sequences, worker.link.stop);
   split.warm_up(ids);
   if (whole) whole->warm_up(ids);
   reset_peak_memory();
@@ -173,9 +174,9 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.tokens_per_second =
       static_cast<double>(fed * options.sequences) / result.wall_ms.median * 1e3;
   if (fed > options.tokens) {
-    result.decode_tokens_per_second = static_cast<double>((fed - options.tokens) *
-                                                          options.sequences) /
-                                      spread_of(decode).median * 1e3;
+    result.decode_tokens_per_second =
+        static_cast<double>((fed - options.tokens) * options.sequences) / spread_of(decode).median *
+        1e3;
   }
   result.runner_ms = spread_of(runner).median;
   result.worker_ms = spread_of(worked).median;

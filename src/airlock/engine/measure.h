@@ -31,7 +31,7 @@ struct MeasureOptions {
   /// Sequences with that prompt, prefilled one after the other, that generate side by side: at most
   /// kMaxRanges.
   int sequences = 1;
-  int repetitions = 3;         ///< after one run that is not counted
+  int repetitions = 3;                              ///< after one run that is not counted
   std::function<void(int done, int all)> progress;  ///< runs done, warm-up included; may throw
   /// Chooses the plan (`--plan auto`) once the session is open, instead of the one given; prompt
   /// and generated tokens are these options'.
@@ -54,7 +54,7 @@ struct Measurement {
   int sequences = 1;
   /// Tokens of all sequences after the first of each / median time of those passes; 0 for none.
   double decode_tokens_per_second = 0;
-  double runner_ms = 0;          ///< medians: local steps, encode and decode
+  double runner_ms = 0;  ///< medians: local steps, encode and decode
   double worker_ms = 0;
   double link_ms = 0;                  ///< send and receive
   std::int64_t wire_bytes = 0;         ///< of tensors as they travelled: less where compressed
@@ -69,8 +69,8 @@ struct Measurement {
 };
 
 /// Runs `plan` (or the one that options.choose leads to) on a fresh session, and in turn with each
-/// repetition, if `reference` is not null, the same plan through those operators in this process. Throws
-/// Error(kInternal) if repetitions differ in bytes, and what a session throws.
+/// repetition, if `reference` is not null, the same plan through those operators in this process.
+/// Throws Error(kInternal) if repetitions differ in bytes, and what a session throws.
 Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, const Plan& plan,
                     const WorkerOptions& worker, const MeasureOptions& options,
                     Operators* reference);

@@ -35,9 +35,9 @@ class Endpoint {
   Endpoint(Operators& operators) noexcept : operators_(&operators) {}  // NOLINT: a view
   /// The bottom of a stack, with the memory of its link.
   template <typename Bottom>
-    requires std::derived_from<Bottom, Operators> && std::derived_from<Bottom, TransferMemory> &&
-             (!std::derived_from<Bottom, ForwardingOperators>)
-  Endpoint(Bottom& bottom) noexcept : operators_(&bottom), memory_(&bottom) {}  // NOLINT: a view
+  requires std::derived_from<Bottom, Operators> && std::derived_from<Bottom, TransferMemory> &&
+      (!std::derived_from<Bottom, ForwardingOperators>)Endpoint(Bottom& bottom) noexcept
+      : operators_(&bottom), memory_(&bottom) {}  // NOLINT: a view
 
   /// This endpoint seen through `decorator`, which must decorate it. Transfer memory stays in reach
   /// only behind decorators that cannot change a tensor.

@@ -39,9 +39,9 @@ std::vector<std::string> parse_must_not_see(std::string_view list);
 /// The fastest plan by the rates; of equals the one with fewer bytes, then fewer calls. Tries
 /// every attention, MLP and the wire dtypes f32 and bf16; embedding and LM head move to the runner
 /// only if they have to (they cost it memory and time). With lanes to choose
-/// also whole prefills and chunks, with as many lanes as pay: what is simpler wins unless it is slower by kWorthIt. Throws
-/// Error(kUnsupported), naming what cannot be hidden, if no plan qualifies, and as predict_traffic
-/// does.
+/// also whole prefills and chunks, with as many lanes as pay: what is simpler wins unless it is
+/// slower by kWorthIt. Throws Error(kUnsupported), naming what cannot be hidden, if no plan
+/// qualifies, and as predict_traffic does.
 PlanChoice choose_plan(const ModelConfig& config, const AutoRequest& request);
 
 }  // namespace airlock

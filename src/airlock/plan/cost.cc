@@ -80,9 +80,9 @@ struct Sum {
     if (rates.send_rate > 0) stages.send_ms += times * sent / rates.send_rate * 1e3;
     if (rates.receive_rate > 0) stages.receive_ms += times * received / rates.receive_rate * 1e3;
     const std::int64_t rows = call.op == Op::kLmHead ? batch.logit_rows() : batch.tokens();
-    stages.worker_ms += times * 1e3 *
-                        worker_seconds(rates, static_cast<double>(rows),
-                                       step_flops(visit, config, batch));
+    stages.worker_ms +=
+        times * 1e3 *
+        worker_seconds(rates, static_cast<double>(rows), step_flops(visit, config, batch));
     if (plan.wire_dtype == DType::kF32 || rates.runner_bytes <= 0) return;
     // Both sides convert: each reads one form and writes the other.
     const double f32 = (sent + received) * 4 / static_cast<double>(dtype_size(plan.wire_dtype));

@@ -1,5 +1,6 @@
 // How long a plan takes on a link and two hosts, described or measured, with chunks in flight: what
-// `airlock plan` estimates and `--plan auto` ranks by. A model to compare plans with, not a promise.
+// `airlock plan` estimates and `--plan auto` ranks by. A model to compare plans with, not a
+// promise.
 #pragma once
 
 #include <cstdint>

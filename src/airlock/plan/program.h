@@ -65,8 +65,8 @@ struct Step {
   StepKind kind = StepKind::kRemote;
   Slots inputs;
   Slots outputs;
-  Weights weights;           ///< matrices of a BatchLinear, or of a norm its weight
-  Op op = Op::kInit;         ///< kRemote, as is the next
+  Weights weights;    ///< matrices of a BatchLinear, or of a norm its weight
+  Op op = Op::kInit;  ///< kRemote, as is the next
   bool transpose_b = false;
   /// Runs once for each pass of a batch, on its rows alone: what joins the rows of one sequence
   /// only. Steps of this kind that follow one another run all for one pass, then all for the next.

@@ -1,4 +1,3 @@
-#include "airlock/plan/worker_sees.h"
 #include "airlock/report/html.h"
 
 #include <algorithm>
@@ -7,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "airlock/plan/worker_sees.h"
 #include "airlock/report/page_assets.h"
 
 namespace airlock {

@@ -1,7 +1,8 @@
-#include "airlock/plan/worker_sees.h"
 #include "airlock/report/json.h"
 
 #include <nlohmann/json.hpp>
+
+#include "airlock/plan/worker_sees.h"
 
 namespace airlock {
 namespace {

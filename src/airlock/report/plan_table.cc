@@ -1,9 +1,10 @@
-#include "airlock/plan/worker_sees.h"
 #include "airlock/report/plan_table.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
+
+#include "airlock/plan/worker_sees.h"
 
 namespace airlock {
 

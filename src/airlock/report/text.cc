@@ -1,10 +1,10 @@
-#include "airlock/plan/worker_sees.h"
 #include "airlock/report/text.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
 
+#include "airlock/plan/worker_sees.h"
 #include "airlock/report/json.h"
 
 namespace airlock {

@@ -11,9 +11,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::size_t calls_of(const std::vector<Step>& steps) {
-  return static_cast<std::size_t>(std::count_if(steps.begin(), steps.end(), [](const Step& step) {
-    return step.kind == StepKind::kRemote;
-  }));
+  return static_cast<std::size_t>(std::count_if(
+      steps.begin(), steps.end(), [](const Step& step) { return step.kind == StepKind::kRemote; }));
 }
 
 }  // namespace
@@ -35,16 +34,15 @@ void Executor::check(const Batch& batch, std::span<const std::int64_t> ids) cons
   for (const Pass* pass = batch.begin(); pass != batch.end(); ++pass) {
     require(pass->tokens >= 1 && pass->logit_rows >= 0 && pass->logit_rows <= pass->tokens &&
                 pass->position >= 0,
-            ErrorCode::kInvalidArgument, "a pass of {} tokens with {} rows of logits",
-            pass->tokens, pass->logit_rows);
+            ErrorCode::kInvalidArgument, "a pass of {} tokens with {} rows of logits", pass->tokens,
+            pass->logit_rows);
     require(
         pass->tokens <= config.max_position && pass->position <= config.max_position - pass->tokens,
         ErrorCode::kInvalidArgument,
         "{} tokens at position {} pass the model's context of {} tokens", pass->tokens,
         pass->position, config.max_position);
-    const bool twice = std::any_of(batch.begin(), pass, [&](const Pass& other) {
-      return other.sequence == pass->sequence;
-    });
+    const bool twice = std::any_of(
+        batch.begin(), pass, [&](const Pass& other) { return other.sequence == pass->sequence; });
     require(!twice, ErrorCode::kInvalidArgument, "sequence {} is in a batch twice", pass->sequence);
   }
   require(static_cast<std::int64_t>(ids.size()) >= batch.tokens(), ErrorCode::kInvalidArgument,
@@ -132,8 +130,7 @@ std::span<const float> Executor::run_pieces(std::span<const Piece> pieces,
     throw;
   }
   if (last->batch.logit_rows() == 0) return {};
-  const Tensor logits =
-      last->slots.get(Slot::kLogits, layout_, model_.config(), last->batch, -1);
+  const Tensor logits = last->slots.get(Slot::kLogits, layout_, model_.config(), last->batch, -1);
   return {logits.as<float>(), static_cast<std::size_t>(logits.spec.shape.elements())};
 }
 
@@ -200,10 +197,10 @@ void Executor::submit(const Visit& visit, Lane& lane) {
   for (int i = 0; i < step.outputs.size(); ++i) {
     outputs[static_cast<std::size_t>(i)] = memory_of(step.outputs[i]);
   }
-  lane.ticket = operators_.submit(
-      make_call(visit, model_.config(), lane.batch),
-      std::span(inputs).first(static_cast<std::size_t>(step.inputs.size())),
-      std::span(outputs).first(static_cast<std::size_t>(step.outputs.size())));
+  lane.ticket =
+      operators_.submit(make_call(visit, model_.config(), lane.batch),
+                        std::span(inputs).first(static_cast<std::size_t>(step.inputs.size())),
+                        std::span(outputs).first(static_cast<std::size_t>(step.outputs.size())));
 }
 
 }  // namespace airlock

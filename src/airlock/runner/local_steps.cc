@@ -119,8 +119,8 @@ void LocalSteps::norm_wanted(const Visit& visit, const BatchMemory& memory) {
   for (const Pass& pass : memory.batch) {
     const float* wanted = rows + (pass.tokens - pass.logit_rows) * width;
     if (pass.logit_rows > 0) {
-      rms_norm(wanted, model_.norm(visit.step->weights[0], visit.layer), eps, pass.logit_rows, width,
-               out);
+      rms_norm(wanted, model_.norm(visit.step->weights[0], visit.layer), eps, pass.logit_rows,
+               width, out);
     }
     rows += pass.tokens * width;
     out += pass.logit_rows * width;

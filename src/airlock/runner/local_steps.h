@@ -65,7 +65,7 @@ class LocalSteps {
   RopeTable rope_;
   std::unordered_map<std::uint32_t, std::unique_ptr<KvCache>> caches_;
   std::unique_ptr<RunnerLmHead> lm_head_;
-  Buffer narrow_queries_;  ///< q in bf16
+  Buffer narrow_queries_;                      ///< q in bf16
   std::vector<FlashAttentionArgs> attention_;  ///< of the passes of a batch
 };
 

@@ -1,6 +1,5 @@
 #include "airlock/worker/cpu/weights.h"
 
-
 namespace airlock {
 std::int64_t CpuWeights::bytes() const {
   std::int64_t total = lm_head.bytes();
