@@ -37,6 +37,8 @@ std::string_view op_name(Op op) noexcept;
 bool is_op(unsigned value) noexcept;
 /// True for the operators whose rows see others: those say whose rows they are, and where.
 bool is_attention(Op op) noexcept;
+/// True for the attention whose keys and values stay on the worker, sequence by sequence.
+bool keeps_keys(Op op) noexcept;
 
 /// A layer's matrices that BatchLinear can name. The values travel on the wire.
 enum class Weight : std::uint8_t { kQ = 0, kK = 1, kV = 2, kO = 3, kGate = 4, kUp = 5, kDown = 6 };

@@ -2,6 +2,7 @@
 // of it can mask, check or record what crosses.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "airlock/core/buffer_pool.h"
@@ -37,6 +38,9 @@ class Operators {
   }
   /// Waits for the oldest call under way; its outputs are filled then. Throws as execute does.
   virtual void collect() {}
+  /// Frees what the worker keeps of a sequence. No call of it may be under way. Throws as execute
+  /// does.
+  virtual void end_sequence(std::uint32_t /*sequence*/) {}
   /// Waits until no call is under way and forgets their results, after an error.
   virtual void abandon() noexcept {}
 

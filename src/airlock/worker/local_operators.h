@@ -2,6 +2,8 @@
 // of splitting is measured against.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 
@@ -14,17 +16,18 @@ namespace airlock {
 class LocalOperators final : public Operators {
  public:
   /// `backend` must outlive it.
-  explicit LocalOperators(Backend& backend);
+  explicit LocalOperators(Backend& backend) : backend_(backend) {}
 
   void execute(const Call& call, std::span<const ConstTensor> inputs,
                std::span<const Tensor> outputs) override;
+  void end_sequence(std::uint32_t sequence) override { sequences_.erase(sequence); }
 
   /// Time spent in the backend since the start, in ms.
   [[nodiscard]] double backend_ms() const noexcept { return backend_ms_; }
 
  private:
   Backend& backend_;
-  std::unique_ptr<BackendSession> session_;
+  std::map<std::uint32_t, std::unique_ptr<BackendSequence>> sequences_;
   double backend_ms_ = 0;
 };
 
