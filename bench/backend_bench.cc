@@ -63,21 +63,26 @@ Backend& backend(DType compute) {
 class PreparedCall {
  public:
   PreparedCall(Backend& target, Call call)
-      : backend_(target), session_(target.open_session()), call_(std::move(call)) {
+      : backend_(target), sequence_(target.open_sequence()), call_(std::move(call)) {
     for (const TensorSpec& spec : call_.inputs) inputs_.push_back(tensor(spec));
     for (const TensorSpec& spec : infer_outputs(target.config(), call_)) {
       outputs_.push_back(tensor(spec));
     }
   }
-  void run() { backend_.execute(call_, *session_, inputs_, outputs_); }
+  void run() { execute(call_, inputs_, outputs_); }
 
-  /// Runs `prefill` in this call's session first.
+  /// Runs `prefill` on this call's sequence first.
   void fill_cache(const Call& prefill) {
-    PreparedCall first(backend_, prefill);
-    backend_.execute(prefill, *session_, first.inputs_, first.outputs_);
+    const PreparedCall first(backend_, prefill);
+    execute(prefill, first.inputs_, first.outputs_);
   }
 
  private:
+  void execute(const Call& call, std::span<const ConstTensor> inputs,
+               std::span<const Tensor> outputs) {
+    BackendSequence* const own = sequence_.get();
+    backend_.execute(call, {&own, 1}, inputs, outputs);
+  }
   Tensor tensor(const TensorSpec& spec) {
     buffers_.push_back(pool_.acquire(static_cast<std::size_t>(spec.bytes())));
     std::byte* data = buffers_.back().data();
@@ -97,7 +102,7 @@ class PreparedCall {
   }
 
   Backend& backend_;
-  std::unique_ptr<BackendSession> session_;
+  std::unique_ptr<BackendSequence> sequence_;
   Call call_;
   BufferPool pool_;
   std::vector<Buffer> buffers_;

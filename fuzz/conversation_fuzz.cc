@@ -18,12 +18,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static testing::FakeBackend backend;
   ServerOptions options;
   options.max_payload = 1 << 16;
-  options.kv_budget = 40 * testing::FakeSession::kRowBytes;
-  ServerContext context{backend,
-                        testing::small_fingerprint(),
-                        options,
-                        {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-                        {}};
+  options.kv_budget = 40 * testing::FakeSequence::kRowBytes;
+  ServerContext context{
+      backend, testing::small_fingerprint(), options, {backend, options.session_limits()}, {}};
   const std::span input(data, size);
   testing::Bytes stream;
   if (!input.empty() && input[0] % 2 == 1) {
@@ -35,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Conversation conversation(context, std::make_unique<fuzzing::MemoryLink>(std::move(stream)));
   conversation.run();
   if (!conversation.done() || context.sessions.size() != 0 || context.pool.bytes_in_use() != 0 ||
-      testing::FakeSession::alive() != 0) {
+      testing::FakeSequence::alive() != 0) {
     std::abort();
   }
   return 0;

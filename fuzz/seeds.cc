@@ -83,7 +83,9 @@ void write_all(const std::filesystem::path& dir) {
   write(dir / "wire", tagged(1, hello));
   write(dir / "wire", tagged(2, welcome));
   write(dir / "wire", tagged(5, failure));
-  write(dir / "wire", tagged(6, stats));
+  const Bytes end = message_bytes(EndSequenceMessage{7});
+  write(dir / "wire", tagged(6, end));
+  write(dir / "wire", tagged(7, stats));
   Bytes runner = {std::byte{1}, std::byte{1}};
   Bytes worker = {std::byte{1}, std::byte{1}};
   std::uint64_t id = 1;
@@ -100,6 +102,13 @@ void write_all(const std::filesystem::path& dir) {
       add(worker, FrameType::kReply, id++, message_bytes(ReplyMessage{1, outputs}), outputs);
     }
   }
+  Call batch = testing::legal_calls(config, 3, DType::kF32)[9].call;
+  batch.ranges = {{7, 1, 0}, {8, 2, 0}};
+  write(dir / "wire", tagged(3, message_bytes(batch)));
+  add(runner, FrameType::kCall, id, message_bytes(batch), batch.inputs);
+  batch.ranges = {{8, 2, 2}, {9, 1, 0}};
+  add(runner, FrameType::kEndSequence, id, end, {});
+  add(runner, FrameType::kCall, id, message_bytes(batch), batch.inputs);
   add(runner, FrameType::kStatsRequest, id, {}, {});
   add(worker, FrameType::kStats, id, stats, {});
   write(dir / "conversation", runner);

@@ -41,6 +41,9 @@ void read(unsigned kind, std::span<const std::byte> bytes) {
     case 5:
       return check(parse_failure(builder.build(parse_failure(bytes))).text ==
                    parse_failure(bytes).text);
+    case 6:
+      return check(parse_end_sequence(builder.build(parse_end_sequence(bytes))).sequence ==
+                   parse_end_sequence(bytes).sequence);
     default:
       return check(parse_stats(builder.build(parse_stats(bytes))).kv_bytes ==
                    parse_stats(bytes).kv_bytes);
@@ -56,7 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const airlock::testing::Bytes bytes =
       airlock::testing::copy_of(std::as_bytes(std::span(data, size)).subspan(1));
   try {
-    airlock::read(data[0] % 7, bytes);
+    airlock::read(data[0] % 8, bytes);
   } catch (const airlock::Error& error) {
     if (error.code() != airlock::ErrorCode::kProtocol) std::abort();
   }

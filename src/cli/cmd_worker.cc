@@ -116,6 +116,11 @@ void add_worker_command(CLI::App& app) {
   command->add_option("--max-sessions", flags->server.max_sessions, "runners at the same time")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--max-sequences", flags->server.max_sequences,
+                   "sequences of one runner, each with a KV cache")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   command->add_option("--max-payload", flags->payload_gib, "GiB of tensors in one message")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -131,7 +136,7 @@ void add_worker_command(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--idle-timeout", flags->idle_s,
-                   "seconds after which an idle runner's KV cache may make room for another's")
+                   "seconds after which an idle sequence's KV cache may make room for another's")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   // How a runner starts a worker of its own; hidden from the help.

@@ -275,9 +275,10 @@ TEST_P(ClientLanes, AHeaderThatLiesEndsTheSession) {
       {0, {'H', 'T', 'T', 'P'}, "does not speak the Airlock protocol"},
       {4, {3}, "version 3"},
       {6, {0}, "unknown type 0"},
-      {6, {11}, "unknown type 11"},
+      {6, {12}, "unknown type 12"},
       {6, {3}, "a frame of type 3, expected 4"},
       {6, {8}, "a frame of type 8, expected 4"},
+      {6, {11}, "a frame of type 11, expected 4"},
       {16, {0, 0, 0, 0}, "Reply message of 0 bytes"},
       {16, {0x01, 0x40, 0, 0}, "message of 16385 bytes, at most"},
       {16, {0xff, 0xff, 0xff, 0xff}, "message of 4294967295 bytes, at most"},
@@ -399,6 +400,32 @@ TEST_P(ClientLanes, CallsUnderWayTogetherGetTheirOwnAnswers) {
   }
 }
 
+TEST_P(ClientLanes, ASequenceEndsWithoutAnAnswerWhetherCallsAreUnderWayOrNot) {
+  testing::FakeWorker worker(small_config());
+  ClientOptions options;
+  options.lanes = 2;
+  RemoteClient client(worker.dial(GetParam()), small_config(), small_fingerprint(), options,
+                      nullptr);
+  std::vector<Call> calls(3, testing::legal_calls(small_config(), 2, DType::kF32)[9].call);
+  std::vector<CallMemory> memory;
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    calls[i].ranges = {{i, 2, 0}};
+    memory.emplace_back(small_config(), calls[i], i);
+    client.execute(calls[i], memory[i].inputs, memory[i].outputs);
+  }
+  EXPECT_EQ(client.stats().kv_bytes, 6 * testing::FakeSequence::kRowBytes);
+  client.end_sequence(0);
+  EXPECT_EQ(client.stats().kv_bytes, 4 * testing::FakeSequence::kRowBytes);
+  for (std::uint32_t i = 1; i < 3; ++i) {
+    calls[i].ranges = {{2, 2, 2 * i}};
+    client.submit(calls[i], memory[i].inputs, memory[i].outputs);
+  }
+  client.end_sequence(1);
+  client.collect();
+  client.collect();
+  EXPECT_EQ(client.stats().kv_bytes, 6 * testing::FakeSequence::kRowBytes);
+}
+
 TEST_P(ClientLanes, TakesNoMoreLanesThanTheWorkerHas) {
   for (const auto& [offered, taken] : {std::pair(0, 1), {1, 1}, {3, 3}, {200, kLanes}}) {
     auto ends = testing::make_ends(GetParam());
@@ -429,7 +456,7 @@ TEST_P(ClientLanes, GoesAwayWithCallsUnderWay) {
     }
   }
   EXPECT_TRUE(testing::holds_no_more_than(before));
-  EXPECT_EQ(testing::FakeSession::alive(), 0);
+  EXPECT_EQ(testing::FakeSequence::alive(), 0);
 }
 
 }  // namespace

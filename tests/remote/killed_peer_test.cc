@@ -217,7 +217,7 @@ TEST_P(KilledPeer, ARunnerInTheMiddleOfACallLeavesNothingInTheWorker) {
     EXPECT_EQ(context.sessions.size(), 0);
     EXPECT_EQ(context.pool.bytes_in_use(), 0U);
   }
-  EXPECT_EQ(testing::FakeSession::alive(), 0);
+  EXPECT_EQ(testing::FakeSequence::alive(), 0);
   EXPECT_TRUE(testing::holds_no_more_than(before));
 }
 

@@ -21,39 +21,36 @@
 namespace airlock::testing {
 
 /// Counts cached rows per layer, of kRowBytes each, by the rules that Backend documents.
-class FakeSession final : public BackendSession {
+class FakeSequence final : public BackendSequence {
  public:
   static constexpr std::int64_t kRowBytes = 100;
   static std::atomic<int>& alive() {
     static std::atomic<int> count{0};
     return count;
   }
-  FakeSession() { ++alive(); }
-  ~FakeSession() override { --alive(); }
+  FakeSequence() { ++alive(); }
+  ~FakeSequence() override { --alive(); }
 
   std::int64_t kv_bytes() const override {
     return std::accumulate(rows_.begin(), rows_.end(), std::int64_t{0},
                            [](std::int64_t sum, auto& entry) { return sum + entry.second; }) *
            kRowBytes;
   }
-  std::int64_t kv_bytes_after(const Call& call) const override {
-    if (!caches(call)) return kv_bytes();
-    const auto held = rows_.find(call.layer);
-    return kv_bytes() + kRowBytes * (call.ranges[0].position + call.ranges[0].tokens -
-                                     (held == rows_.end() ? 0 : held->second));
+  std::int64_t kv_bytes_with(int layer, std::int64_t rows) const override {
+    return kv_bytes() + kRowBytes * (rows - held(layer));
   }
-  void append(const Call& call) {
-    if (!caches(call)) return;
-    std::int64_t& held = rows_[call.layer];
-    const RowRange& range = call.ranges[0];
-    require(range.position <= held, ErrorCode::kSessionLost, "{}: {} rows are cached, not {}", call,
-            held, range.position);
-    held = range.position + range.tokens;
+  void require_rows(const Call& call, const RowRange& range) const {
+    require(range.position <= held(call.layer), ErrorCode::kSessionLost,
+            "{}: {} rows are cached, not {}", call, held(call.layer), range.position);
+  }
+  void append(const Call& call, const RowRange& range) {
+    rows_[call.layer] = range.position + range.tokens;
   }
 
  private:
-  static bool caches(const Call& call) {
-    return call.op == Op::kFlashAttention || call.op == Op::kAttentionBlock;
+  std::int64_t held(int layer) const {
+    const auto found = rows_.find(layer);
+    return found == rows_.end() ? 0 : found->second;
   }
   std::map<int, std::int64_t> rows_;
 };
@@ -86,7 +83,7 @@ class FakeBackend : public Backend {
  public:
   /// Runs in the middle of every call; may block or throw. Set before the server starts.
   std::function<void(const Call&)> during;
-  /// Runs in open_session; may throw.
+  /// Runs in open_sequence; may throw.
   std::function<void()> on_open;
   ModelConfig model = small_config();
 
@@ -94,19 +91,19 @@ class FakeBackend : public Backend {
   DType compute_dtype() const override { return DType::kBF16; }
   std::string description() const override { return "fake, bf16"; }
   std::int64_t weight_bytes() const override { return 4711; }
-  std::unique_ptr<BackendSession> open_session() override {
+  std::unique_ptr<BackendSequence> open_sequence() override {
     if (on_open) on_open();
-    return std::make_unique<FakeSession>();
+    return std::make_unique<FakeSequence>();
   }
-  void execute(const Call& call, BackendSession& session, std::span<const ConstTensor> inputs,
-               std::span<const Tensor> outputs) override {
+  void execute(const Call& call, std::span<BackendSequence* const> sequences,
+               std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) override {
     require(!busy_.exchange(true), ErrorCode::kInternal, "two calls at once");
     const struct Leave {
       std::atomic<bool>& busy;
       ~Leave() { busy = false; }
     } leave{busy_};
     if (during) during(call);
-    dynamic_cast<FakeSession&>(session).append(call);
+    if (keeps_keys(call.op)) append(call, sequences);
     const float sum = sum_of(inputs, scratch_);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const auto count = static_cast<std::size_t>(outputs[i].spec.shape.elements());
@@ -127,6 +124,17 @@ class FakeBackend : public Backend {
   std::atomic<bool> is_lost{false};
 
  private:
+  static void append(const Call& call, std::span<BackendSequence* const> sequences) {
+    require(sequences.size() == static_cast<std::size_t>(call.ranges.size()), ErrorCode::kInternal,
+            "{} sequences for {} ranges", sequences.size(), call.ranges.size());
+    for (const bool checked : {false, true}) {
+      for (int i = 0; i < call.ranges.size(); ++i) {
+        auto& own = dynamic_cast<FakeSequence&>(*sequences[static_cast<std::size_t>(i)]);
+        checked ? own.append(call, call.ranges[i]) : own.require_rows(call, call.ranges[i]);
+      }
+    }
+  }
+
   std::atomic<bool> busy_{false};
   std::vector<float> scratch_;
 };

@@ -71,7 +71,7 @@ TEST(FrameHeader, RefusesEveryViolationWithItsReason) {
       {set(4, 1), "version 1 of the Airlock protocol, expected 2"},
       {set(5, 1), "version 258 of the Airlock protocol, expected 2"},
       {set(6, 0), "unknown type 0"},
-      {set(6, 11), "unknown type 11"},
+      {set(6, 12), "unknown type 12"},
       {set(7, 1), "unknown type 259"},
       {set(20, 1), "reserved word is not 0"},
       {set(23, 0x80), "reserved word is not 0"},

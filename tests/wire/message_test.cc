@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <flatbuffers/flatbuffers.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/raw_peer.h"
@@ -97,6 +98,8 @@ TEST(Message, OthersComeBackAsTheyWere) {
     EXPECT_EQ(failure.code, static_cast<ErrorCode>(code));
     EXPECT_EQ(failure.text, "why");
   }
+  EXPECT_EQ(parse_end_sequence(builder.build(EndSequenceMessage{0xffffffff})).sequence, 0xffffffff);
+  EXPECT_EQ(parse_end_sequence(builder.build(EndSequenceMessage{})).sequence, 0U);
   const WorkerStats stats = parse_stats(builder.build(WorkerStats{1, 2, 3, 1LL << 62, 5}));
   EXPECT_EQ(stats.weight_bytes, 1);
   EXPECT_EQ(stats.kv_bytes, 2);
@@ -176,6 +179,62 @@ TEST(Message, CompressedTensorsAndProbesComeBack) {
   EXPECT_EQ(probe.reply_place, (Place{4, 128}));
 }
 
+Bytes batched_call() {
+  Call call = testing::legal_calls(testing::small_config(), 3, DType::kF16)[9].call;
+  call.ranges = {{7, 1, 4}, {0xffffffff, 2, 0}};
+  return message_bytes(call);
+}
+
+/// A Call message of `count` ranges of one row, and a position and a sequence beside them, as
+/// another client might build it.
+Bytes call_of_ranges(std::size_t count, std::uint32_t position, std::uint32_t sequence) {
+  struct Range {
+    std::uint32_t sequence, tokens, position;
+  };
+  const auto field = [](int index) { return static_cast<flatbuffers::voffset_t>(4 + 2 * index); };
+  flatbuffers::FlatBufferBuilder builder;
+  const auto ranges = builder.CreateVectorOfStructs(std::vector<Range>(count, {1, 1, 0}));
+  const auto start = builder.StartTable();
+  builder.AddElement<std::uint8_t>(field(0), static_cast<std::uint8_t>(Op::kFlashAttention), 0);
+  builder.AddElement<std::uint32_t>(field(4), position, 0);
+  builder.AddElement<std::uint32_t>(field(5), sequence, 0);
+  builder.AddOffset(field(12), ranges);
+  builder.Finish(flatbuffers::Offset<void>(builder.EndTable(start)));
+  const auto bytes = std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize()));
+  return {bytes.begin(), bytes.end()};
+}
+
+TEST(Message, RangesAreOneToTheirMostAndNeitherPositionNorSequenceStandsBesideThem) {
+  EXPECT_EQ(parse_call(call_of_ranges(1, 0, 0)).ranges.size(), 1);
+  EXPECT_EQ(parse_call(call_of_ranges(kMaxRanges, 0, 0)).ranges.size(), kMaxRanges);
+  for (const Bytes& wrong :
+       {call_of_ranges(0, 0, 0), call_of_ranges(kMaxRanges + 1, 0, 0), call_of_ranges(1000, 0, 0),
+        call_of_ranges(2, 1, 0), call_of_ranges(2, 0, 1)}) {
+    try {
+      parse_call(wrong);
+      ADD_FAILURE() << "accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kProtocol);
+      EXPECT_NE(std::string(error.what()).find("ranges of rows"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
+TEST(Message, ACallOfOneSequenceIsNoLongerThanWithoutItsNumber) {
+  MessageBuilder builder;
+  for (auto [call, outputs] : testing::legal_calls(testing::small_config(), 3, DType::kF32)) {
+    if (!keeps_keys(call.op)) continue;
+    call.ranges[0].position = 7;
+    const auto frame = [&](std::uint32_t sequence) {
+      call.ranges[0].sequence = sequence;
+      const std::size_t bytes = FrameHeader::kBytes + builder.build(call).size();
+      return bytes + padding_after(bytes);
+    };
+    EXPECT_EQ(frame(0xffffffff), frame(0)) << describe(call);
+  }
+}
+
 std::vector<Kind> kinds() {
   const auto calls = testing::legal_calls(testing::small_config(), 3, DType::kF16);
   return {
@@ -189,6 +248,8 @@ std::vector<Kind> kinds() {
       {"Failure", message_bytes(FailureMessage{ErrorCode::kTimeout, "too slow"}), parse_failure},
       {"Stats", message_bytes(WorkerStats{1, 2, 3, 4, 5}), parse_stats},
       {"Probe", message_bytes(ProbeMessage{4096, 8192, {3, 64}, {4, 128}}), parse_probe},
+      {"EndSequence", message_bytes(EndSequenceMessage{77}), parse_end_sequence},
+      {"Call", batched_call(), parse_call},
       {"Call", compressed_call(), parse_call},
       {"Reply",
        message_bytes(ReplyMessage{1, calls[1].outputs, {Encoding{Compression::kZstd, 1234}}}),

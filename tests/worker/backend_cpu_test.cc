@@ -32,7 +32,6 @@ TEST(BackendCpuTest, ProgressReachesTheWhole) {
 TEST(BackendCpuTest, TheEmbeddingIsReleasedAfterManyRows) {
   RandomWeights weights(odd_config(), DType::kF32);
   const auto backend = make_cpu_backend(weights, {});
-  const auto session = backend->open_session();
   const std::byte* table = weights.tensor(Weight::kEmbedding).data;
   const OwnedTensor ids(std::vector<std::int64_t>(100, 5));
   const OwnedTensor rows(TensorSpec{DType::kF32, {100, odd_config().hidden}});
@@ -41,7 +40,7 @@ TEST(BackendCpuTest, TheEmbeddingIsReleasedAfterManyRows) {
   Call call = make_call(Op::kEmbedding, -1, DType::kF32);
   call.inputs = {ids.spec()};
   for (int i = 1; i <= 6; ++i) {
-    backend->execute(call, *session, {&input, 1}, {&output, 1});
+    backend->execute(call, {}, {&input, 1}, {&output, 1});
     EXPECT_EQ(weights.releases().contains(table) ? weights.releases().at(table) : 0, i / 3);
   }
 }
@@ -49,7 +48,6 @@ TEST(BackendCpuTest, TheEmbeddingIsReleasedAfterManyRows) {
 TEST(BackendCpuTest, ATiedEmbeddingThatTheLmHeadReadsInPlaceIsNotReleased) {
   RandomWeights weights(single_kv_head_config(), DType::kBF16);
   const auto backend = make_cpu_backend(weights, {});
-  const auto session = backend->open_session();
   const OwnedTensor ids(std::vector<std::int64_t>(600, 5));
   const OwnedTensor rows(TensorSpec{DType::kF32, {600, weights.config().hidden}});
   const ConstTensor input = ids;
@@ -58,7 +56,7 @@ TEST(BackendCpuTest, ATiedEmbeddingThatTheLmHeadReadsInPlaceIsNotReleased) {
   call.inputs = {ids.spec()};
   const std::byte* table = weights.tensor(Weight::kEmbedding).data;
   const auto releases = weights.releases();
-  backend->execute(call, *session, {&input, 1}, {&output, 1});
+  backend->execute(call, {}, {&input, 1}, {&output, 1});
   if (weights.keeps().contains(table)) {
     EXPECT_EQ(weights.releases(), releases);
   } else {
@@ -96,7 +94,6 @@ TEST(BackendCpuTest, FusedAttentionPastItsScratchIsRefusedBeforeItAllocates) {
   options.compute_dtype = DType::kF32;
   options.max_scratch_bytes = 6 * 10 * 10 * 4;  // scores of ten tokens
   const auto backend = make_cpu_backend(weights, options);
-  const auto session = backend->open_session();
   const auto attend = [&](std::int64_t tokens) {
     const OwnedTensor x(TensorSpec{DType::kF32, {tokens, backend->config().q_dim()}});
     const ConstTensor inputs[] = {x, x, x};
@@ -104,7 +101,7 @@ TEST(BackendCpuTest, FusedAttentionPastItsScratchIsRefusedBeforeItAllocates) {
     const Tensor output = y.tensor();
     Call call = make_call(Op::kFusedAttention, 0, DType::kF32);
     call.inputs = {x.spec(), x.spec(), x.spec()};
-    backend->execute(call, *session, inputs, {&output, 1});
+    backend->execute(call, {}, inputs, {&output, 1});
   };
   attend(10);
   try {

@@ -48,7 +48,6 @@ TEST_F(BackendCudaTest, ACallPastItsMemoryIsRefusedAndTheNextOneRuns) {
   CudaBackendOptions options = small();
   options.gpu_memory = std::int64_t{200} << 20;
   const auto backend = make_cuda_backend(weights, options);
-  const auto session = backend->open_session();
   const auto multiply = [&](std::int64_t rows) {
     const std::int64_t heads = backend->config().heads;
     const OwnedTensor a(DType::kF32, {heads, rows, 1},
@@ -59,7 +58,7 @@ TEST_F(BackendCudaTest, ACallPastItsMemoryIsRefusedAndTheNextOneRuns) {
     Call call = make_call(Op::kMatmul, 0, DType::kF32);
     call.transpose_b = true;
     call.inputs = {a.spec(), a.spec()};
-    backend->execute(call, *session, inputs, {&output, 1});
+    backend->execute(call, {}, inputs, {&output, 1});
     EXPECT_EQ(c.values().back(), 4);
   };
   multiply(10);
@@ -70,13 +69,12 @@ TEST_F(BackendCudaTest, ACallPastItsMemoryIsRefusedAndTheNextOneRuns) {
 TEST_F(BackendCudaTest, TensorsInSharedMemoryGiveWhatOthersGive) {
   RandomWeights weights(odd_config(), DType::kF32);
   const auto backend = make_cuda_backend(weights, small());
-  const auto session = backend->open_session();
   std::mt19937_64 rng(3);
   const OwnedTensor x = random_tensor(rng, DType::kF32, {300, backend->config().hidden});
   const auto multiply = [&](ConstTensor from, Tensor to) {
     Call call = linear_call(0, {Weight::kGate}, DType::kF32);
     call.inputs = {from.spec};
-    backend->execute(call, *session, {&from, 1}, {&to, 1});
+    backend->execute(call, {}, {&from, 1}, {&to, 1});
   };
   const TensorSpec reply{DType::kF32, {300, backend->config().ffn}};
   const OwnedTensor expected(reply);
@@ -95,7 +93,7 @@ TEST_F(BackendCudaTest, TensorsInSharedMemoryGiveWhatOthersGive) {
 }
 
 TEST_F(BackendCudaTest, ReplayedTokensAreWhatKernelsLaunchedOneByOneGive) {
-  // Past the cache's first capacity, where its keys move, and again in a second session.
+  // Past the cache's first capacity, where its keys move, and again in a second sequence.
   constexpr std::int64_t kTokens = 70;
   for (const DType compute : {DType::kF32, DType::kBF16, DType::kI8}) {
     std::vector<std::vector<double>> answers;
@@ -108,7 +106,8 @@ TEST_F(BackendCudaTest, ReplayedTokensAreWhatKernelsLaunchedOneByOneGive) {
       std::mt19937_64 rng(5);
       std::vector<double> all;
       for (int round = 0; round < 2; ++round) {
-        const auto session = backend->open_session();
+        const auto sequence = backend->open_sequence();
+        BackendSequence* const own = sequence.get();
         for (std::int64_t position = 0; position < kTokens; ++position) {
           const OwnedTensor x = random_tensor(rng, compute, {1, backend->config().hidden});
           const OwnedTensor y(TensorSpec{DType::kF32, {1, backend->config().hidden}});
@@ -117,7 +116,7 @@ TEST_F(BackendCudaTest, ReplayedTokensAreWhatKernelsLaunchedOneByOneGive) {
           for (const Op op : {Op::kAttentionBlock, Op::kGatedMlp}) {
             Call call = make_call(op, 0, DType::kF32, op == Op::kGatedMlp ? 0 : position);
             call.inputs = {x.spec()};
-            backend->execute(call, *session, {&input, 1}, {&output, 1});
+            backend->execute(call, {&own, 1}, {&input, 1}, {&output, 1});
             const std::vector<double> values = y.values();
             all.insert(all.end(), values.begin(), values.end());
           }
@@ -135,13 +134,12 @@ TEST_F(BackendCudaTest, Tf32IsOffUnlessAskedFor) {
   const Bounded w(weights.tensor(Weight::kDown, 0));
   const OwnedTensor wide = random_tensor(rng, DType::kF32, {64, odd_config().ffn});
   const auto backend = make_cuda_backend(weights, small());
-  const auto session = backend->open_session();
   const OwnedTensor y(TensorSpec{DType::kF32, {64, odd_config().hidden}});
   Call call = linear_call(0, {Weight::kDown}, DType::kF32);
   call.inputs = {wide.spec()};
   const ConstTensor input = wide;
   const Tensor output = y.tensor();
-  backend->execute(call, *session, {&input, 1}, {&output, 1});
+  backend->execute(call, {}, {&input, 1}, {&output, 1});
   expect_within(y, product(Bounded(wide), w, DType::kF32), "f32", 0.01);
 }
 

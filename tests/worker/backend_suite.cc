@@ -40,24 +40,30 @@ const std::vector<BackendMaker>& backend_makers() {
 }
 
 void BackendTest::use(const ModelConfig& config, DType weights) {
-  session_.reset();
+  sequence_.reset();
   backend_.reset();
   weights_ = std::make_unique<RandomWeights>(config, weights);
   backend_ = GetParam().maker.make(*weights_, GetParam().compute, pool_);
-  session_ = backend_->open_session();
+  sequence_ = backend_->open_sequence();
 }
 
-std::vector<OwnedTensor> BackendTest::run(BackendSession& session, Call call,
+std::vector<OwnedTensor> BackendTest::run(BackendSequence& sequence, Call call,
                                           const std::vector<ConstTensor>& inputs) {
-  for (const ConstTensor& input : inputs) call.inputs.push_back(input.spec);
-  if (call.ranges.size() == 1) {
+  if (!call.ranges.empty()) {
     call.ranges[0].tokens = static_cast<std::int32_t>(inputs[0].spec.shape[0]);
   }
+  BackendSequence* const own = &sequence;
+  return run(std::span(&own, 1), call, inputs);
+}
+
+std::vector<OwnedTensor> BackendTest::run(std::span<BackendSequence* const> sequences, Call call,
+                                          const std::vector<ConstTensor>& inputs) {
+  for (const ConstTensor& input : inputs) call.inputs.push_back(input.spec);
   std::vector<OwnedTensor> outputs;
   std::vector<Tensor> targets;
   for (const TensorSpec& spec : infer_outputs(config(), call)) outputs.emplace_back(spec);
   for (const OwnedTensor& output : outputs) targets.push_back(output.tensor());
-  backend_->execute(call, session, inputs, targets);
+  backend_->execute(call, sequences, inputs, targets);
   return outputs;
 }
 

@@ -46,11 +46,14 @@ class BackendTest : public ::testing::TestWithParam<BackendCase> {
   }
   void use(const ModelConfig& config, DType weights);
 
-  /// Checks the call, runs it in `session` and gives its outputs.
-  std::vector<OwnedTensor> run(BackendSession& session, Call call,
+  /// Checks the call, runs it on `sequences` and gives its outputs.
+  std::vector<OwnedTensor> run(std::span<BackendSequence* const> sequences, Call call,
+                               const std::vector<ConstTensor>& inputs);
+  /// A call of one sequence has all rows.
+  std::vector<OwnedTensor> run(BackendSequence& sequence, Call call,
                                const std::vector<ConstTensor>& inputs);
   std::vector<OwnedTensor> run(const Call& call, const std::vector<ConstTensor>& inputs) {
-    return run(*session_, call, inputs);
+    return run(*sequence_, call, inputs);
   }
 
   [[nodiscard]] OwnedTensor random(DType dtype, const Shape& shape, double deviation = 1) {
@@ -75,7 +78,7 @@ class BackendTest : public ::testing::TestWithParam<BackendCase> {
   BufferPool pool_;
   std::unique_ptr<RandomWeights> weights_;
   std::unique_ptr<Backend> backend_;
-  std::unique_ptr<BackendSession> session_;
+  std::unique_ptr<BackendSequence> sequence_;
   std::mt19937_64 rng_{7};
 };
 
@@ -84,7 +87,7 @@ std::vector<BackendCase> backend_cases();
 std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info);
 
 /// A call of no weights; `layer` -1 where the operator has none.
-/// Attention is of sequence 0; run() says of how many rows.
+/// Attention is of one sequence; run() says of how many rows.
 Call make_call(Op op, int layer, DType reply, std::int64_t position = 0);
 Call linear_call(int layer, const Weights& weights, DType reply);
 

@@ -215,7 +215,7 @@ TEST_P(ConversationTest, SurvivesARunnerThatLeavesWhileItsCallRuns) {
   leaves_in_a_call([&](RawPeer& peer) {
     peer.send(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
   });
-  EXPECT_EQ(testing::FakeSession::alive(), 0);
+  EXPECT_EQ(testing::FakeSequence::alive(), 0);
 }
 
 TEST_P(ConversationTest, ABackendThatThrowsFailsTheCallAndTheSessionGoesOn) {
@@ -244,16 +244,95 @@ TEST_P(ConversationTest, ABackendThatThrowsFailsTheCallAndTheSessionGoesOn) {
   });
 }
 
-TEST_P(ConversationTest, ABackendThatCannotOpenASessionIsToldAtHello) {
-  backend.on_open = [this] {
+/// AttentionBlock of these ranges, x [rows, 10].
+Call batch_of(const RowRanges& ranges, std::int64_t rows) {
+  Call call = testing::legal_calls(small_config(), rows, DType::kF32)[9].call;
+  call.ranges = ranges;
+  return call;
+}
+
+TEST_P(ConversationTest, ABackendThatCannotMakeASequenceFailsTheCallAndTheSessionGoesOn) {
+  against([&](RawPeer& peer) {
+    open(peer);
+    backend.on_open = [] { fail(ErrorCode::kResourceExhausted, "no memory for a sequence"); };
+    peer.send(FrameType::kCall, 1, message_bytes(batch_of({{1, 2, 0}, {2, 1, 0}}, 3)), Bytes(120));
+    expect_failure(peer, ErrorCode::kResourceExhausted, "no memory for a sequence");
     backend.on_open = nullptr;
-    fail(ErrorCode::kResourceExhausted, "no memory for a session");
+    expect_reply(peer, 2);
+  });
+}
+
+TEST_P(ConversationTest, RangesThatAreNotTheRowsFailTheCallAndTheSessionGoesOn) {
+  constexpr std::int32_t kMostTokens = std::numeric_limits<std::int32_t>::max();
+  const std::pair<RowRanges, const char*> wrong[] = {
+      {{{4, 1, 0}, {5, 1, 0}, {4, 1, 1}}, "names sequence 4 twice"},
+      {{{4, 1, 0}, {5, 1, 0}}, "its ranges have 2 rows, its tensors 3"},
+      {{{4, 2, 0}, {5, 2, 0}}, "its ranges have 4 rows, its tensors 3"},
+      {{{4, 3, 0}, {5, 0, 0}}, "has 0 tokens of sequence 5"},
+      {{{4, kMostTokens, 0}, {5, kMostTokens, 0}, {6, 5, 0}}, "pass the model's context"},
+      {{{4, 1, 0xffffffff}, {5, 2, 0}}, "pass the model's context"},
+      {{{4, 3, 0xffffffff}}, "pass the model's context"},
+      {{{4, 1, 0}, {5, 2, 1}}, "continues sequence 5 at position 1"},
+      {{{4, 3, 1}}, "continues sequence 4 at position 1"},
   };
   against([&](RawPeer& peer) {
-    peer.hello(small_fingerprint());
-    expect_failure(peer, ErrorCode::kResourceExhausted, "no memory for a session");
-    EXPECT_FALSE(peer.read());
+    open(peer);
+    std::uint64_t id = 1;
+    for (const auto& [ranges, text] : wrong) {
+      peer.send(FrameType::kCall, ++id, message_bytes(batch_of(ranges, 3)), Bytes(120));
+      const FailureMessage failure = peer.read_failure();
+      EXPECT_NE(failure.text.find(text), std::string::npos) << failure.text << "\n  not: " << text;
+      expect_reply(peer, ++id);
+    }
+    EXPECT_EQ(testing::FakeSequence::alive(), 0);
   });
+}
+
+TEST_P(ConversationTest, AFloodOfSequencesIsRefusedAtTheLimit) {
+  options.max_sequences = 5;
+  against([&](RawPeer& peer) {
+    open(peer);
+    for (std::uint32_t id = 0; id < 100; ++id) {
+      peer.send(FrameType::kCall, id, message_bytes(batch_of({{id, 3, 0}}, 3)), Bytes(120));
+      if (id < 5) {
+        ASSERT_TRUE(peer.read());
+        continue;
+      }
+      expect_failure(peer, ErrorCode::kResourceExhausted, "raise --max-sequences");
+    }
+    EXPECT_EQ(testing::FakeSequence::alive(), 5);
+    RowRanges many;
+    for (std::uint32_t id = 1000; id < 1000 + kMaxRanges; ++id) many.push_back({id, 1, 0});
+    peer.send(FrameType::kCall, 1, message_bytes(batch_of(many, kMaxRanges)),
+              Bytes(40 * kMaxRanges));
+    expect_failure(peer, ErrorCode::kResourceExhausted, "raise --max-sequences");
+    expect_reply(peer, 2);
+    EXPECT_EQ(testing::FakeSequence::alive(), 5);
+  });
+}
+
+TEST_P(ConversationTest, TheEndOfASequenceHasNoAnswerAndOfAnUnknownOneNoEffect) {
+  against([&](RawPeer& peer) {
+    open(peer);
+    for (std::uint32_t id = 0; id < 100; ++id) {
+      peer.send(FrameType::kEndSequence, id, message_bytes(EndSequenceMessage{~id}));
+    }
+    expect_reply(peer, 1);
+    peer.send(FrameType::kCall, 2, message_bytes(batch_of({{7, 2, 0}, {8, 1, 0}}, 3)), Bytes(120));
+    ASSERT_TRUE(peer.read());
+    EXPECT_EQ(testing::FakeSequence::alive(), 2);
+    peer.send(FrameType::kEndSequence, 3, message_bytes(EndSequenceMessage{7}));
+    peer.send(FrameType::kEndSequence, 4, message_bytes(EndSequenceMessage{7}));
+    peer.send(FrameType::kCall, 5, message_bytes(batch_of({{7, 3, 2}}, 3)), Bytes(120));
+    expect_failure(peer, ErrorCode::kSessionLost, "continues sequence 7 at position 2");
+    EXPECT_EQ(testing::FakeSequence::alive(), 1);
+  });
+  const Bytes end = message_bytes(EndSequenceMessage{7});
+  expect_end(testing::frame_bytes(FrameType::kEndSequence, 1, end, Bytes(8)),
+             "the end of a sequence came with tensors", true);
+  expect_end(testing::frame_bytes(FrameType::kEndSequence, 1, bytes_of("no")),
+             "EndSequence message of 2 bytes is malformed", true);
+  expect_end(testing::frame_bytes(FrameType::kEndSequence, 1, end), "came before Hello");
 }
 
 TEST_P(ConversationTest, AnswersStatsAndRepeatsTheIdsItIsGiven) {

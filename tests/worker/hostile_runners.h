@@ -39,7 +39,7 @@ class HostileRunners : public ::testing::Test {
   void against(const std::function<void(RawPeer&)>& runner) {
     const Holdings before = holdings();
     meet(runner);
-    EXPECT_EQ(FakeSession::alive(), 0);
+    EXPECT_EQ(FakeSequence::alive(), 0);
     EXPECT_TRUE(holds_no_more_than(before));
     backend.during = nullptr;
     if (serves_on) expect_service();
@@ -135,11 +135,8 @@ class HostileRunners : public ::testing::Test {
 
  private:
   void meet(const std::function<void(RawPeer&)>& runner) {
-    ServerContext shared{backend,
-                         small_fingerprint(),
-                         options,
-                         {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
-                         {}};
+    ServerContext shared{
+        backend, small_fingerprint(), options, {backend, options.session_limits()}, {}};
     context = &shared;
     auto ends = make_ends(transport);
     RawPeer peer(std::move(ends.first));

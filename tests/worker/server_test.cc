@@ -25,7 +25,7 @@ namespace airlock {
 namespace {
 
 using testing::FakeBackend;
-using testing::FakeSession;
+using testing::FakeSequence;
 using testing::RawPeer;
 using testing::small_config;
 using testing::small_fingerprint;
@@ -95,18 +95,20 @@ class ServerTest : public ::testing::TestWithParam<Transport> {
     }
     return std::nullopt;
   }
-  /// Rows [position, position + tokens) into the session's cache.
-  static void append(RemoteClient& client, std::int64_t position, std::int64_t tokens) {
+  /// Rows [position, position + tokens) into the cache of sequence 0.
+  static void append(RemoteClient& client, std::int64_t position, std::int64_t tokens,
+                     std::uint32_t sequence = 0) {
     Call call;
     call.op = Op::kAttentionBlock;
     call.layer = 0;
-    call.ranges = {{0, static_cast<std::int32_t>(tokens), position}};
+    call.ranges = {{sequence, static_cast<std::int32_t>(tokens), position}};
     call.inputs = {{DType::kF32, {tokens, small_config().hidden}}};
     testing::expect_answer(client, small_config(), call, 1);
   }
-  static ErrorCode append_error(RemoteClient& client, std::int64_t position, std::int64_t tokens) {
+  static ErrorCode append_error(RemoteClient& client, std::int64_t position, std::int64_t tokens,
+                                std::uint32_t sequence = 0) {
     try {
-      append(client, position, tokens);
+      append(client, position, tokens, sequence);
     } catch (const WorkerFailure& failure) {
       return failure.code();
     }
@@ -132,7 +134,7 @@ TEST_P(ServerTest, ServesRunnersOneAfterAnother) {
   start();
   for (int i = 0; i < 30; ++i) testing::expect_all_answers(*runner(), small_config(), 3, 7);
   stop();
-  EXPECT_EQ(FakeSession::alive(), 0);
+  EXPECT_EQ(FakeSequence::alive(), 0);
 }
 
 TEST_P(ServerTest, ServesRunnersAtTheSameTime) {
@@ -237,7 +239,7 @@ TEST_P(ServerTest, TellsARunnerWhoseTensorsAreTooLargeByHowMuch) {
 }
 
 TEST_P(ServerTest, AnIdleRunnerLosesItsCacheToAnotherAndCanStartOver) {
-  options.kv_budget = 10 * FakeSession::kRowBytes;
+  options.kv_budget = 10 * FakeSequence::kRowBytes;
   options.idle_timeout = 0ms;
   start();
   const auto first = runner();
@@ -251,8 +253,28 @@ TEST_P(ServerTest, AnIdleRunnerLosesItsCacheToAnotherAndCanStartOver) {
   EXPECT_LE(server->stats().kv_bytes, options.kv_budget);
 }
 
+TEST_P(ServerTest, AnEndedSequenceMakesRoomForTheNextInOneOrder) {
+  options.kv_budget = 10 * FakeSequence::kRowBytes;
+  options.max_sequences = 2;
+  options.idle_timeout = 1h;
+  start();
+  const auto client = runner();
+  append(*client, 0, 4, 1);
+  append(*client, 0, 4, 2);
+  EXPECT_EQ(append_error(*client, 0, 1, 3), ErrorCode::kResourceExhausted);
+  for (std::uint32_t id = 3; id < 20; ++id) {
+    client->end_sequence(id - 1);
+    append(*client, 0, 4, id);  // were the frame before it overtaken, there would be no room
+    append(*client, 4, 1, id);
+  }
+  append(*client, 4, 1, 1);
+  client->end_sequence(777);  // of which the worker has not heard
+  append(*client, 4, 1, 1);
+  EXPECT_EQ(server->stats().kv_bytes, 10 * FakeSequence::kRowBytes);
+}
+
 TEST_P(ServerTest, ABudgetThatBusyRunnersHoldRefusesTheCall) {
-  options.kv_budget = 10 * FakeSession::kRowBytes;
+  options.kv_budget = 10 * FakeSequence::kRowBytes;
   options.idle_timeout = 1h;
   start();
   const auto first = runner();
@@ -312,7 +334,7 @@ TEST_P(ServerTest, DestructionEndsSessionsThatRunACall) {
   stop();
   caller.join();
   EXPECT_EQ(ended, ErrorCode::kConnectionLost);
-  EXPECT_EQ(FakeSession::alive(), 0);
+  EXPECT_EQ(FakeSequence::alive(), 0);
 }
 
 }  // namespace

@@ -18,23 +18,30 @@ namespace airlock {
 namespace {
 
 using testing::FakeBackend;
-using testing::FakeSession;
+using testing::FakeSequence;
 using testing::small_config;
 using namespace std::chrono_literals;
 
-constexpr std::int64_t kRow = FakeSession::kRowBytes;
+constexpr std::int64_t kRow = FakeSequence::kRowBytes;
 
-/// Appends `tokens` rows at `position` to the session's cache of layer 1.
-void append(SessionTable& table, SessionTable::Handle& session, std::int64_t position,
-            std::int64_t tokens) {
+/// Appends the rows of `ranges` to the session's caches of layer 1.
+void append(SessionTable& table, SessionTable::Handle& session, const RowRanges& ranges) {
+  std::int64_t tokens = 0;
+  for (const RowRange& range : ranges) tokens += range.tokens;
   Call call;
   call.op = Op::kAttentionBlock;
   call.layer = 1;
-  call.ranges = {{0, static_cast<std::int32_t>(tokens), position}};
+  call.ranges = ranges;
   call.inputs = {{DType::kF32, {tokens, small_config().hidden}}};
   testing::CallMemory memory(small_config(), call, 1);
   table.execute(session, call, memory.inputs, memory.outputs);
   EXPECT_TRUE(memory.answered());
+}
+
+/// The same of a session that holds one sequence.
+void append(SessionTable& table, SessionTable::Handle& session, std::int64_t position,
+            std::int64_t tokens) {
+  append(table, session, {{0, static_cast<std::int32_t>(tokens), position}});
 }
 
 std::optional<ErrorCode> error_of(const std::function<void()>& body) {
@@ -63,7 +70,6 @@ TEST(SessionTable, OpensUpToItsLimitAndAgainAfterOneCloses) {
   a.close();
   EXPECT_FALSE(a);
   EXPECT_EQ(table.size(), 1);
-  EXPECT_EQ(FakeSession::alive(), 1);
 }
 
 TEST(SessionTable, AMovedHandleClosesItsSessionOnce) {
@@ -77,14 +83,107 @@ TEST(SessionTable, AMovedHandleClosesItsSessionOnce) {
   append(table, b, 0, 2);
 }
 
-TEST(SessionTable, ABackendThatCannotOpenASessionLeavesTheTableAsItWas) {
+TEST(SessionTable, ABackendThatCannotMakeASequenceFailsThatCallAndLeavesTheSessionAsItWas) {
   FakeBackend backend;
-  SessionTable table(backend, {4, 1000, 0ms});
-  backend.on_open = [] { fail(ErrorCode::kResourceExhausted, "no memory"); };
-  EXPECT_EQ(error_of([&] { (void)table.open(); }), ErrorCode::kResourceExhausted);
-  EXPECT_EQ(table.size(), 0);
+  SessionTable table(backend, {4, 1000 * kRow, 0ms, 2});
+  SessionTable::Handle a = table.open();
+  append(table, a, {{5, 3, 0}});
+  int more = 1;
+  backend.on_open = [&] {
+    if (more-- == 0) fail(ErrorCode::kResourceExhausted, "no memory");
+  };
+  SessionTable::Handle b = table.open();
+  EXPECT_EQ(error_of([&] {
+              append(table, b, {{1, 1, 0}, {2, 1, 0}});
+            }),
+            ErrorCode::kResourceExhausted);
+  EXPECT_EQ(FakeSequence::alive(), 1);
   backend.on_open = nullptr;
-  EXPECT_TRUE(table.open());
+  append(table, a, {{5, 1, 3}});
+  append(table, b, {{1, 1, 0}, {2, 1, 0}});
+}
+
+TEST(SessionTable, ASessionsSequencesKeepTheirOwnRows) {
+  FakeBackend backend;
+  SessionTable table(backend, {4, 1000 * kRow, 0ms});
+  SessionTable::Handle a = table.open();
+  SessionTable::Handle b = table.open();
+  append(table, a, {{7, 3, 0}});
+  append(table, a, {{8, 2, 0}, {7, 1, 3}, {0xffffffff, 4, 0}});
+  EXPECT_EQ(table.kv_bytes(), 10 * kRow);
+  append(table, a, {{7, 1, 4}, {8, 1, 2}});
+  append(table, b, {{7, 2, 0}});  // another session's
+  append(table, a, {{7, 1, 5}});
+  EXPECT_EQ(error_of([&] { append(table, b, {{7, 1, 5}}); }), ErrorCode::kSessionLost);
+  append(table, a, {{7, 1, 2}});  // rewound
+  EXPECT_EQ(error_of([&] { append(table, a, {{7, 1, 5}}); }), ErrorCode::kSessionLost);
+  append(table, a, {{8, 1, 3}});
+}
+
+TEST(SessionTable, ASequenceThatIsNotHeldBeginsAtItsFirstRow) {
+  FakeBackend backend;
+  SessionTable table(backend, {4, 1000 * kRow, 0ms});
+  SessionTable::Handle a = table.open();
+  append(table, a, {{7, 3, 0}});
+  EXPECT_EQ(error_of([&] {
+              append(table, a, {{8, 1, 0}, {7, 1, 3}, {9, 1, 1}});
+            }),
+            ErrorCode::kSessionLost);
+  EXPECT_EQ(FakeSequence::alive(), 1);
+  EXPECT_EQ(table.kv_bytes(), 3 * kRow);
+}
+
+TEST(SessionTable, AnEndedSequenceGivesItsCacheBackAndMayBeginAnew) {
+  FakeBackend backend;
+  SessionTable table(backend, {4, 1000 * kRow, 0ms});
+  SessionTable::Handle a = table.open();
+  append(table, a, {{7, 3, 0}, {8, 2, 0}});
+  table.end_sequence(a, 7);
+  EXPECT_EQ(table.kv_bytes(), 2 * kRow);
+  EXPECT_EQ(FakeSequence::alive(), 1);
+  EXPECT_EQ(error_of([&] { append(table, a, {{7, 1, 3}}); }), ErrorCode::kSessionLost);
+  table.end_sequence(a, 7);
+  table.end_sequence(a, 12345);  // of which nobody has heard
+  append(table, a, {{7, 1, 0}, {8, 1, 2}});
+  EXPECT_EQ(table.kv_bytes(), 4 * kRow);
+}
+
+TEST(SessionTable, ASessionHoldsNoMoreSequencesThanItsLimit) {
+  FakeBackend backend;
+  SessionTable table(backend, {4, 1000 * kRow, 1h, 3});
+  SessionTable::Handle a = table.open();
+  append(table, a, {{1, 1, 0}, {2, 1, 0}});
+  EXPECT_EQ(error_of([&] {
+              append(table, a, {{3, 1, 0}, {4, 1, 0}});
+            }),
+            ErrorCode::kResourceExhausted);
+  EXPECT_EQ(FakeSequence::alive(), 2);
+  append(table, a, {{3, 1, 0}, {2, 1, 1}, {1, 1, 0}});
+  for (std::uint32_t id = 4; id < 400; ++id) {
+    EXPECT_EQ(error_of([&] { append(table, a, {{id, 1, 0}}); }), ErrorCode::kResourceExhausted);
+  }
+  SessionTable::Handle b = table.open();
+  append(table, b, {{1, 1, 0}, {2, 1, 0}, {3, 1, 0}});
+  table.end_sequence(a, 2);
+  append(table, a, {{4, 1, 0}});
+  EXPECT_EQ(FakeSequence::alive(), 6);
+}
+
+TEST(SessionTable, DropsIdleSequencesOfItsOwnSessionButNoneOfTheCall) {
+  FakeBackend backend;
+  SessionTable table(backend, {4, 10 * kRow, 0ms});
+  SessionTable::Handle a = table.open();
+  append(table, a, {{1, 4, 0}});
+  append(table, a, {{2, 4, 0}});
+  append(table, a, {{3, 1, 0}, {1, 1, 4}});
+  append(table, a, {{3, 1, 1}, {1, 1, 5}});  // 12 rows: the second has been idle
+  EXPECT_EQ(table.kv_bytes(), 8 * kRow);
+  EXPECT_EQ(error_of([&] { append(table, a, {{2, 1, 4}}); }), ErrorCode::kSessionLost);
+  EXPECT_EQ(error_of([&] {
+              append(table, a, {{3, 4, 2}, {1, 1, 6}});
+            }),
+            ErrorCode::kResourceExhausted);  // 13 rows, all of this call
+  append(table, a, {{3, 1, 2}, {1, 1, 6}});
 }
 
 TEST(SessionTable, CountsCachesAndForgetsThoseOfClosedSessions) {
@@ -198,7 +297,7 @@ TEST(SessionTable, CallsOfManyThreadsTakeTurns) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(backend.calls, 400);
   EXPECT_EQ(table.kv_bytes(), 0);
-  EXPECT_EQ(FakeSession::alive(), 0);
+  EXPECT_EQ(FakeSequence::alive(), 0);
 }
 
 }  // namespace

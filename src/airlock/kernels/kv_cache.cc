@@ -54,12 +54,16 @@ void KvCache::grow(Layer& layer, std::int64_t capacity) {
   layer.capacity = capacity;
 }
 
-void KvCache::prepare(int layer, std::int64_t position, std::int64_t tokens) {
-  Layer& held = at(layer);
-  require(position <= held.rows, ErrorCode::kSessionLost,
+void KvCache::require_rows(int layer, std::int64_t position) const {
+  require(position <= rows(layer), ErrorCode::kSessionLost,
           "the worker's cache of layer {} holds {} tokens, the call continues at {}: start the "
           "sequence again",
-          layer, held.rows, position);
+          layer, rows(layer), position);
+}
+
+void KvCache::prepare(int layer, std::int64_t position, std::int64_t tokens) {
+  require_rows(layer, position);
+  Layer& held = at(layer);
   const std::int64_t before = std::exchange(held.rows, position);
   const std::int64_t capacity = capacity_for(held, position + tokens);
   if (capacity == held.capacity) return;

@@ -1,4 +1,4 @@
-// The keys and values that one session has left on the worker, layer by layer.
+// The keys and values of one sequence, layer by layer.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,11 @@ class KvCache {
   /// `dtype`: kF32 or kBF16. The config must outlive the cache.
   KvCache(const ModelConfig& config, DType dtype, BufferPool pool);
 
+  /// Throws Error(kSessionLost) if `layer` holds fewer rows than `position`.
+  void require_rows(int layer, std::int64_t position) const;
   /// Truncates `layer` to `position` rows and makes room for `tokens` more.
-  /// Throws Error(kSessionLost) if it holds fewer than `position`, Error(kResourceExhausted) if
-  /// there is no memory; then the cache is as it was.
+  /// Throws as require_rows, and Error(kResourceExhausted) if there is no memory; then the cache is
+  /// as it was.
   void prepare(int layer, std::int64_t position, std::int64_t tokens);
   /// Counts `tokens` rows, written after the rows held since prepare, as held.
   void commit(int layer, std::int64_t tokens);

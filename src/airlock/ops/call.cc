@@ -20,7 +20,11 @@ bool is_op(unsigned value) noexcept {
 }
 
 bool is_attention(Op op) noexcept {
-  return op == Op::kFusedAttention || op == Op::kFlashAttention || op == Op::kAttentionBlock;
+  return op == Op::kFusedAttention || keeps_keys(op);
+}
+
+bool keeps_keys(Op op) noexcept {
+  return op == Op::kFlashAttention || op == Op::kAttentionBlock;
 }
 
 std::string describe(const Call& call) {

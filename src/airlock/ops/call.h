@@ -38,6 +38,8 @@ std::string_view op_name(Op op) noexcept;
 bool is_op(unsigned value) noexcept;
 /// True for the operators whose rows see others: those say whose rows they are, and where.
 bool is_attention(Op op) noexcept;
+/// True for the attention whose keys and values stay on the worker, sequence by sequence.
+bool keeps_keys(Op op) noexcept;
 
 /// Up to N values held inline: calls are built per operator on the hot path and never allocate.
 template <typename T, int N>

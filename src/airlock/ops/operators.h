@@ -52,7 +52,7 @@ class Operators {
 
   /// Frees what the worker keeps of a sequence. No call of it may be under way. Throws as submit
   /// does.
-  virtual void end_sequence(std::uint32_t /*sequence*/) {}
+  virtual void end_sequence(std::uint32_t sequence) = 0;
 
   /// `call` as it crosses to the worker: a pure function of the call, which prediction shares (see
   /// plan/lowering.h). The bottom of a stack changes nothing.

@@ -137,10 +137,32 @@ void RemoteClient::collect(CallTicket ticket) {
     throw;
   }
   ++calls_;
-  if (ledger_ == nullptr) return;
-  entry_.call = calls_ - 1;
-  oldest.describe_to(entry_, began_);
-  ledger_->record(entry_);
+  if (ledger_ != nullptr) {
+    entry_.call = calls_ - 1;
+    oldest.describe_to(entry_, began_);
+    ledger_->record(entry_);
+  }
+  if (submitted_ == collected_) tell_ended();
+}
+
+void RemoteClient::end_sequence(std::uint32_t sequence) {
+  ended_.push_back(sequence);
+  if (submitted_ == collected_) tell_ended();
+}
+
+void RemoteClient::tell_ended() {
+  within_session("EndSequence", [&] {
+    for (; !ended_.empty(); ended_.pop_back()) {
+      if (hung_up_) continue;  // the worker frees all with the session
+      try {
+        channel_.send(FrameType::kEndSequence, 0,
+                      builder_.build(EndSequenceMessage{ended_.back()}));
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::kConnectionLost) throw;
+        hung_up_ = true;  // the next call finds out why
+      }
+    }
+  });
 }
 
 void RemoteClient::abandon() noexcept {

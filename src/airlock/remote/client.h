@@ -78,6 +78,8 @@ class RemoteClient final : public Operators, public TransferMemory {
   CallTicket submit(const Call& call, std::span<const ConstTensor> inputs,
                     std::span<const Tensor> outputs) override;
   void collect(CallTicket ticket) override;
+  /// Takes no round trip. With other calls under way the worker is told when they have ended.
+  void end_sequence(std::uint32_t sequence) override;
   void abandon() noexcept override;
   /// The oldest call under way, if there is one.
   [[nodiscard]] CallTicket oldest() const noexcept { return {collected_}; }
@@ -108,6 +110,7 @@ class RemoteClient final : public Operators, public TransferMemory {
   void settle_transfer();
   [[nodiscard]] Flight& flight(std::uint64_t number) { return *flights_[number % flights_.size()]; }
   void start_threads();
+  void tell_ended();
   void send(Flight& flight);
   void receive(Flight& flight);
   /// A worker that ends a session while we still send may have said why: throws that, if so.
@@ -132,6 +135,7 @@ class RemoteClient final : public Operators, public TransferMemory {
   int lanes_ = 1;                                 ///< of them in use
   std::uint64_t submitted_ = 0;
   std::uint64_t collected_ = 0;
+  std::vector<std::uint32_t> ended_;  ///< sequences of which the worker is to be told
   bool hung_up_ = false;  ///< sending found the connection lost; belongs to the thread that sends
   std::unique_ptr<Pipeline> threads_;  ///< once several lanes were used
 };

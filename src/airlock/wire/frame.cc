@@ -45,7 +45,7 @@ FrameHeader decode_header(std::span<const std::byte, FrameHeader::kBytes> bytes,
           FrameHeader::kVersion);
   const auto type = get<std::uint16_t>(&bytes[6]);
   require(type >= static_cast<std::uint16_t>(FrameType::kHello) &&
-              type <= static_cast<std::uint16_t>(FrameType::kProbed),
+              type <= static_cast<std::uint16_t>(FrameType::kEndSequence),
           ErrorCode::kProtocol, "a frame has the unknown type {}", type);
   FrameHeader header;
   header.type = static_cast<FrameType>(type);

@@ -21,6 +21,7 @@ enum class FrameType : std::uint16_t {
   kShare = 8,         ///< runner: a descriptor of shared memory comes along; no answer
   kProbe = 9,         ///< runner: bytes that mean nothing, to measure the link
   kProbed = 10,       ///< worker: no message, the bytes that were asked for
+  kEndSequence = 11,  ///< runner: a sequence whose KV cache is to be freed; no answer
 };
 
 /// 32 bytes, little-endian, in this order without padding: magic, version, type, request id, header

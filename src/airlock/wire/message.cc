@@ -330,6 +330,12 @@ std::span<const std::byte> MessageBuilder::build(const ProbeMessage& message) {
                                        &reply_place));
 }
 
+std::span<const std::byte> MessageBuilder::build(const EndSequenceMessage& message) {
+  auto& b = impl_->builder;
+  b.Clear();
+  return impl_->finish(fb::CreateEndSequence(b, message.sequence));
+}
+
 HelloMessage parse_hello(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Hello>(bytes, "Hello");
   return {parse_fingerprint(table.fingerprint(), "Hello"), printable(table.client()),
@@ -416,6 +422,10 @@ ProbeMessage parse_probe(std::span<const std::byte> bytes) {
   if (table.place() != nullptr) probe.place = from_place(*table.place());
   if (table.reply_place() != nullptr) probe.reply_place = from_place(*table.reply_place());
   return probe;
+}
+
+EndSequenceMessage parse_end_sequence(std::span<const std::byte> bytes) {
+  return {verified<fb::EndSequence>(bytes, "EndSequence").sequence()};
 }
 
 }  // namespace airlock

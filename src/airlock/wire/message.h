@@ -99,6 +99,11 @@ struct ProbeMessage {
   Place reply_place;
 };
 
+/// Runner to worker: nothing more comes of a sequence.
+struct EndSequenceMessage {
+  std::uint32_t sequence = 0;
+};
+
 struct ReplyMessage {
   std::uint64_t worker_ns = 0;
   TensorSpecs outputs;
@@ -136,6 +141,7 @@ class MessageBuilder {
   std::span<const std::byte> build(const WorkerStats& message);
   std::span<const std::byte> build(const ShareMessage& message);
   std::span<const std::byte> build(const ProbeMessage& message);
+  std::span<const std::byte> build(const EndSequenceMessage& message);
 
  private:
   struct Impl;
@@ -158,5 +164,6 @@ WorkerStats parse_stats(std::span<const std::byte> bytes);
 ShareMessage parse_share(std::span<const std::byte> bytes);
 /// Checks the limits on bytes, too; places are not checked against segments here.
 ProbeMessage parse_probe(std::span<const std::byte> bytes);
+EndSequenceMessage parse_end_sequence(std::span<const std::byte> bytes);
 
 }  // namespace airlock

@@ -14,19 +14,19 @@
 
 namespace airlock {
 
-/// What a backend keeps for one runner between calls: the KV cache of FlashAttention and
-/// AttentionBlock. Freed on destruction. The backend outlives it.
-class BackendSession {
+/// What a backend keeps of one sequence between calls: the KV cache of FlashAttention and
+/// AttentionBlock. Freed on destruction, on any thread. The backend outlives it.
+class BackendSequence {
  public:
-  BackendSession() = default;
-  BackendSession(const BackendSession&) = delete;
-  BackendSession& operator=(const BackendSession&) = delete;
-  virtual ~BackendSession() = default;
-  /// Bytes the session's KV cache holds now.
+  BackendSequence() = default;
+  BackendSequence(const BackendSequence&) = delete;
+  BackendSequence& operator=(const BackendSequence&) = delete;
+  virtual ~BackendSequence() = default;
+  /// Bytes its KV cache holds now.
   [[nodiscard]] virtual std::int64_t kv_bytes() const = 0;
-  /// Bytes it would hold after `call` (which passed infer_outputs): what a budget is checked
-  /// against before the call runs.
-  [[nodiscard]] virtual std::int64_t kv_bytes_after(const Call& call) const = 0;
+  /// Bytes it would hold once `layer` has held `rows`: what a budget is checked against before a
+  /// call runs.
+  [[nodiscard]] virtual std::int64_t kv_bytes_with(int layer, std::int64_t rows) const = 0;
 };
 
 /// Holds the weights of one model, prepared once, and runs calls on them.
@@ -46,7 +46,8 @@ class Backend {
   /// Bytes of weights as products read them.
   [[nodiscard]] virtual std::int64_t weight_bytes() const = 0;
 
-  [[nodiscard]] virtual std::unique_ptr<BackendSession> open_session() = 0;
+  /// One that holds nothing yet; it takes memory when its first rows come.
+  [[nodiscard]] virtual std::unique_ptr<BackendSequence> open_sequence() = 0;
 
   /// A pool of memory that this backend copies from and to at its fastest, for the tensors of
   /// calls. It may outlive the backend.
@@ -58,10 +59,13 @@ class Backend {
 
   /// Runs a call that passed infer_outputs, on tensors of exactly the specs of `call.inputs` and of
   /// its outputs, in the dtypes that travel. Both lie in host memory, 64-byte aligned.
-  /// A position past what the session's cache holds throws Error(kSessionLost); one before its end
-  /// truncates the cache there first. Ids outside the vocabulary throw Error(kInvalidArgument).
-  /// Allocates nothing once the shapes have been seen. One call at a time per backend.
-  virtual void execute(const Call& call, BackendSession& session,
+  /// `sequences`: of a call that keeps_keys, those of its ranges, in order, each another; of others
+  /// they are not looked at. A position past what a sequence's cache holds throws
+  /// Error(kSessionLost) before any cache changes; one before its end truncates the cache there
+  /// first. Ids outside the vocabulary throw Error(kInvalidArgument). A row's attention does not
+  /// depend on what other ranges the call has. Allocates nothing once the shapes have been seen.
+  /// One call at a time per backend.
+  virtual void execute(const Call& call, std::span<BackendSequence* const> sequences,
                        std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) = 0;
 
   /// True once a call has failed in such a way that every later one of this process would: a GPU's

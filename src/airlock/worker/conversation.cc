@@ -63,6 +63,7 @@ void Conversation::take_in(const IncomingFrame& frame) {
           "a frame of type {} came before Hello", static_cast<int>(frame.type));
   if (frame.type == FrameType::kHello) return answer_hello(frame);
   if (frame.type == FrameType::kShare) return share(frame);
+  if (frame.type == FrameType::kEndSequence) return end_sequence(frame);
   Request& next = next_request();
   const Request::Context context{context_.backend.config(), context_.pool, segments_,
                                  context_.options.max_payload};
@@ -131,6 +132,14 @@ void Conversation::share(const IncomingFrame& frame) {
   segments_.add(parse_share(frame.message), channel_.link().take_descriptor());
 }
 
+void Conversation::end_sequence(const IncomingFrame& frame) {
+  require(frame.payload_bytes == 0, ErrorCode::kProtocol,
+          "the end of a sequence came with tensors");
+  const EndSequenceMessage message = parse_end_sequence(frame.message);
+  finish_requests();  // a call under way may be of this sequence
+  context_.sessions.end_sequence(session_, message.sequence);
+}
+
 void Conversation::widen(int lanes) {
   while (static_cast<int>(requests_.size()) < lanes) {
     requests_.push_back(std::make_unique<Request>());
@@ -152,10 +161,14 @@ Request& Conversation::next_request() {
   return request(taken_);
 }
 
+void Conversation::finish_requests() {
+  if (threads_ && answered_ < taken_) threads_->wait(taken_ - 1);
+  answered_ = taken_;
+}
+
 void Conversation::say_goodbye(const Error& error) noexcept {
   try {
-    // The link has one sender at a time: answers under way go first.
-    if (threads_ && answered_ < taken_) threads_->wait(taken_ - 1);
+    finish_requests();  // the link has one sender at a time
     send_failure(current_request_, error.code(), error.what());
   } catch (const std::exception&) {  // the link is gone as well: nobody is left to be told
   }

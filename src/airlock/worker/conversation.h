@@ -48,6 +48,7 @@ class Conversation {
   void read_all();
   void answer_hello(const IncomingFrame& frame);
   void share(const IncomingFrame& frame);
+  void end_sequence(const IncomingFrame& frame);
   void take_in(const IncomingFrame& frame);
   void compute(Request& request);
   void answer(Request& request);
@@ -58,6 +59,8 @@ class Conversation {
   }
   /// Waits until what is held, and one more request, fits the lanes and the limit on payloads.
   Request& next_request();
+  /// Waits until every request taken has been answered.
+  void finish_requests();
   void say_goodbye(const Error& error) noexcept;
   void send_failure(std::uint64_t request_id, ErrorCode code, std::string_view text);
 

@@ -1,13 +1,11 @@
 #include "airlock/worker/local_operators.h"
 
+#include <array>
 #include <chrono>
 
 #include "airlock/ops/rules.h"
 
 namespace airlock {
-
-LocalOperators::LocalOperators(Backend& backend)
-    : backend_(backend), session_(backend.open_session()) {}
 
 CallTicket LocalOperators::submit(const Call& call, std::span<const ConstTensor> inputs,
                                   std::span<const Tensor> outputs) {
@@ -20,7 +18,14 @@ CallTicket LocalOperators::submit(const Call& call, std::span<const ConstTensor>
     local.inputs[i] = inputs[static_cast<std::size_t>(i)].spec;
   }
   (void)infer_outputs(backend_.config(), local);
-  backend_.execute(local, *session_, inputs, outputs);
+  std::array<BackendSequence*, kMaxRanges> sequences;
+  std::size_t count = 0;
+  for (const RowRange& range : local.ranges) {
+    auto& sequence = sequences_[range.sequence];
+    if (!sequence) sequence = backend_.open_sequence();
+    sequences[count++] = sequence.get();
+  }
+  backend_.execute(local, std::span(sequences).first(count), inputs, outputs);
   backend_ms_ +=
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   return {submitted_++};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 
@@ -15,7 +16,7 @@ namespace airlock {
 class LocalOperators final : public Operators {
  public:
   /// `backend` must outlive it.
-  explicit LocalOperators(Backend& backend);
+  explicit LocalOperators(Backend& backend) : backend_(backend) {}
 
   [[nodiscard]] int lanes() const noexcept override { return 1; }
   /// Runs the call.
@@ -23,13 +24,14 @@ class LocalOperators final : public Operators {
                     std::span<const Tensor> outputs) override;
   void collect(CallTicket ticket) override;
   void abandon() noexcept override { collected_ = submitted_; }
+  void end_sequence(std::uint32_t sequence) override { sequences_.erase(sequence); }
 
   /// Time spent in the backend since the start, in ms.
   [[nodiscard]] double backend_ms() const noexcept { return backend_ms_; }
 
  private:
   Backend& backend_;
-  std::unique_ptr<BackendSession> session_;
+  std::map<std::uint32_t, std::unique_ptr<BackendSequence>> sequences_;
   double backend_ms_ = 0;
   std::uint64_t submitted_ = 0;
   std::uint64_t collected_ = 0;

@@ -87,7 +87,7 @@ Server::Server(Backend& backend, const FingerprintBytes& fingerprint, const Serv
     : state_(new State{{backend,
                         fingerprint,
                         options,
-                        {backend, {options.max_sessions, options.kv_budget, options.idle_timeout}},
+                        {backend, options.session_limits()},
                         backend.host_memory()},
                        {},
                        {}}) {}

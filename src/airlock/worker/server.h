@@ -10,23 +10,31 @@
 #include "airlock/link/link.h"
 #include "airlock/wire/message.h"
 #include "airlock/worker/backend.h"
+#include "airlock/worker/session_table.h"
 
 namespace airlock {
 
 struct ServerOptions {
   /// Runners served at the same time; one more is refused with kResourceExhausted.
   int max_sessions = 16;
-  /// Bytes of KV cache of all sessions together. When a call would pass it, sessions that have been
-  /// idle for `idle_timeout` lose their caches, the longest idle first; then it is refused.
+  /// Sequences of one session, each with a KV cache; one more is refused with kResourceExhausted.
+  int max_sequences = 256;
+  /// Bytes of KV cache of all sessions together. When a call would pass it, sequences that have
+  /// been idle for `idle_timeout` lose their caches, the longest idle first; then it is refused.
   std::int64_t kv_budget = std::int64_t{8} << 30;
   /// Bytes of tensors in one request, and in one reply.
   std::int64_t max_payload = std::int64_t{8} << 30;
   /// How long a runner may stop in the middle of a message; 0: without limit.
   std::chrono::milliseconds stall_timeout{60'000};
-  /// After how long without a call a session's cache may be dropped for another's sake.
+  /// After how long without a call a sequence's cache may be dropped for another's sake.
   std::chrono::milliseconds idle_timeout{60'000};
   /// Bytes of memory a runner may share in one session, over a shm: link; 0: none.
   std::int64_t shared_bytes = std::int64_t{4} << 30;
+
+  /// What of these the SessionTable keeps.
+  [[nodiscard]] SessionTable::Limits session_limits() const {
+    return {max_sessions, kv_budget, idle_timeout, max_sequences};
+  }
 };
 
 /// Serves sessions on one thread each (three, if the runner keeps several calls under way); calls

@@ -1,6 +1,6 @@
 #include "airlock/worker/session_table.h"
 
-#include <numeric>
+#include <map>
 #include <utility>
 
 #include "airlock/core/error.h"
@@ -9,10 +9,15 @@ namespace airlock {
 
 using Clock = std::chrono::steady_clock;
 
-struct SessionTable::Entry {
-  std::unique_ptr<BackendSession> session;
+struct SessionTable::Sequence {
+  std::unique_ptr<BackendSequence> state;
   Clock::time_point last_used = Clock::now();
-  std::int64_t kv_bytes = 0;  ///< of `session` when its last call ended
+  std::int64_t kv_bytes = 0;  ///< of `state` when its last call ended
+  bool in_call = false;
+};
+
+struct SessionTable::Entry {
+  std::map<std::uint32_t, Sequence> sequences;
 };
 
 SessionTable::Handle::Handle(Handle&& other) noexcept {
@@ -43,7 +48,6 @@ SessionTable::~SessionTable() = default;
 
 SessionTable::Handle SessionTable::open() {
   auto entry = std::make_unique<Entry>();
-  entry->session = backend_.open_session();
   const std::lock_guard lock(mutex_);
   require(static_cast<int>(entries_.size()) < limits_.sessions, ErrorCode::kResourceExhausted,
           "all {} sessions are taken; try again later or raise --max-sessions", limits_.sessions);
@@ -57,55 +61,107 @@ SessionTable::Handle SessionTable::open() {
 void SessionTable::execute(Handle& session, const Call& call, std::span<const ConstTensor> inputs,
                            std::span<const Tensor> outputs) {
   const std::lock_guard turn(turn_);
+  if (!keeps_keys(call.op)) return backend_.execute(call, {}, inputs, outputs);
   Entry& entry = **session.entry_;
-  make_room(entry, call);
-  // A call that fails may have grown the cache as well.
-  struct Settle {
-    std::mutex& mutex;
+  // A call that is refused or fails may have made sequences or let caches grow as well.
+  const struct Settle {
+    SessionTable& table;
     Entry& entry;
-    ~Settle() {
-      const std::lock_guard lock(mutex);
-      entry.kv_bytes = entry.session->kv_bytes();
-      entry.last_used = Clock::now();
-    }
-  } const settle{mutex_, entry};
-  backend_.execute(call, *entry.session, inputs, outputs);
+    const Call& call;
+    ~Settle() { table.settle(entry, call); }
+  } settle{*this, entry, call};
+  const Sequences sequences = admit(entry, call);
+  const auto count = static_cast<std::size_t>(call.ranges.size());
+  backend_.execute(call, std::span(sequences).first(count), inputs, outputs);
+}
+
+SessionTable::Sequences SessionTable::admit(Entry& session, const Call& call) {
+  const std::lock_guard lock(mutex_);
+  std::size_t held = session.sequences.size();
+  for (const RowRange& range : call.ranges) {
+    if (session.sequences.contains(range.sequence)) continue;
+    require(range.position == 0, ErrorCode::kSessionLost,
+            "{} continues sequence {} at position {}, but the worker holds no KV cache of it (any "
+            "more); start it over",
+            call, range.sequence, range.position);
+    ++held;
+  }
+  require(held <= static_cast<std::size_t>(limits_.sequences), ErrorCode::kResourceExhausted,
+          "{} would make {} sequences of this session, at most {} are allowed; end some or raise "
+          "--max-sequences",
+          call, held, limits_.sequences);
+  Sequences states{};
+  std::size_t at = 0;
+  for (const RowRange& range : call.ranges) {
+    Sequence& sequence = session.sequences[range.sequence];
+    sequence.in_call = true;
+    if (!sequence.state) sequence.state = backend_.open_sequence();
+    states[at++] = sequence.state.get();
+  }
+  make_room(session, call);
+  return states;
 }
 
 void SessionTable::make_room(const Entry& session, const Call& call) {
-  const std::int64_t after = session.session->kv_bytes_after(call);
-  if (after <= session.kv_bytes) return;
-  require(
-      session.kv_bytes > 0 || call.ranges[0].position == 0, ErrorCode::kSessionLost,
-      "{} continues at position {}, but the worker holds no KV cache of this session (any more); "
-      "start over",
-      call, call.ranges[0].position);
-  const std::lock_guard lock(mutex_);
+  std::int64_t before = 0;
+  std::int64_t after = 0;
+  for (const RowRange& range : call.ranges) {
+    const Sequence& sequence = session.sequences.at(range.sequence);
+    before += sequence.kv_bytes;
+    after += sequence.state->kv_bytes_with(call.layer, range.position + range.tokens);
+  }
+  if (after <= before) return;
   const auto now = Clock::now();
+  const auto can_drop = [&](const Sequence& sequence) {
+    return !sequence.in_call && now - sequence.last_used >= limits_.idle;
+  };
   std::int64_t others = 0;
   std::int64_t droppable = 0;
-  const auto can_drop = [&](const Entry& entry) {
-    return &entry != &session && entry.kv_bytes > 0 && now - entry.last_used >= limits_.idle;
-  };
   for (const auto& entry : entries_) {
-    if (entry.get() != &session) others += entry->kv_bytes;
-    if (can_drop(*entry)) droppable += entry->kv_bytes;
+    for (const auto& [id, sequence] : entry->sequences) {
+      if (!sequence.in_call) others += sequence.kv_bytes;
+      if (can_drop(sequence)) droppable += sequence.kv_bytes;
+    }
   }
   // Nobody loses a cache for a call that is refused all the same.
   require(after <= limits_.kv_bytes - (others - droppable), ErrorCode::kResourceExhausted,
-          "{} needs {} bytes of KV cache, other sessions hold {} and the budget is {}; shorten "
+          "{} needs {} bytes of KV cache, other sequences hold {} and the budget is {}; shorten "
           "the context or raise --kv-budget",
           call, after, others, limits_.kv_bytes);
   while (after > limits_.kv_bytes - others) {
-    Entry* idlest = nullptr;
+    Entry* owner = nullptr;
+    std::map<std::uint32_t, Sequence>::iterator idlest;
     for (const auto& entry : entries_) {
-      if (can_drop(*entry) && (idlest == nullptr || entry->last_used < idlest->last_used)) {
-        idlest = entry.get();
+      for (auto at = entry->sequences.begin(); at != entry->sequences.end(); ++at) {
+        if (!can_drop(at->second)) continue;
+        if (owner != nullptr && idlest->second.last_used <= at->second.last_used) continue;
+        owner = entry.get();
+        idlest = at;
       }
     }
-    idlest->session = backend_.open_session();
-    others -= std::exchange(idlest->kv_bytes, 0);
+    others -= idlest->second.kv_bytes;
+    owner->sequences.erase(idlest);
   }
+}
+
+void SessionTable::settle(Entry& session, const Call& call) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto now = Clock::now();
+  for (const RowRange& range : call.ranges) {
+    const auto found = session.sequences.find(range.sequence);
+    if (found == session.sequences.end()) continue;
+    Sequence& sequence = found->second;
+    sequence.kv_bytes = sequence.state ? sequence.state->kv_bytes() : 0;
+    sequence.last_used = now;
+    sequence.in_call = false;
+    if (sequence.kv_bytes == 0) session.sequences.erase(found);
+  }
+}
+
+void SessionTable::end_sequence(Handle& session, std::uint32_t sequence) {
+  std::map<std::uint32_t, Sequence>::node_type ended;  // freed after the lock is gone
+  const std::lock_guard lock(mutex_);
+  ended = (*session.entry_)->sequences.extract(sequence);
 }
 
 int SessionTable::size() const {
@@ -115,10 +171,11 @@ int SessionTable::size() const {
 
 std::int64_t SessionTable::kv_bytes() const {
   const std::lock_guard lock(mutex_);
-  return std::accumulate(entries_.begin(), entries_.end(), std::int64_t{0},
-                         [](std::int64_t total, const std::unique_ptr<Entry>& entry) {
-                           return total + entry->kv_bytes;
-                         });
+  std::int64_t bytes = 0;
+  for (const auto& entry : entries_) {
+    for (const auto& [id, sequence] : entry->sequences) bytes += sequence.kv_bytes;
+  }
+  return bytes;
 }
 
 }  // namespace airlock

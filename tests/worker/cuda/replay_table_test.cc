@@ -131,6 +131,11 @@ TEST(CudaReplayable, OnlyCallsOfFewTokensWhoseShapesStayTheSame) {
     EXPECT_TRUE(replayable(call_of(op, kReplayedTokens - 1))) << op_name(op);
     EXPECT_FALSE(replayable(call_of(op, kReplayedTokens))) << op_name(op);
   }
+  Call many = call_of(Op::kAttentionBlock, 2);
+  many.ranges = {{1, 2, 0}};
+  EXPECT_TRUE(replayable(many));
+  many.ranges = {{1, 1, 0}, {2, 1, 0}};  // at two positions, in two caches
+  EXPECT_FALSE(replayable(many));
   for (const Op op : {Op::kInit, Op::kEmbedding, Op::kMatmul, Op::kFusedAttention}) {
     EXPECT_FALSE(replayable(call_of(op, 1))) << op_name(op);
   }

@@ -1,31 +1,79 @@
 #include "airlock/worker/cpu/cached_attention.h"
 
+#include <array>
+#include <cstdint>
+
 #include "airlock/math/flash_attention.h"
 #include "airlock/worker/cpu/linear.h"
 
 namespace airlock {
 namespace {
 
-/// Attention of `q` over the rows of `layer` including `tokens` prepared ones, which it commits.
-void attend(CpuContext& context, KvCache& cache, int layer, std::int64_t tokens, ConstHeadsView q,
-            DType out_dtype, void* out) {
+/// What a call's rows and caches have in common: ranges lie one behind the other.
+struct Batch {
+  std::span<KvCache* const> caches;
+  int layer;
+  const RowRanges& ranges;
+
+  /// body(cache, range, index of its first row) for each range.
+  template <typename Body>
+  void each(const Body& body) const {
+    std::int64_t first = 0;
+    for (int i = 0; i < ranges.size(); ++i) {
+      body(*caches[static_cast<std::size_t>(i)], ranges[i], first);
+      first += ranges[i].tokens;
+    }
+  }
+
+  /// Makes room for all rows; no cache has changed if one holds too little.
+  void prepare() const {
+    each([&](const KvCache& cache, const RowRange& range, std::int64_t) {
+      cache.require_rows(layer, range.position);
+    });
+    each([&](KvCache& cache, const RowRange& range, std::int64_t) {
+      cache.prepare(layer, range.position, range.tokens);
+    });
+  }
+};
+
+std::int64_t element_size(DType dtype) {
+  return static_cast<std::int64_t>(dtype_size(dtype));
+}
+
+/// `count` rows of [rows, columns] from `first` on; not of int8, whose scales lie behind all rows.
+ConstTensor rows_of(const ConstTensor& x, std::int64_t first, std::int64_t count) {
+  const std::int64_t columns = x.spec.shape[1];
+  return {{x.spec.dtype, {count, columns}}, x.data + first * columns * element_size(x.spec.dtype)};
+}
+
+/// Attention of `q` over the prepared rows of each range, which it commits.
+void attend(CpuContext& context, const Batch& batch, const ConstHeadsView& q, DType out_dtype,
+            std::byte* out) {
   const ModelConfig& config = context.config;
   const std::int64_t head_dim = config.head_dim;
-  FlashAttentionArgs args;
-  args.dtype = cache.dtype();
-  args.out_dtype = out_dtype;
-  args.q = q;
-  args.k = {cache.keys(layer), head_dim, cache.head_stride(layer)};
-  args.v = {cache.values(layer), head_dim, cache.head_stride(layer)};
-  args.out = {out, config.q_dim(), head_dim};
-  args.tokens = tokens;
-  args.position = cache.rows(layer);
-  args.heads = config.heads;
-  args.kv_heads = config.kv_heads;
-  args.head_dim = head_dim;
-  args.scale = config.attention_scale();
-  flash_attention(args, context.pool);
-  cache.commit(layer, tokens);
+  std::array<FlashAttentionArgs, kMaxRanges> all;
+  std::size_t count = 0;
+  batch.each([&](const KvCache& cache, const RowRange& range, std::int64_t first) {
+    FlashAttentionArgs& args = all[count++];
+    args.dtype = cache.dtype();
+    args.out_dtype = out_dtype;
+    args.q = q;
+    args.q.data =
+        static_cast<const std::byte*>(q.data) + first * q.token_stride * element_size(args.dtype);
+    args.k = {cache.keys(batch.layer), head_dim, cache.head_stride(batch.layer)};
+    args.v = {cache.values(batch.layer), head_dim, cache.head_stride(batch.layer)};
+    args.out = {out + first * config.q_dim() * element_size(out_dtype), config.q_dim(), head_dim};
+    args.tokens = range.tokens;
+    args.position = range.position;
+    args.heads = config.heads;
+    args.kv_heads = config.kv_heads;
+    args.head_dim = head_dim;
+    args.scale = config.attention_scale();
+  });
+  flash_attention(std::span(all).first(count), context.pool);
+  batch.each([&](KvCache& cache, const RowRange& range, std::int64_t) {
+    cache.commit(batch.layer, range.tokens);
+  });
 }
 
 /// int8 rows carry their scales apart, so they are widened before heads are split from them.
@@ -47,36 +95,39 @@ void rotate(const CpuContext& context, const float* x, std::int64_t tokens, std:
 
 }  // namespace
 
-void cached_attention(CpuContext& context, KvCache& cache, int layer, std::int64_t position,
-                      ConstTensor q, ConstTensor k, ConstTensor v, Tensor out) {
-  const std::int64_t tokens = q.spec.shape[0];
-  cache.prepare(layer, position, tokens);
+void cached_attention(CpuContext& context, std::span<KvCache* const> caches, int layer,
+                      const RowRanges& ranges, ConstTensor q, ConstTensor k, ConstTensor v,
+                      Tensor out) {
+  const Batch batch{caches, layer, ranges};
+  batch.prepare();
   {
-    const DType k_dtype = cacheable(k.spec.dtype);
-    const DType v_dtype = cacheable(v.spec.dtype);
-    const StagedInput keys(context.pool, k, k_dtype);
-    const StagedInput values(context.pool, v, v_dtype);
-    const auto as_tensor = [](const StagedInput& input, DType dtype, const Shape& shape) {
-      return ConstTensor{{dtype, shape}, static_cast<const std::byte*>(input.data())};
+    const auto widened = [](const StagedInput& input, const ConstTensor& from) {
+      return ConstTensor{{cacheable(from.spec.dtype), from.spec.shape},
+                         static_cast<const std::byte*>(input.data())};
     };
-    cache.write_keys(layer, as_tensor(keys, k_dtype, k.spec.shape));
-    cache.write_values(layer, as_tensor(values, v_dtype, v.spec.shape));
+    const StagedInput keys(context.pool, k, cacheable(k.spec.dtype));
+    const StagedInput values(context.pool, v, cacheable(v.spec.dtype));
+    batch.each([&](KvCache& cache, const RowRange& range, std::int64_t first) {
+      cache.write_keys(layer, rows_of(widened(keys, k), first, range.tokens));
+      cache.write_values(layer, rows_of(widened(values, v), first, range.tokens));
+    });
   }
   const StagedInput queries(context.pool, q, context.compute);
   const DType reply = out.spec.dtype;
   StagedOutput output(context.pool, out, reply == DType::kF32 || reply == DType::kBF16);
-  attend(context, cache, layer, tokens,
-         {queries.data(), context.config.q_dim(), context.config.head_dim}, output.dtype(),
-         output.data());
+  attend(context, batch, {queries.data(), context.config.q_dim(), context.config.head_dim},
+         output.dtype(), static_cast<std::byte*>(output.data()));
   output.finish();
 }
 
-void attention_block(CpuContext& context, const CpuWeights& weights, KvCache& cache, int layer,
-                     std::int64_t position, ConstTensor x, Tensor out) {
+void attention_block(CpuContext& context, const CpuWeights& weights,
+                     std::span<KvCache* const> caches, int layer, const RowRanges& ranges,
+                     ConstTensor x, Tensor out) {
   const ModelConfig& config = context.config;
   const std::int64_t tokens = x.spec.shape[0];
   const DType compute = context.compute;
-  cache.prepare(layer, position, tokens);
+  const Batch batch{caches, layer, ranges};
+  batch.prepare();
 
   const Buffer queries = context.acquire(tokens * config.q_dim(), compute);
   {
@@ -90,16 +141,18 @@ void attention_block(CpuContext& context, const CpuWeights& weights, KvCache& ca
                                             &weights.at(layer, Weight::kV)};
     const Tensor outputs[] = {{wide, q.data()}, {narrow, k.data()}, {narrow, v.data()}};
     linear(context, x, matrices, outputs);
-    rotate(context, q.as<float>(), tokens, config.heads, position, queries.data(),
-           tokens * config.head_dim, 0);
-    rotate(context, k.as<float>(), tokens, config.kv_heads, position, cache.keys(layer),
-           cache.head_stride(layer), position);
-    cache.write_values(layer, outputs[2]);
+    batch.each([&](KvCache& cache, const RowRange& range, std::int64_t first) {
+      rotate(context, q.as<float>() + first * config.q_dim(), range.tokens, config.heads,
+             range.position, queries.data(), tokens * config.head_dim, first);
+      rotate(context, k.as<float>() + first * config.kv_dim(), range.tokens, config.kv_heads,
+             range.position, cache.keys(layer), cache.head_stride(layer), range.position);
+      cache.write_values(layer, rows_of(outputs[2], first, range.tokens));
+    });
   }
 
   const Buffer attended = context.acquire(tokens * config.q_dim(), compute);
-  attend(context, cache, layer, tokens, {queries.data(), config.head_dim, tokens * config.head_dim},
-         compute, attended.data());
+  attend(context, batch, {queries.data(), config.head_dim, tokens * config.head_dim}, compute,
+         attended.data());
   const WeightMatrix* const o[] = {&weights.at(layer, Weight::kO)};
   linear(context, {{compute, {tokens, config.q_dim()}}, attended.data()}, o, {&out, 1});
 }

@@ -41,14 +41,14 @@ void keep_warm(const BufferPool& pool, std::size_t bytes) {
   if (pool.bytes_idle() > bytes) pool.trim();
 }
 
-class CpuSession final : public BackendSession {
+class CpuSequence final : public BackendSequence {
  public:
-  CpuSession(const CpuContext& context, const BufferPool& kv_pool)
+  CpuSequence(const CpuContext& context, const BufferPool& kv_pool)
       : scratch_(context.pool),
         kv_pool_(kv_pool),
         cache_(context.config, context.compute, kv_pool) {}
 
-  ~CpuSession() override {
+  ~CpuSequence() override {
     constexpr std::size_t kWarmCache = std::size_t{256} << 20;
     constexpr std::size_t kWarmScratch = std::size_t{1} << 30;
     cache_.clear();
@@ -58,9 +58,8 @@ class CpuSession final : public BackendSession {
 
   [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.bytes(); }
 
-  [[nodiscard]] std::int64_t kv_bytes_after(const Call& call) const override {
-    if (call.op != Op::kFlashAttention && call.op != Op::kAttentionBlock) return cache_.bytes();
-    return cache_.bytes_with(call.layer, call.ranges[0].position + call.ranges[0].tokens);
+  [[nodiscard]] std::int64_t kv_bytes_with(int layer, std::int64_t rows) const override {
+    return cache_.bytes_with(layer, rows);
   }
 
   [[nodiscard]] KvCache& cache() noexcept { return cache_; }
@@ -97,12 +96,12 @@ class CpuBackend final : public Backend {
                        threads());
   }
 
-  [[nodiscard]] std::unique_ptr<BackendSession> open_session() override {
-    return std::make_unique<CpuSession>(context_, kv_pool_);
+  [[nodiscard]] std::unique_ptr<BackendSequence> open_sequence() override {
+    return std::make_unique<CpuSequence>(context_, kv_pool_);
   }
 
-  void execute(const Call& call, BackendSession& session, std::span<const ConstTensor> inputs,
-               std::span<const Tensor> outputs) override;
+  void execute(const Call& call, std::span<BackendSequence* const> sequences,
+               std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) override;
 
  private:
   void embed(ConstTensor ids, Tensor out);
@@ -134,13 +133,29 @@ void CpuBackend::batch_linear(const Call& call, ConstTensor x, std::span<const T
   linear(context_, x, std::span(matrices).first(count), outputs);
 }
 
-void CpuBackend::execute(const Call& call, BackendSession& session,
+/// The caches of the ranges of a call that keeps keys.
+class CallCaches {
+ public:
+  CallCaches(const Call& call, std::span<BackendSequence* const> sequences) {
+    require(sequences.size() == static_cast<std::size_t>(call.ranges.size()), ErrorCode::kInternal,
+            "{}: {} sequences for {} ranges", call, sequences.size(), call.ranges.size());
+    for (BackendSequence* sequence : sequences) {
+      auto* own = dynamic_cast<CpuSequence*>(sequence);
+      require(own != nullptr, ErrorCode::kInternal, "{}: a sequence is another backend's", call);
+      caches_[count_++] = &own->cache();
+    }
+  }
+  [[nodiscard]] std::span<KvCache* const> span() const { return {caches_.data(), count_}; }
+
+ private:
+  std::array<KvCache*, kMaxRanges> caches_{};
+  std::size_t count_ = 0;
+};
+
+void CpuBackend::execute(const Call& call, std::span<BackendSequence* const> sequences,
                          std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) {
-  auto* own = dynamic_cast<CpuSession*>(&session);
-  require(own != nullptr, ErrorCode::kInternal, "{}: the session is another backend's", call);
   // OpenMP keeps its number of threads per calling thread, and oneDNN asks OpenMP.
   if (omp_get_max_threads() != threads()) omp_set_num_threads(threads());
-  require(call.ranges.size() <= 1, ErrorCode::kUnsupported, "{} has several sequences", call);
   switch (call.op) {
     case Op::kEmbedding:
       return embed(inputs[0], outputs[0]);
@@ -152,11 +167,11 @@ void CpuBackend::execute(const Call& call, BackendSession& session,
       return fused_attention(context_, inputs[0], inputs[1], inputs[2], call.ranges[0].position,
                              outputs[0]);
     case Op::kFlashAttention:
-      return cached_attention(context_, own->cache(), call.layer, call.ranges[0].position,
+      return cached_attention(context_, CallCaches(call, sequences).span(), call.layer, call.ranges,
                               inputs[0], inputs[1], inputs[2], outputs[0]);
     case Op::kAttentionBlock:
-      return attention_block(context_, weights_, own->cache(), call.layer, call.ranges[0].position,
-                             inputs[0], outputs[0]);
+      return attention_block(context_, weights_, CallCaches(call, sequences).span(), call.layer,
+                             call.ranges, inputs[0], outputs[0]);
     case Op::kGatedMlp:
       return gated_mlp(context_, weights_, call.layer, inputs[0], outputs[0]);
     case Op::kLmHead: {

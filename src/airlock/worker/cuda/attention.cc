@@ -1,9 +1,34 @@
+#include <algorithm>
+
 #include "airlock/worker/cuda/kernels/attention_mma.h"
 #include "airlock/worker/cuda/kernels/launch.h"
 #include "airlock/worker/cuda/operators.h"
 
 namespace airlock::cuda {
 namespace {
+
+/// body(cache, rows of the piece, their position) for each range that has rows in `piece`.
+template <typename Body>
+void each_range(const Context& context, std::span<const CacheView> caches, const Call& call,
+                RowChunk piece, const Body& body) {
+  std::int64_t begin = 0;
+  for (int i = 0; i < call.ranges.size(); ++i) {
+    const RowRange& range = call.ranges[i];
+    const std::int64_t first = std::max(begin, piece.begin);
+    const std::int64_t end = std::min(begin + range.tokens, piece.begin + piece.count);
+    if (first < end) {
+      const Arena::Mark mark(context.arena);
+      body(caches[static_cast<std::size_t>(i)], RowChunk{first - piece.begin, end - first},
+           range.position + first - begin);
+    }
+    begin += range.tokens;
+  }
+}
+
+/// Row `row` of dense rows of `columns` elements.
+std::byte* row_of(std::byte* rows, std::int64_t row, std::int64_t columns, DType dtype) {
+  return rows + row * columns * static_cast<std::int64_t>(dtype_size(dtype));
+}
 
 /// Attention of q [tokens, heads * head_dim] of the compute dtype at `position` over a cache that
 /// holds their keys already, to out [tokens, heads * head_dim] in `out_dtype`: f32 or the compute
@@ -30,8 +55,9 @@ void attend(const Context& context, const CacheView& cache, const std::byte* q, 
   if (context.compute != DType::kF32 && tokens >= kLeastMmaTokens && mma_head_dim(args.head_dim)) {
     return launch_mma_attention(args, context.compute, out_dtype, context.stream.get());
   }
-  // A replayed grid has to serve every position until the cache grows.
-  const std::int64_t seen = args.position_at == nullptr ? position + tokens : cache_rows;
+  // A replayed grid has to serve every position until the cache grows; what is not replayed has the
+  // same one, so that a sequence among others gives what it gives alone.
+  const std::int64_t seen = tokens < kReplayedTokens ? cache_rows : position + tokens;
   choose_splits(args, context.gpu.processors(), static_cast<int>(seen));
   if (args.splits > 1) {
     const std::int64_t parts = args.splits * tokens * config.heads;
@@ -84,9 +110,9 @@ class GrowingRows {
     }
   }
 
-  void fetch(RowRange range) const { staged_.fetch(context_, host_, range); }
+  void fetch(RowChunk range) const { staged_.fetch(context_, host_, range); }
   /// Once they are there: enqueues their conversion, if they need one.
-  void convert(RowRange range) const {
+  void convert(RowChunk range) const {
     const DeviceRows from = staged_.rows().part(range);
     if (from.dtype == context_.compute) return;
     convert_rows(context_, from, context_.compute, converted_.part(range).data);
@@ -142,10 +168,10 @@ void fused_attention(const Context& context, const Call& call, Inputs in, Output
       context.config.heads * chunks[0].count * (call.ranges[0].position + q.rows().rows);
   std::int64_t have = 0;
   for (std::int64_t i = 0; i < chunks.count(); ++i) {
-    const RowRange rows = chunks[i];
+    const RowChunk rows = chunks[i];
     // A piece's last row sees itself and all before it, and no row sees more.
     const std::int64_t seen = call.ranges[0].position + rows.begin + rows.count;
-    const RowRange fresh{have, seen - have};
+    const RowChunk fresh{have, seen - have};
     have = seen;
     q.fetch(context, in[0], rows);
     k.fetch(fresh);
@@ -162,72 +188,76 @@ void fused_attention(const Context& context, const Call& call, Inputs in, Output
   }
 }
 
-void flash_attention(const Context& context, const CacheView& cache, const Call& call, Inputs in,
-                     Outputs out) {
+void flash_attention(const Context& context, std::span<const CacheView> caches, const Call& call,
+                     Inputs in, Outputs out) {
   const ModelConfig& config = context.config;
   const DType compute = context.compute;
-  const std::int64_t tokens = in[0].spec.shape[0];
-  const Pieces pieces(context, in, out, tokens);
-  pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
-    const std::int64_t position = call.ranges[0].position + rows.begin;
-    AppendArgs append;
-    append.k = converted(context, inputs[1], compute);
-    append.v = converted(context, inputs[2], compute);
-    append.cache = cache;
-    append.position = position;
-    append.position_at = context.position_at();
-    append.rows = rows.count;
-    append.kv_heads = static_cast<int>(config.kv_heads);
-    append.head_dim = static_cast<int>(config.head_dim);
-    launch_append(append, compute, context.stream.get());
-
-    const std::byte* const q = converted(context, inputs[0], compute);
+  const Pieces pieces(context, in, out, in[0].spec.shape[0]);
+  pieces.run([&](RowChunk piece, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+    std::byte* const q = converted(context, inputs[0], compute);
+    std::byte* const k = converted(context, inputs[1], compute);
+    std::byte* const v = converted(context, inputs[2], compute);
     const DeviceRows& to = outputs[0];
     const bool direct = to.dtype == DType::kF32 || to.dtype == compute;
-    std::byte* const attended = direct ? to.data : context.take(to.rows * to.columns, DType::kF32);
-    attend(context, cache, q, rows.count, position, direct ? to.dtype : DType::kF32, attended);
+    const DType dtype = direct ? to.dtype : DType::kF32;
+    std::byte* const attended = direct ? to.data : context.take(to.rows * to.columns, dtype);
+    const auto attend_range = [&](const CacheView& cache, RowChunk rows, std::int64_t position) {
+      AppendArgs append;
+      append.k = row_of(k, rows.begin, config.kv_dim(), compute);
+      append.v = row_of(v, rows.begin, config.kv_dim(), compute);
+      append.cache = cache;
+      append.position = position;
+      append.position_at = context.position_at();
+      append.rows = rows.count;
+      append.kv_heads = static_cast<int>(config.kv_heads);
+      append.head_dim = static_cast<int>(config.head_dim);
+      launch_append(append, compute, context.stream.get());
+      attend(context, cache, row_of(q, rows.begin, config.q_dim(), compute), rows.count, position,
+             dtype, row_of(attended, rows.begin, config.q_dim(), dtype));
+    };
+    each_range(context, caches, call, piece, attend_range);
     if (!direct) convert_into(context, attended, DType::kF32, to.columns, to);
   });
 }
 
-void attention_block(const Context& context, const DeviceWeights& weights, const CacheView& cache,
-                     const Call& call, Inputs in, Outputs out) {
+void attention_block(const Context& context, const DeviceWeights& weights,
+                     std::span<const CacheView> caches, const Call& call, Inputs in, Outputs out) {
   const ModelConfig& config = context.config;
   const DType compute = context.compute;
-  const std::int64_t tokens = in[0].spec.shape[0];
   const std::int64_t half = config.head_dim / 2;
-  const Pieces pieces(context, in, out, tokens);
-  pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
-    const std::int64_t position = call.ranges[0].position + rows.begin;
+  const Pieces pieces(context, in, out, in[0].spec.shape[0]);
+  pieces.run([&](RowChunk piece, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     const DeviceRows x = multiplied(context, inputs[0]);
     const MatrixRows w = weights.at(call.layer, Weight::kQ, Weight::kV);
-    const DeviceRows qkv{DType::kF32, rows.count, w.rows,
-                         context.take(rows.count * w.rows, DType::kF32), nullptr};
+    const DeviceRows qkv{DType::kF32, piece.count, w.rows,
+                         context.take(piece.count * w.rows, DType::kF32), nullptr};
     multiply(context, x, w, {&qkv, 1});
-
-    auto* const cosine = context.arena.take_array<float>(rows.count * half);
-    auto* const sine = context.arena.take_array<float>(rows.count * half);
-    launch_rope_angles(
-        {context.frequencies, cosine, sine, position, rows.count, half, context.position_at()},
-        context.stream.get());
-    std::byte* const q = context.take(rows.count * config.q_dim(), compute);
-    RopeArgs rope;
-    rope.qkv = reinterpret_cast<const float*>(qkv.data);
-    rope.cosine = cosine;
-    rope.sine = sine;
-    rope.q = q;
-    rope.cache = cache;
-    rope.position = position;
-    rope.position_at = context.position_at();
-    rope.rows = rows.count;
-    rope.heads = static_cast<int>(config.heads);
-    rope.kv_heads = static_cast<int>(config.kv_heads);
-    rope.head_dim = static_cast<int>(config.head_dim);
-    launch_rope(rope, compute, context.stream.get());
-
-    const DeviceRows attended{compute, rows.count, config.q_dim(),
-                              context.take(rows.count * config.q_dim(), compute), nullptr};
-    attend(context, cache, q, rows.count, position, compute, attended.data);
+    std::byte* const q = context.take(piece.count * config.q_dim(), compute);
+    const DeviceRows attended{compute, piece.count, config.q_dim(),
+                              context.take(piece.count * config.q_dim(), compute), nullptr};
+    const auto attend_range = [&](const CacheView& cache, RowChunk rows, std::int64_t position) {
+      auto* const cosine = context.arena.take_array<float>(rows.count * half);
+      auto* const sine = context.arena.take_array<float>(rows.count * half);
+      launch_rope_angles(
+          {context.frequencies, cosine, sine, position, rows.count, half, context.position_at()},
+          context.stream.get());
+      std::byte* const queries = row_of(q, rows.begin, config.q_dim(), compute);
+      RopeArgs rope;
+      rope.qkv = reinterpret_cast<const float*>(qkv.part(rows).data);
+      rope.cosine = cosine;
+      rope.sine = sine;
+      rope.q = queries;
+      rope.cache = cache;
+      rope.position = position;
+      rope.position_at = context.position_at();
+      rope.rows = rows.count;
+      rope.heads = static_cast<int>(config.heads);
+      rope.kv_heads = static_cast<int>(config.kv_heads);
+      rope.head_dim = static_cast<int>(config.head_dim);
+      launch_rope(rope, compute, context.stream.get());
+      attend(context, cache, queries, rows.count, position, compute, attended.part(rows).data);
+    };
+    each_range(context, caches, call, piece, attend_range);
     multiply(context, multiplied(context, attended), weights.at(call.layer, Weight::kO),
              outputs.span());
   });

@@ -1,5 +1,5 @@
-// How many rows each layer of a session's KV cache holds and has room for: the arithmetic of
-// worker/cpu/kv_cache.h, apart from where the rows lie. Knows nothing of CUDA.
+// How many rows each layer of a sequence's KV cache holds and has room for: the arithmetic of
+// kernels/kv_cache.h, apart from where the rows lie. Knows nothing of CUDA.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,8 @@ class CacheRows {
   /// The config must outlive this.
   CacheRows(const ModelConfig& config, DType dtype);
 
+  /// Throws Error(kSessionLost) if `layer` holds fewer rows than `position`.
+  void require_rows(int layer, std::int64_t position) const;
   /// Truncates `layer` to `position` rows and makes room for `tokens` more: grow(new capacity) is
   /// called if there is not, and keeps the first `position` rows. Throws Error(kSessionLost) if the
   /// layer holds fewer than `position`, and what `grow` throws; then all is as it was.
@@ -51,7 +53,6 @@ class CacheRows {
   [[nodiscard]] const Layer& at(int layer) const {
     return layers_[static_cast<std::size_t>(layer)];
   }
-  void require_rows(int layer, std::int64_t position) const;
   [[nodiscard]] std::int64_t capacity_for(const Layer& layer, std::int64_t rows) const;
 
   const ModelConfig& config_;

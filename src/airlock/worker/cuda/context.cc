@@ -14,7 +14,7 @@ std::int64_t element_size(DType dtype) {
 
 }  // namespace
 
-DeviceRows DeviceRows::part(RowRange range) const {
+DeviceRows DeviceRows::part(RowChunk range) const {
   return {dtype, range.count, columns, data + range.begin * columns * element_size(dtype),
           scales == nullptr ? nullptr : scales + range.begin};
 }
@@ -32,7 +32,7 @@ std::int64_t Staged::bytes_per_row() const {
   return rows_.columns * element_size(rows_.dtype) + scale;
 }
 
-void Staged::fetch(const Context& context, ConstTensor host, RowRange range) const {
+void Staged::fetch(const Context& context, ConstTensor host, RowChunk range) const {
   const std::int64_t row = rows_.columns * element_size(rows_.dtype);
   const DeviceRows part = rows_.part(range);
   context.transfers.in(host.data + range.begin * row, part.data, range.count * row);
@@ -42,7 +42,7 @@ void Staged::fetch(const Context& context, ConstTensor host, RowRange range) con
                        reinterpret_cast<std::byte*>(part.scales), range.count * kScale);
 }
 
-void Staged::send(const Context& context, Tensor host, RowRange range) const {
+void Staged::send(const Context& context, Tensor host, RowChunk range) const {
   const std::int64_t row = rows_.columns * element_size(rows_.dtype);
   const DeviceRows part = rows_.part(range);
   context.transfers.out(part.data, host.data + range.begin * row, range.count * row);
@@ -69,12 +69,12 @@ std::int64_t Pieces::bytes_per_unit() const {
   return bytes;
 }
 
-RowRange Pieces::rows_of(const Staged& tensor, RowRange units) const {
+RowChunk Pieces::rows_of(const Staged& tensor, RowChunk units) const {
   const std::int64_t each = tensor.rows().rows / units_;
   return {units.begin * each, units.count * each};
 }
 
-Pieces::Parts Pieces::parts_of(const Tensors& tensors, RowRange units) const {
+Pieces::Parts Pieces::parts_of(const Tensors& tensors, RowChunk units) const {
   Parts parts;
   for (const Staged& tensor : tensors) {
     parts.push_back(tensor.rows().part(rows_of(tensor, units)));
@@ -82,7 +82,7 @@ Pieces::Parts Pieces::parts_of(const Tensors& tensors, RowRange units) const {
   return parts;
 }
 
-Pieces::Parts Pieces::fetch(RowRange units) const {
+Pieces::Parts Pieces::fetch(RowChunk units) const {
   for (int i = 0; i < staged_inputs_.size(); ++i) {
     const Staged& tensor = staged_inputs_[i];
     tensor.fetch(context_, inputs_[static_cast<std::size_t>(i)], rows_of(tensor, units));
@@ -91,7 +91,7 @@ Pieces::Parts Pieces::fetch(RowRange units) const {
   return parts_of(staged_inputs_, units);
 }
 
-void Pieces::send(RowRange units) const {
+void Pieces::send(RowChunk units) const {
   context_.transfers.publish_out();
   for (int i = 0; i < staged_outputs_.size(); ++i) {
     const Staged& tensor = staged_outputs_[i];

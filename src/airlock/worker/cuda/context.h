@@ -89,7 +89,7 @@ struct DeviceRows {
   float* scales = nullptr;  ///< [rows] for int8
 
   /// Rows of `range` alone.
-  [[nodiscard]] DeviceRows part(RowRange range) const;
+  [[nodiscard]] DeviceRows part(RowChunk range) const;
 };
 
 /// A tensor of a call and its room on the device. Leading dimensions count as rows.
@@ -102,9 +102,9 @@ class Staged {
   /// Bytes that travel for each row.
   [[nodiscard]] std::int64_t bytes_per_row() const;
   /// Enqueues copies of these rows of `host`, all of the tensor, to the device.
-  void fetch(const Context& context, ConstTensor host, RowRange range) const;
+  void fetch(const Context& context, ConstTensor host, RowChunk range) const;
   /// Enqueues copies of these rows to `host`, all of the tensor.
-  void send(const Context& context, Tensor host, RowRange range) const;
+  void send(const Context& context, Tensor host, RowChunk range) const;
 
  private:
   DeviceRows rows_;
@@ -145,10 +145,10 @@ class Pieces {
   using Tensors = InlineList<Staged, kMaxTensors>;
 
   [[nodiscard]] std::int64_t bytes_per_unit() const;
-  [[nodiscard]] RowRange rows_of(const Staged& tensor, RowRange units) const;
-  [[nodiscard]] Parts parts_of(const Tensors& tensors, RowRange units) const;
-  [[nodiscard]] Parts fetch(RowRange units) const;
-  void send(RowRange units) const;
+  [[nodiscard]] RowChunk rows_of(const Staged& tensor, RowChunk units) const;
+  [[nodiscard]] Parts parts_of(const Tensors& tensors, RowChunk units) const;
+  [[nodiscard]] Parts fetch(RowChunk units) const;
+  void send(RowChunk units) const;
 
   const Context& context_;
   std::span<const ConstTensor> inputs_;

@@ -1,6 +1,7 @@
 #include "airlock/worker/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 
 #include <cuda_runtime_api.h>
@@ -54,22 +55,16 @@ MemoryNeeds checked_needs(const Gpu& gpu, const ModelConfig& config,
   return memory_needs(config, options.compute_dtype, options.kv_bytes);
 }
 
-/// True for calls whose keys and values join the session's cache.
-bool grows_cache(const Call& call) {
-  return call.op == Op::kFlashAttention || call.op == Op::kAttentionBlock;
-}
-
-class CudaSession final : public BackendSession {
+class CudaSequence final : public BackendSequence {
  public:
-  CudaSession(const Gpu& gpu, const ModelConfig& config, DType dtype, MemoryBudget& budget)
+  CudaSequence(const Gpu& gpu, const ModelConfig& config, DType dtype, MemoryBudget& budget)
       : gpu_(gpu), cache_(config, dtype, budget) {}
-  // Sessions close on threads of their own.
-  ~CudaSession() override { gpu_.try_make_current(); }
+  // Sequences end on threads of their sessions.
+  ~CudaSequence() override { gpu_.try_make_current(); }
 
   [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.rows().bytes(); }
-  [[nodiscard]] std::int64_t kv_bytes_after(const Call& call) const override {
-    if (!grows_cache(call)) return kv_bytes();
-    return cache_.rows().bytes_with(call.layer, call.ranges[0].position + call.ranges[0].tokens);
+  [[nodiscard]] std::int64_t kv_bytes_with(int layer, std::int64_t rows) const override {
+    return cache_.rows().bytes_with(layer, rows);
   }
   [[nodiscard]] DeviceCache& cache() noexcept { return cache_; }
 
@@ -120,21 +115,23 @@ class CudaBackend final : public Backend {
                        compute_ == DType::kI8 ? " (attention in bf16)" : "");
   }
 
-  [[nodiscard]] std::unique_ptr<BackendSession> open_session() override {
-    return std::make_unique<CudaSession>(gpu_, config_, activation_dtype(compute_), caches_);
+  [[nodiscard]] std::unique_ptr<BackendSequence> open_sequence() override {
+    return std::make_unique<CudaSequence>(gpu_, config_, activation_dtype(compute_), caches_);
   }
 
   [[nodiscard]] BufferPool host_memory() override { return host_.pool(); }
   void memory_shared(std::span<std::byte> memory) override { host_.add(memory); }
   void memory_gone(std::span<std::byte> memory) noexcept override { host_.remove(memory); }
 
-  void execute(const Call& call, BackendSession& session, Inputs inputs, Outputs outputs) override;
+  void execute(const Call& call, std::span<BackendSequence* const> sequences, Inputs inputs,
+               Outputs outputs) override;
   [[nodiscard]] bool lost() const noexcept override { return lost_; }
 
  private:
-  void enqueue(const Call& call, DeviceCache& cache, Inputs inputs, Outputs outputs);
-  void run_operator(const Context& context, const CacheView& cache, const Call& call, Inputs inputs,
-                    Outputs outputs);
+  void enqueue(const Call& call, std::span<DeviceCache* const> caches, Inputs inputs,
+               Outputs outputs);
+  void run_operator(const Context& context, std::span<const CacheView> caches, const Call& call,
+                    Inputs inputs, Outputs outputs);
   void embed(ConstTensor ids, Tensor out);
 
   WeightSource& source_;
@@ -170,8 +167,8 @@ void CudaBackend::embed(ConstTensor ids, Tensor out) {
   });
 }
 
-void CudaBackend::run_operator(const Context& context, const CacheView& cache, const Call& call,
-                               Inputs inputs, Outputs outputs) {
+void CudaBackend::run_operator(const Context& context, std::span<const CacheView> caches,
+                               const Call& call, Inputs inputs, Outputs outputs) {
   switch (call.op) {
     case Op::kBatchLinear:
       return batch_linear(context, weights_, call, inputs, outputs);
@@ -180,9 +177,9 @@ void CudaBackend::run_operator(const Context& context, const CacheView& cache, c
     case Op::kFusedAttention:
       return fused_attention(context, call, inputs, outputs);
     case Op::kFlashAttention:
-      return flash_attention(context, cache, call, inputs, outputs);
+      return flash_attention(context, caches, call, inputs, outputs);
     case Op::kAttentionBlock:
-      return attention_block(context, weights_, cache, call, inputs, outputs);
+      return attention_block(context, weights_, caches, call, inputs, outputs);
     case Op::kGatedMlp:
       return gated_mlp(context, weights_, call, inputs, outputs);
     case Op::kLmHead:
@@ -194,12 +191,19 @@ void CudaBackend::run_operator(const Context& context, const CacheView& cache, c
   fail(ErrorCode::kInternal, "{} is not a backend's operator", op_name(call.op));
 }
 
-void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, Outputs outputs) {
-  const std::int64_t tokens = call.inputs[0].shape[0];
-  CacheView view;
-  if (grows_cache(call)) {
-    cache.prepare(stream_, call.layer, call.ranges[0].position, tokens);
-    view = cache.view(call.layer);
+void CudaBackend::enqueue(const Call& call, std::span<DeviceCache* const> caches, Inputs inputs,
+                          Outputs outputs) {
+  const auto range_of = [&](std::size_t i) -> const RowRange& {
+    return call.ranges[static_cast<int>(i)];
+  };
+  // None has changed if one holds too little.
+  for (std::size_t i = 0; i < caches.size(); ++i) {
+    caches[i]->rows().require_rows(call.layer, range_of(i).position);
+  }
+  std::array<CacheView, kMaxRanges> views;
+  for (std::size_t i = 0; i < caches.size(); ++i) {
+    caches[i]->prepare(stream_, call.layer, range_of(i).position, range_of(i).tokens);
+    views[i] = caches[i]->view(call.layer);
   }
   Context context{config_,
                   gpu_,
@@ -211,32 +215,40 @@ void CudaBackend::enqueue(const Call& call, DeviceCache& cache, Inputs inputs, O
                   gemm_,
                   reinterpret_cast<const double*>(frequencies_.data())};
   ReplayedCall replayed{replays_,
-                        {call, nullptr, 0, view.keys, view.head_stride / config_.head_dim},
+                        {call, nullptr, 0, views[0].keys, views[0].head_stride / config_.head_dim},
                         reinterpret_cast<const std::int64_t*>(position_.data())};
-  std::int64_t position = 0;
   if (graphs_ && replayable(call)) {
-    if (is_attention(call.op)) {
-      position = call.ranges[0].position;
-      replayed.key.call.ranges = {};
-    }
+    static constexpr std::int64_t kNone = 0;
+    const std::int64_t& position = call.ranges.empty() ? kNone : call.ranges[0].position;
+    replayed.key.call.ranges = {};
     transfers_.in(reinterpret_cast<const std::byte*>(&position), position_.data(),
                   position_.size());
     context.replayed = &replayed;
   }
-  run_operator(context, view, call, inputs, outputs);
-  if (grows_cache(call)) cache.commit(call.layer, tokens);
+  run_operator(context, std::span(views).first(caches.size()), call, inputs, outputs);
+  for (std::size_t i = 0; i < caches.size(); ++i) {
+    caches[i]->commit(call.layer, range_of(i).tokens);
+  }
 }
 
-void CudaBackend::execute(const Call& call, BackendSession& session, Inputs inputs,
-                          Outputs outputs) {
-  auto* own = dynamic_cast<CudaSession*>(&session);
-  require(own != nullptr, ErrorCode::kInternal, "{}: the session is another backend's", call);
-  require(call.ranges.size() <= 1, ErrorCode::kUnsupported, "{} has several sequences", call);
+void CudaBackend::execute(const Call& call, std::span<BackendSequence* const> sequences,
+                          Inputs inputs, Outputs outputs) {
   if (call.op == Op::kEmbedding) return embed(inputs[0], outputs[0]);
+  std::array<DeviceCache*, kMaxRanges> caches;
+  std::size_t count = 0;
+  if (keeps_keys(call.op)) {
+    require(sequences.size() == static_cast<std::size_t>(call.ranges.size()), ErrorCode::kInternal,
+            "{}: {} sequences for {} ranges", call, sequences.size(), call.ranges.size());
+    for (BackendSequence* sequence : sequences) {
+      auto* own = dynamic_cast<CudaSequence*>(sequence);
+      require(own != nullptr, ErrorCode::kInternal, "{}: a sequence is another backend's", call);
+      caches[count++] = &own->cache();
+    }
+  }
   gpu_.make_current();
   arena_.reset();
   try {
-    enqueue(call, own->cache(), inputs, outputs);
+    enqueue(call, std::span(caches).first(count), inputs, outputs);
     transfers_.finish();
   } catch (...) {
     transfers_.settle();  // nothing may write the caller's tensors after this

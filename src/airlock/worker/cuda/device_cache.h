@@ -1,4 +1,4 @@
-// The keys and values that one session has left on the GPU, layer by layer.
+// The keys and values that one sequence has left on the GPU, layer by layer.
 #pragma once
 
 #include <cstdint>

@@ -41,7 +41,7 @@ void multiply(const Context& context, const DeviceRows& x, const MatrixRows& w,
 void batch_linear(const Context& context, const DeviceWeights& weights, const Call& call, Inputs in,
                   Outputs out) {
   const Pieces pieces(context, in, out, in[0].spec.shape[0]);
-  pieces.run([&](RowRange, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+  pieces.run([&](RowChunk, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     const DeviceRows x = multiplied(context, inputs[0]);
     for (int first = 0; first < call.weights.size();) {
       const int count = adjacent_run(call.weights, first);
@@ -57,7 +57,7 @@ void batch_linear(const Context& context, const DeviceWeights& weights, const Ca
 
 void lm_head(const Context& context, const DeviceWeights& weights, Inputs in, Outputs out) {
   const Pieces pieces(context, in, out, in[0].spec.shape[0]);
-  pieces.run([&](RowRange, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+  pieces.run([&](RowChunk, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     const DeviceRows x = multiplied(context, inputs[0]);
     multiply(context, x, weights.lm_head(), outputs.span());
   });
@@ -68,7 +68,7 @@ void gated_mlp(const Context& context, const DeviceWeights& weights, const Call&
   const std::int64_t ffn = context.config.ffn;
   const DType compute = context.compute;
   const Pieces pieces(context, in, out, in[0].spec.shape[0]);
-  pieces.run([&](RowRange rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+  pieces.run([&](RowChunk rows, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     const DeviceRows x = multiplied(context, inputs[0]);
     const DeviceRows gate_up{compute, rows.count, 2 * ffn,
                              context.take(rows.count * 2 * ffn, compute), nullptr};
@@ -95,7 +95,7 @@ void matmul(const Context& context, const Call& call, Inputs in, Outputs out) {
   const bool direct = Gemm::can_write(compute, out[0].spec.dtype);
   product.out = direct ? out[0].spec.dtype : DType::kF32;
   const Pieces pieces(context, in, out, in[0].spec.shape[0], 1);
-  pieces.run([&](RowRange batch, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
+  pieces.run([&](RowChunk batch, const Pieces::Parts& inputs, const Pieces::Parts& outputs) {
     product.batch = batch.count;
     const std::byte* const a = converted(context, inputs[0], compute);
     const std::byte* const b = converted(context, inputs[1], compute);

@@ -29,14 +29,14 @@ void matmul(const Context& context, const Call& call, Inputs in, Outputs out);
 /// q [tokens, heads * head_dim], k and v [position + tokens, heads * head_dim]. Materialises the
 /// scores of a piece's rows.
 void fused_attention(const Context& context, const Call& call, Inputs in, Outputs out);
-/// q [tokens, heads * head_dim], k and v [tokens, kv_heads * head_dim], which join the cache: it is
-/// prepared for them.
-void flash_attention(const Context& context, const CacheView& cache, const Call& call, Inputs in,
-                     Outputs out);
-/// Normed x [tokens, hidden] -> [tokens, hidden]; keys and values join the cache, prepared for
-/// them.
-void attention_block(const Context& context, const DeviceWeights& weights, const CacheView& cache,
-                     const Call& call, Inputs in, Outputs out);
+/// q [tokens, heads * head_dim], k and v [tokens, kv_heads * head_dim], which join the caches of
+/// their ranges: those are prepared for them. Attention runs range by range.
+void flash_attention(const Context& context, std::span<const CacheView> caches, const Call& call,
+                     Inputs in, Outputs out);
+/// Normed x [tokens, hidden] -> [tokens, hidden]; keys and values join the caches of their ranges,
+/// prepared for them. Products take all rows at once.
+void attention_block(const Context& context, const DeviceWeights& weights,
+                     std::span<const CacheView> caches, const Call& call, Inputs in, Outputs out);
 
 /// Dense rows as multiply() takes them: in the dtype of products with weights.
 DeviceRows multiplied(const Context& context, const DeviceRows& from);

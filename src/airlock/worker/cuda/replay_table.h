@@ -19,7 +19,7 @@ struct ReplayKey {
   Call call;                        ///< without its ranges
   const void* memory = nullptr;     ///< the arena's block, after which a smaller one may lie there
   std::size_t memory_bytes = 0;     ///< of it
-  const void* cache = nullptr;      ///< keys of the session's layer, for calls that have a cache
+  const void* cache = nullptr;      ///< keys of the sequence's layer, for calls that have a cache
   std::int64_t cache_capacity = 0;  ///< rows
   friend bool operator==(const ReplayKey&, const ReplayKey&) = default;
 };
@@ -29,6 +29,7 @@ inline constexpr std::int64_t kReplayedTokens = 16;
 
 /// True for calls of few tokens whose shapes do not depend on the context.
 inline bool replayable(const Call& call) {
+  if (call.ranges.size() > 1) return false;  // one position lies on the device
   switch (call.op) {
     case Op::kBatchLinear:
     case Op::kFlashAttention:

@@ -8,7 +8,7 @@
 namespace airlock::cuda {
 
 /// Rows [begin, begin + count).
-struct RowRange {
+struct RowChunk {
   std::int64_t begin = 0;
   std::int64_t count = 0;
 };
@@ -29,7 +29,7 @@ class RowChunks {
   }
 
   [[nodiscard]] std::int64_t count() const { return (rows_ + each_ - 1) / each_; }
-  [[nodiscard]] RowRange operator[](std::int64_t i) const {
+  [[nodiscard]] RowChunk operator[](std::int64_t i) const {
     return {i * each_, std::min(each_, rows_ - i * each_)};
   }
 
