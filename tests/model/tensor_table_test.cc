@@ -14,9 +14,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
-using ::testing::error_of;
+using testing::error_of;
 using ::testing::HasSubstr;
-using ::testing::least_config;
+using testing::least_config;
 
 /// Two layers, untied, every width unlike every other.
 ModelConfig two_layers() {

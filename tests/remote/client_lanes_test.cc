@@ -421,8 +421,8 @@ TEST_P(ClientLanes, ASequenceEndsWithoutAnAnswerWhetherCallsAreUnderWayOrNot) {
     client.submit(calls[i], memory[i].inputs, memory[i].outputs);
   }
   client.end_sequence(1);
-  client.collect();
-  client.collect();
+  client.collect(client.oldest());
+  client.collect(client.oldest());
   EXPECT_EQ(client.stats().kv_bytes, 6 * testing::FakeSequence::kRowBytes);
 }
 
