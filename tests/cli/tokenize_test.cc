@@ -41,7 +41,7 @@ TEST_F(Tokenize, GivesTheIdsAndTextsOfTheReferencePackages) {
     ASSERT_GT(group.texts.size(), 60U);
     for (std::size_t i = 1; i < group.texts.size(); i += group.texts.size() / 6) {
       const goldens::Text& text = group.texts[i];
-      SCOPED_TRACE(testing::PrintToString(text.raw));
+      SCOPED_TRACE(::testing::PrintToString(text.raw));
       const std::string ids = fmt::format("{}\n", fmt::join(text.ids, " "));
       EXPECT_EQ(output_of({"tokenize", "-m", folder(name), "-f", file_of(text.raw), "--no-bos"}),
                 ids);

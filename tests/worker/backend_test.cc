@@ -118,7 +118,7 @@ TEST_P(BackendTest, WidthsWithARestOf31AreMultipliedRight) {
   model.hidden = 63;
   model.ffn = 95;
   use(model, DType::kBF16);
-  const auto w = [&](Weight weight) { return Bounded(weights_->layer_weight(0, weight)); };
+  const auto w = [&](Weight weight) { return Bounded(weights_->tensor(weight, 0)); };
   for (const std::int64_t tokens : {1, 36, 67, 101}) {
     const std::string name = std::to_string(tokens) + " tokens";
     const OwnedTensor x = random(DType::kF32, {tokens, config().hidden});
@@ -128,7 +128,7 @@ TEST_P(BackendTest, WidthsWithARestOf31AreMultipliedRight) {
     expect_within(run(linear_call(0, {Weight::kDown}, DType::kF32), {y})[0],
                   product(Bounded(y), w(Weight::kDown), compute()), name, slack());
     expect_within(run(make_call(Op::kLmHead, -1, DType::kF32), {x})[0],
-                  product(Bounded(x), Bounded(weights_->lm_head()), compute()), name, slack());
+                  product(Bounded(x), Bounded(weights_->tensor(Weight::kLmHead)), compute()), name, slack());
   }
 }
 
