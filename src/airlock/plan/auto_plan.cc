@@ -103,10 +103,12 @@ PlanChoice schedule(const ModelConfig& config, const AutoRequest& request, const
 
 /// Says why nothing qualified: no plan can hide it, or the fixed knobs show it.
 [[noreturn]] void refuse(const std::vector<std::string>& seen) {
-  const auto always = [](const std::string& word) {
-    return word == "hidden" || word == "qkv" || word == "mlp";
-  };
-  if (std::any_of(seen.begin(), seen.end(), always)) {
+  Plan least;  // shows as little as any plan does
+  least.attention = Attention::kRunner;
+  least.embedding = least.lm_head = Side::kRunner;
+  const std::vector<std::string> always = worker_sees(least);
+  if (std::any_of(seen.begin(), seen.end(),
+                  [&](const std::string& word) { return contains(always, word); })) {
     fail(ErrorCode::kUnsupported,
          "no plan keeps {} from the worker: every plan yet sends it activations in plaintext; only "
          "prompt, scores and logits can be kept from it",
