@@ -4,7 +4,7 @@
 PRESET ?= release
 JOBS ?= $(shell nproc)
 
-.PHONY: help build test demo deps format format-check clean
+.PHONY: help build test demo deps deps-test format format-check clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -12,10 +12,14 @@ help:
 deps:
 	@tools/install_deps.sh
 
+deps-test:
+	@tools/install_deps.sh --with-tests
+
 build: deps
 	@tools/build.sh $(PRESET) $(JOBS)
 
-test: build
+test: deps-test
+	@tools/build.sh $(PRESET) $(JOBS)
 	@tools/test.sh $(PRESET) $(JOBS)
 
 # The demo needs the program alone, half of what there is to compile.

@@ -20,7 +20,7 @@ options=(-B "$build")
 [ -n "$architectures" ] && options+=("-DCMAKE_CUDA_ARCHITECTURES=$architectures")
 start=$SECONDS
 if ! { cmake --preset cuda "${options[@]}" &&
-  nice cmake --build "$build" -j "$jobs" --target airlock_cli backend_test cuda_bench; } \
+  nice cmake --build "$build" -j "$jobs" --target airlock_cli worker_test cuda_bench; } \
   >"$log" 2>&1; then
   tail -n 40 "$log" >&2
   echo "cuda: FAILED, see $log" >&2

@@ -38,8 +38,8 @@ tests=build/cuda/tests/worker
 export CUDA_VISIBLE_DEVICES=$gpu
 
 say "tests"
-step host "$tests/cuda_host_test" --gtest_brief=1
-step backend "$tests/backend_test" --gtest_brief=1 --gtest_filter='*cuda*:*Cuda*'
+step host "$tests/worker_test" --gtest_brief=1 --gtest_filter='Cuda*'
+step backend "$tests/worker_test" --gtest_brief=1 --gtest_filter='*cuda*:BackendCuda*'
 if grep -q SKIPPED "$out/backend.log"; then
   echo "backend: tests were skipped: no GPU was used"
   failed=1
@@ -48,9 +48,9 @@ fi
 say "compute-sanitizer"
 if command -v compute-sanitizer >/dev/null; then
   # Tests of thousands of tokens would take hours under it.
-  small='*cuda*:*Cuda*:-*EveryNumberOfTokens*:*ACallPastItsMemory*:*InAnyChunks*'
+  small='*cuda*:BackendCuda*:-*EveryNumberOfTokens*:*ACallPastItsMemory*:*InAnyChunks*'
   for tool in memcheck racecheck synccheck; do
-    step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests/backend_test" \
+    step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests/worker_test" \
       --gtest_brief=1 --gtest_filter="$small"
   done
 else

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages Airlock is built and tested with, those that are missing.
 # docs/dependencies.md says what each is for.
+#   tools/install_deps.sh [--with-tests] [--with-checks]   tests: a browser; checks: Clang and its parts
 set -euo pipefail
 
 packages=(
@@ -10,7 +11,13 @@ packages=(
   libzstd-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
-[ "${1:-}" = "--with-checks" ] && packages+=(clang clang-format libclang-rt-14-dev libomp-14-dev)
+for option in "$@"; do
+  case $option in
+    --with-tests) packages+=(chromium-headless-shell) ;;
+    --with-checks) packages+=(clang clang-format libclang-rt-14-dev libomp-14-dev) ;;
+    *) echo "deps: unknown option $option" >&2; exit 2 ;;
+  esac
+done
 
 missing=()
 for package in "${packages[@]}"; do

@@ -12,7 +12,7 @@
 #include "airlock/report/table.h"
 #include "cli/bench_table.h"
 #include "cli/commands.h"
-#include "cli/local_model.h"
+#include "cli/local_worker.h"
 #include "cli/model_source.h"
 #include "cli/output.h"
 #include "cli/plan_flags.h"
@@ -90,7 +90,7 @@ void bench(BenchFlags flags) {
   const auto dir = checkpoint_dir(flags.model);
   const OpenModel open = open_model(dir, false);
   std::optional<LocalModel> reference;
-  if (flags.reference) reference.emplace(dir, asked.backend);
+  if (flags.reference) reference.emplace(dir, asked.compute);
 
   std::vector<Measurement> measurements;
   for (const Transport link : links) {
@@ -106,8 +106,7 @@ void bench(BenchFlags flags) {
                                            must_not_see, flags.plan.knobs(), worker.lanes};
       }
       measurements.push_back(measure(*open.model, open.fingerprint, plan.value_or(Plan{}), worker,
-                                     flags.measure,
-                                     reference ? reference->operators.get() : nullptr));
+                                     flags.measure, reference ? &reference->operators() : nullptr));
       progress.finish();
       for (const std::string& line : measurements.back().why)
         fmt::print(stderr, "auto: {}\n", line);

@@ -10,7 +10,7 @@
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/table.h"
 #include "cli/commands.h"
-#include "cli/local_model.h"
+#include "cli/local_worker.h"
 #include "cli/model_source.h"
 #include "cli/output.h"
 #include "cli/perplexity_table.h"
@@ -48,6 +48,7 @@ void warn_of_overflow(const std::string& name, const Quality& quality) {
 }
 
 void perplexity(const PerplexityFlags& flags) {
+  require_local_worker("perplexity compares with the whole model, run by a build that has one");
   const TableFormat format = parse_table_format(flags.format);
   const std::vector<Plan> plans = flags.plan.plans();
   WorkerOptions worker = flags.worker.options();
@@ -67,8 +68,8 @@ void perplexity(const PerplexityFlags& flags) {
   check_windows(config, static_cast<std::int64_t>(ids.size()), bos.has_value(), options);
 
   const OpenModel open = open_model(dir, false);
-  BackendOptions exact;
-  exact.compute_dtype = DType::kF32;
+  ComputeOptions exact;
+  exact.dtype = DType::kF32;
   LocalModel reference(dir, exact);
   Progress loading(worker.uri.empty() ? "starting a worker" : "connecting to " + worker.uri);
   TrafficCounter counter;
@@ -82,7 +83,7 @@ void perplexity(const PerplexityFlags& flags) {
   options.progress = progress.callback();
   options.stop = signal_stop();
   const PerplexityResult result = measure_perplexity(
-      *open.model, *reference.operators, session.endpoint(), counter, plans, ids, bos, options);
+      *open.model, reference.operators(), session.endpoint(), counter, plans, ids, bos, options);
   progress.finish();
   warn_of_overflow("in one process", result.reference);
   for (const PlanQuality& row : result.plans) warn_of_overflow(row.plan.name, row.quality);

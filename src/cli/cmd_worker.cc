@@ -59,7 +59,7 @@ void serve(WorkerCommandFlags flags) {
   const bool private_worker = flags.serve_fd >= 0;
   require(private_worker || !flags.uri.empty(), ErrorCode::kInvalidArgument,
           "no address: give one with --listen, e.g. unix:///tmp/airlock.sock");
-  BackendOptions options = flags.device.options();
+  const ComputeOptions options = flags.device.options();
   require_device(options.device);
   set_log_name("worker");
   if (private_worker) set_log_level(LogLevel::kWarning);
@@ -91,8 +91,8 @@ void serve(WorkerCommandFlags flags) {
   hashing.finish();
   CheckpointSource source(checkpoint);
   Progress packing("preparing weights", private_worker);
-  options.progress = packing.callback();
-  const auto backend = make_backend(source, options);
+  const auto backend =
+      make_backend(source, options, {.progress = packing.callback(), .stop = signal_stop()});
   packing.finish();
 
   Server server(*backend, fingerprint, flags.server);

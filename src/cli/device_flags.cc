@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
-#include "cli/signals.h"
 
 namespace airlock {
 namespace {
@@ -47,14 +46,13 @@ void DeviceFlags::add_to(CLI::App& app, std::string_view whose, const std::strin
                       fmt::format("TF32 for f32 products on the GPU{}: faster, less exact", of)));
 }
 
-BackendOptions DeviceFlags::options() const {
-  BackendOptions options;
+ComputeOptions DeviceFlags::options() const {
+  ComputeOptions options;
   options.device = parse_device(device_);
-  options.compute_dtype = parse_compute_dtype(compute_dtype_, options.device);
+  options.dtype = parse_compute_dtype(compute_dtype_, options.device);
   options.kv_bytes = bytes_of_gib(kv_gib_);
   options.gpu_memory = bytes_of_gib(gpu_gib_);
   options.tf32 = tf32_;
-  options.stop = signal_stop();
   return options;
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "airlock/worker/device.h"
+#include "airlock/core/device.h"
 
 namespace CLI {
 class App;
@@ -20,7 +20,7 @@ class DeviceFlags {
   /// texts: " of a worker started here", or "". `group` heads them in the help, if it is not empty.
   void add_to(CLI::App& app, std::string_view whose, const std::string& group);
   /// Throws Error(kInvalidArgument). Does not ask whether the device is there.
-  [[nodiscard]] BackendOptions options() const;
+  [[nodiscard]] ComputeOptions options() const;
 
  private:
   std::string device_ = "cpu";

@@ -11,6 +11,7 @@
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
 #include "airlock/link/scheme.h"
+#include "cli/local_worker.h"
 #include "cli/signals.h"
 
 namespace airlock {
@@ -39,6 +40,7 @@ std::pair<std::int64_t, std::int64_t> parse_size_range(const std::string& text) 
 
 void WorkerFlags::add_to(CLI::App& app, bool one_link) {
   const std::string group = "Worker";
+  one_link_ = one_link;
   if (one_link) {
     auto* uri = app.add_option("--worker", uri_,
                                "address of a running worker; without it one is started here");
@@ -85,8 +87,13 @@ WorkerOptions WorkerFlags::options() const {
   options.transport = parse_link(link_);
   if (shape_) options.link.shape = parse_link_shape(*shape_);
   options.link.stop = signal_stop();
-  options.backend = device_.options();
-  if (uri_.empty()) require_device(options.backend.device);
+  options.compute = device_.options();
+  if (uri_.empty()) {
+    require_local_worker(one_link_ ? "name a running one with --worker URI"
+                                   : "this command starts one, in a build that has it");
+    require_local_device(options.compute.device);
+    options.load_inproc = local_inproc_loader();
+  }
   set_threads(threads_);
   options.threads = threads_;
   options.lanes = lanes_;
@@ -125,9 +132,9 @@ Transport parse_link(std::string_view name) {
 
 void print_worker(const WorkerOptions& options, const WelcomeMessage& worker) {
   fmt::print(stderr, "worker: {}\n", worker.backend);
-  if (options.uri.empty() && worker.compute_dtype != options.backend.compute_dtype) {
+  if (options.uri.empty() && worker.compute_dtype != options.compute.dtype) {
     fmt::print(stderr, "worker: this processor multiplies no {}; it computes in {}\n",
-               dtype_name(options.backend.compute_dtype), dtype_name(worker.compute_dtype));
+               dtype_name(options.compute.dtype), dtype_name(worker.compute_dtype));
   }
 }
 

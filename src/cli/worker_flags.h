@@ -25,6 +25,7 @@ class WorkerFlags {
   [[nodiscard]] WorkerOptions options_for_auto() const;
 
  private:
+  bool one_link_ = false;
   std::string uri_;
   std::string link_ = "shm";
   std::optional<std::string> shape_;

@@ -8,7 +8,7 @@
 #include "tests/cli/cli_fixture.h"
 #include "tests/support/environment.h"
 
-namespace airlock {
+namespace airlock::isa_test {
 namespace {
 
 class CliIsa : public testing::CliFixture {};
@@ -38,4 +38,4 @@ TEST_F(CliIsa, AWorkerSaysWhatItComputesWithUnderALimit) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::isa_test

@@ -14,7 +14,7 @@
 
 #include "tests/cli/cli_fixture.h"
 
-namespace airlock {
+namespace airlock::leftovers_test {
 namespace {
 
 enum class Victim { kWorker, kRunner, kBoth };
@@ -179,4 +179,4 @@ TEST_P(Leftovers, NothingOfARunnerAndAWorkerOfItsOwn) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::leftovers_test

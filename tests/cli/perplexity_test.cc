@@ -6,7 +6,7 @@
 
 #include "tests/cli/cli_fixture.h"
 
-namespace airlock {
+namespace airlock::perplexity_test {
 namespace {
 
 class CliPerplexity : public testing::CliFixture {
@@ -124,4 +124,4 @@ TEST_F(CliPerplexity, ARunHasOnlyOneWireDType) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::perplexity_test

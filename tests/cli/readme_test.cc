@@ -6,7 +6,7 @@
 #include "tests/cli/cli_fixture.h"
 #include "tests/support/paths.h"
 
-namespace airlock {
+namespace airlock::readme_test {
 namespace {
 
 struct Sample {
@@ -91,4 +91,4 @@ TEST_F(Readme, ShowsASampleThatNoProcessorsRoundingChanges) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::readme_test

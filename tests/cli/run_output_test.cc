@@ -7,7 +7,7 @@
 
 #include "tests/cli/cli_fixture.h"
 
-namespace airlock {
+namespace airlock::run_output_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -112,4 +112,4 @@ TEST_F(RunOutput, OfNoTokensIsThePromptAlone) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::run_output_test

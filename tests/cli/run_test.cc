@@ -3,7 +3,7 @@
 
 #include "tests/cli/cli_fixture.h"
 
-namespace airlock {
+namespace airlock::run_test {
 namespace {
 
 using Cli = testing::CliFixture;
@@ -220,4 +220,4 @@ TEST_F(Cli, ARunnerThatIsKilledTakesItsWorkerAlong) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::run_test

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-namespace airlock {
+namespace airlock::signals_test {
 namespace {
 
 // What a signal changes stays changed: every case has a process of its own.
@@ -60,4 +60,4 @@ TEST_F(SignalsDeathTest, ASignalMayComeWhileTheProcessEnds) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::signals_test

@@ -7,7 +7,7 @@
 #include "tests/cli/cli_fixture.h"
 #include "tests/model/tokenizer_goldens.h"
 
-namespace airlock {
+namespace airlock::tokenize_test {
 namespace {
 
 class Tokenize : public testing::CliFixture {
@@ -118,4 +118,4 @@ TEST_F(Tokenize, RefusesBadInputWithOneClearError) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenize_test

@@ -8,7 +8,7 @@
 
 #include "tests/cli/cli_fixture.h"
 
-namespace airlock {
+namespace airlock::worker_test {
 namespace {
 
 class CliWorker : public testing::CliFixture {
@@ -118,4 +118,4 @@ TEST_F(CliWorker, ThatStaysSilentIsGivenUp) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::worker_test

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::buffer_pool_test {
 namespace {
 
 TEST(BufferPool, ReusesABlockThatCameBack) {
@@ -51,4 +51,4 @@ TEST(BufferPool, BufferMayOutliveThePool) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::buffer_pool_test

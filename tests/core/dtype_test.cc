@@ -7,7 +7,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::dtype_test {
 namespace {
 
 TEST(DType, NamesRoundTrip) {
@@ -54,4 +54,4 @@ TEST(FloatConversions, KeepNaN) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::dtype_test

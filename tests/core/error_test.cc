@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::error_test {
 namespace {
 
 TEST(Error, CarriesItsCodeAndMessage) {
@@ -30,4 +30,4 @@ TEST(Suggest, NamesTheNearestCandidateOrNone) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::error_test

@@ -8,7 +8,7 @@
 
 #include "tests/support/environment.h"
 
-namespace airlock {
+namespace airlock::isa_test {
 namespace {
 
 constexpr Isa kAll[] = {Isa::kBase, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx};
@@ -69,4 +69,4 @@ TEST(IsaTest, AWrongLimitIsAnErrorWheneverItIsAskedFor) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::isa_test

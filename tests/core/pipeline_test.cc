@@ -16,7 +16,7 @@
 
 #include "tests/support/leftovers.h"
 
-namespace airlock {
+namespace airlock::pipeline_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -210,4 +210,4 @@ TEST(Pipeline, DestructionClosesAndLeavesItemsUndone) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::pipeline_test

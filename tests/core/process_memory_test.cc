@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-namespace airlock {
+namespace airlock::process_memory_test {
 namespace {
 
 constexpr std::size_t kBlock = std::size_t{64} << 20;
@@ -61,4 +61,4 @@ TEST(AvailableMemory, IsSomeAndNotMoreThanTheMachineHas) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::process_memory_test

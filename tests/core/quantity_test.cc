@@ -5,7 +5,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::quantity_test {
 namespace {
 using ::testing::HasSubstr;
 
@@ -41,4 +41,4 @@ TEST(ParseQuantities, WhatIsNoQuantityIsRefusedWithAnExample) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::quantity_test

@@ -5,7 +5,7 @@
 #include "airlock/core/error.h"
 #include "airlock/core/tensor.h"
 
-namespace airlock {
+namespace airlock::shape_test {
 namespace {
 
 TEST(Shape, CountsElementsRowsAndColumns) {
@@ -33,4 +33,4 @@ TEST(TensorSpec, CountsBytesWithOneScaleARowForInt8) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::shape_test

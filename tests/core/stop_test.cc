@@ -15,7 +15,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::stop_test {
 namespace {
 
 /// Polls what a wait would poll; -1 ms: until something comes.
@@ -169,4 +169,4 @@ TEST(Stop, IsMissedByNoneOfManyThreads) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::stop_test

@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::threads_test {
 namespace {
 
 TEST(ParallelFor, VisitsEveryIndexOnce) {
@@ -67,4 +67,4 @@ TEST(Threads, ZeroTakesBackWhatWasSet) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::threads_test

@@ -12,7 +12,7 @@
 #include "tests/engine/golden.h"
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::engine_test {
 namespace {
 
 constexpr std::array kCheckpoints = {"llama3-gqa", "one-kv-head", "odd-sharded"};
@@ -199,4 +199,4 @@ TEST_P(EngineTest, EnginesOfOneModelShareItsLmHead) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::engine_test

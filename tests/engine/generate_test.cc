@@ -11,7 +11,7 @@
 #include "tests/model/tokenizer_goldens.h"
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::generate_test {
 namespace {
 
 using Ids = std::vector<std::int64_t>;
@@ -136,4 +136,4 @@ TEST_F(GenerationBatchTest, ATakerThatThrowsEndsItsGenerationAlone) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::generate_test

@@ -15,7 +15,7 @@
 
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::golden_test {
 namespace {
 
 using testing::checkpoint_path;
@@ -126,4 +126,4 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, Golden,
                          });
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::golden_test

@@ -22,7 +22,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/small_model.h"
 
-namespace airlock {
+namespace airlock::hostile_worker_test {
 namespace {
 
 using testing::Bytes;
@@ -144,4 +144,4 @@ TEST_P(HostileWorker, ThatRewritesSharedMemoryMakesOnlyNumbersWrong) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::hostile_worker_test

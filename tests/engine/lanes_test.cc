@@ -13,7 +13,7 @@
 #include "tests/engine/golden.h"
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::lanes_test {
 namespace {
 
 constexpr const char* kCheckpoint = "llama3-gqa";
@@ -205,4 +205,4 @@ TEST_F(LanesTest, AreSpreadOverALayerSoThatTheyDoNotAllWantTheSame) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::lanes_test

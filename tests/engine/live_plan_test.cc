@@ -6,10 +6,11 @@
 
 #include "airlock/engine/measure.h"
 #include "airlock/runner/executor.h"
+#include "airlock/worker/inproc_worker.h"
 
 #include "tests/support/paths.h"
 
-namespace airlock {
+namespace airlock::live_plan_test {
 namespace {
 
 class LivePlan : public ::testing::Test {
@@ -18,7 +19,8 @@ class LivePlan : public ::testing::Test {
       : model_(Checkpoint::open(testing::data_dir() / "checkpoints" / "llama3-gqa")),
         fingerprint_(compute_fingerprint(model_.checkpoint())) {
     options_.transport = Transport::kInproc;
-    options_.backend.compute_dtype = DType::kF32;
+    options_.compute.dtype = DType::kF32;
+    options_.load_inproc = load_inproc_worker;
     options_.client.lanes = 8;
   }
 
@@ -88,4 +90,4 @@ TEST_F(LivePlan, MeasureChoosesAndSaysWhyAndCountsWhatItPredicted) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::live_plan_test

@@ -13,7 +13,7 @@
 
 #include "tests/engine/sampling_goldens.h"
 
-namespace airlock {
+namespace airlock::logprobs_test {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -82,4 +82,4 @@ TEST(Logprobs, RefuseNanAndWhatDoesNotExist) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::logprobs_test

@@ -16,7 +16,7 @@
 #include "tests/support/process.h"
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::perplexity_test {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -275,4 +275,4 @@ TEST_F(DemoModel, CannotBeScoredPastItsContext) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::perplexity_test

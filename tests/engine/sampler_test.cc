@@ -14,7 +14,7 @@
 
 #include "tests/engine/sampling_goldens.h"
 
-namespace airlock {
+namespace airlock::sampler_test {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -248,4 +248,4 @@ TEST(Sampler, DrawsAsTransformersWould) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::sampler_test

@@ -10,7 +10,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::stop_texts_test {
 namespace {
 
 struct Result {
@@ -59,7 +59,7 @@ TEST(StopTexts, StopBeforeTheFirstThatIsCompleteAcrossPieces) {
            Case{{"é"}, {"è", "é"}, {"è", true}},
        }) {
     StopTexts stops(c.stops);
-    EXPECT_EQ(run(stops, c.pieces), c.result) << testing::PrintToString(c.pieces);
+    EXPECT_EQ(run(stops, c.pieces), c.result) << ::testing::PrintToString(c.pieces);
     EXPECT_EQ(run(stops, c.pieces), c.result) << "a second time, as new";
   }
 }
@@ -98,7 +98,7 @@ TEST(StopTexts, DoNotDependOnWhereATextIsCut) {
     }
     StopTexts stops(texts);
     const Result result = run(stops, pieces);
-    ASSERT_EQ(result, expected(texts, text)) << testing::PrintToString(texts) << " in " << text;
+    ASSERT_EQ(result, expected(texts, text)) << ::testing::PrintToString(texts) << " in " << text;
     stopped += result.stopped ? 1 : 0;
   }
   EXPECT_GT(stopped, 1000);
@@ -111,4 +111,4 @@ TEST(StopTexts, RefuseAnEmptyTextAndOneThatIsNotUtf8) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::stop_texts_test

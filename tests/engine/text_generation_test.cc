@@ -10,7 +10,7 @@
 
 #include "tests/model/tokenizer_goldens.h"
 
-namespace airlock {
+namespace airlock::text_generation_test {
 namespace {
 
 using Ids = std::vector<std::int64_t>;
@@ -213,4 +213,4 @@ TEST_F(TextGenerations, RefuseWhatCannotBeGenerated) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::text_generation_test

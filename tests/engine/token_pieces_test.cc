@@ -6,7 +6,7 @@
 
 #include "tests/model/tokenizer_goldens.h"
 
-namespace airlock {
+namespace airlock::token_pieces_test {
 namespace {
 
 TEST(TokenPieces, KeepTheSpaceAWordBeginsWith) {
@@ -39,4 +39,4 @@ TEST(TokenPieces, OfIdsTheTokenizerDoesNotHaveAreEmpty) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::token_pieces_test

@@ -10,7 +10,7 @@
 #include "tests/model/support.h"
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::traffic_test {
 namespace {
 
 Traffic run_and_count(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
@@ -100,4 +100,4 @@ TEST(Traffic, PredictionEqualsTheLedgerForRandomModelsPlansAndLengths) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::traffic_test

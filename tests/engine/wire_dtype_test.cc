@@ -11,7 +11,7 @@
 #include "tests/engine/golden.h"
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::wire_dtype_test {
 namespace {
 
 constexpr std::array kCheckpoints = {"llama2",      "llama3-gqa", "one-kv-head",
@@ -145,4 +145,4 @@ INSTANTIATE_TEST_SUITE_P(Narrow, WireDType,
                          [](const auto& at) { return std::string(dtype_name(at.param)); });
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::wire_dtype_test

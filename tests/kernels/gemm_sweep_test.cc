@@ -14,7 +14,7 @@
 
 #include "tests/math/random.h"
 
-namespace airlock::testing {
+namespace airlock::testing::gemm_sweep_test {
 namespace {
 
 /// 1 to 300, and two either side of the powers of two up to 8192.
@@ -229,4 +229,4 @@ TEST(GemmSweepTest, ProductsThatTheLibraryWouldGetWrongArePaddedAndRight) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::gemm_sweep_test

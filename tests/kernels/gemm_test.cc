@@ -6,7 +6,7 @@
 #include "tests/worker/backend_model.h"
 #include "tests/worker/backend_reference.h"
 
-namespace airlock::testing {
+namespace airlock::testing::gemm_test {
 namespace {
 
 std::vector<DType> compute_dtypes() {
@@ -114,4 +114,4 @@ TEST(GemmTest, TheLibrarysKnownFaultsArePaddedWhereTheyOccur) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::gemm_test

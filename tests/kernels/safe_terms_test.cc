@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock::testing {
+namespace airlock::testing::safe_terms_test {
 namespace {
 
 TEST(SafeTermsTest, OnlyBf16OnAmxWithARestOf31IsPaddedToTheNextBlock) {
@@ -39,4 +39,4 @@ TEST(SafeTermsTest, PaddingPutsZerosBehindRowsAndColumnsOfEveryMatrix) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::safe_terms_test

@@ -7,7 +7,7 @@
 #include "tests/worker/backend_model.h"
 #include "tests/worker/backend_reference.h"
 
-namespace airlock::testing {
+namespace airlock::testing::weight_matrix_test {
 namespace {
 
 /// Products with the rows where they lie, which every processor can compute.
@@ -94,4 +94,4 @@ TEST(WeightMatrixTest, WeightsAreCopiedOnlyWherePackingPays) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::weight_matrix_test

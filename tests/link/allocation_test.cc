@@ -6,7 +6,7 @@
 #include "tests/link/link_support.h"
 #include "tests/support/count_allocations.h"
 
-namespace airlock {
+namespace airlock::allocation_test {
 namespace {
 
 using testing::allocations_of_this_thread;
@@ -75,4 +75,4 @@ TEST(ShapedLink, AllocatesNothingToCarryBytes) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::allocation_test

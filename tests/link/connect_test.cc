@@ -11,7 +11,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::connect_test {
 namespace {
 
 class ListenerTest : public ::testing::TestWithParam<std::string> {
@@ -220,4 +220,4 @@ TEST(Listener, SurvivesAShortageOfDescriptors) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::connect_test

@@ -4,7 +4,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::delay_line_test {
 namespace {
 
 using Time = ShaperClock::Time;
@@ -138,4 +138,4 @@ TEST(DelayLine, IsFullOfPausesBeforeItForgetsOne) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::delay_line_test

@@ -10,7 +10,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::descriptors_test {
 namespace {
 
 /// A link and the bare socket of its peer.
@@ -167,4 +167,4 @@ TEST(Descriptors, LeftUntakenAreClosedWithTheLink) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::descriptors_test

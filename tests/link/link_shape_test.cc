@@ -4,7 +4,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::link_shape_test {
 namespace {
 
 TEST(LinkShape, IsABandwidthWithOrWithoutARoundTrip) {
@@ -57,4 +57,4 @@ TEST(LinkShape, OfNumbersIsCheckedAsOneOfText) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::link_shape_test

@@ -6,7 +6,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::link_test {
 namespace {
 
 using ConstParts = std::vector<std::span<const std::byte>>;
@@ -369,4 +369,4 @@ INSTANTIATE_TEST_SUITE_P(Shaped, LinkTest, ::testing::ValuesIn(shaped_link_kinds
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::link_test

@@ -11,7 +11,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::pair_test {
 namespace {
 
 class PairTest : public ::testing::TestWithParam<Transport> {};
@@ -92,4 +92,4 @@ TEST(AdoptFd, RefusesWhatIsNotAConnectedStreamSocket) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::pair_test

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/uio.h>
 
-namespace airlock {
+namespace airlock::parts_test {
 namespace {
 
 using Spans = std::vector<std::span<const std::byte>>;
@@ -77,4 +77,4 @@ TEST(PartCursor, FillsSpansUpToALimitOfBytes) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::parts_test

@@ -6,7 +6,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::scheme_test {
 namespace {
 
 TEST(LinkSchemes, EveryKindHasOneRow) {
@@ -51,4 +51,4 @@ TEST(LinkSchemes, TheContractSuiteHasEveryKindThatIsBuiltIn) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::scheme_test

@@ -3,7 +3,7 @@
 #include "tests/link/link_support.h"
 #include "tests/link/virtual_link.h"
 
-namespace airlock {
+namespace airlock::shaped_link_test {
 namespace {
 
 using Time = ShaperClock::Time;
@@ -397,4 +397,4 @@ TEST(ShapedLink, RefusesAShapeOutOfRange) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::shaped_link_test

@@ -17,7 +17,7 @@
 #include "tests/link/link_support.h"
 #include "tests/support/leftovers.h"
 
-namespace airlock {
+namespace airlock::shared_memory_test {
 namespace {
 
 const auto kPage = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -234,4 +234,4 @@ TEST(SharedMemory, RefusalsLeaveNothing) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::shared_memory_test

@@ -10,7 +10,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::socket_file_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -138,4 +138,4 @@ TEST(SocketFile, OneOfManyThatStartAtOnceGetsThePath) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::socket_file_test

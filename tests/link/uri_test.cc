@@ -4,7 +4,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::uri_test {
 namespace {
 
 struct Good {
@@ -100,4 +100,4 @@ TEST(TransportName, IsTheScheme) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::uri_test

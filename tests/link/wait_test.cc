@@ -8,7 +8,7 @@
 
 #include "tests/link/link_support.h"
 
-namespace airlock {
+namespace airlock::wait_test {
 namespace {
 
 TEST(Deadline, NeverEndsWithoutALimitOrWithAnAbsurdOne) {
@@ -117,4 +117,4 @@ TEST(WaitFor, HearsEverySourceInARow) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::wait_test

@@ -11,7 +11,7 @@
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::activation_test {
 namespace {
 
 double reference(double gate, double up) {
@@ -140,4 +140,4 @@ TEST(SiluMul, RefusesTensorsThatDifferOrAreNotFloats) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::activation_test

@@ -6,7 +6,7 @@
 
 #include "tests/math/random.h"
 
-namespace airlock {
+namespace airlock::attention_state_test {
 namespace {
 
 /// A state and its unnormalised output for one row of one-dimensional values.
@@ -84,4 +84,4 @@ TEST(AttentionState, AnEmptyPartIsNeutralOnEitherSide) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::attention_state_test

@@ -11,7 +11,7 @@
 
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::byte_planes_test {
 namespace {
 
 constexpr std::byte kGuard{0xa5};
@@ -91,4 +91,4 @@ TEST(BytePlanes, RefuseElementsOfOtherSizes) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::byte_planes_test

@@ -12,7 +12,7 @@
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::convert_test {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -224,4 +224,4 @@ TEST(Convert, RefusesUnequalShapesAndIds) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::convert_test

@@ -5,7 +5,7 @@
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::elementwise_test {
 namespace {
 
 std::vector<std::int64_t> sizes() {
@@ -42,4 +42,4 @@ TEST(Add, WidensBf16Exactly) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::elementwise_test

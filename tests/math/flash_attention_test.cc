@@ -13,7 +13,7 @@
 #include "tests/math/targets.h"
 #include "tests/support/naive_attention.h"
 
-namespace airlock {
+namespace airlock::flash_attention_test {
 namespace {
 
 struct Shapes {
@@ -374,4 +374,4 @@ TEST(FlashAttention, RefusesImpossibleArguments) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::flash_attention_test

@@ -12,7 +12,7 @@
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::gemv_test {
 namespace {
 
 const DType kStored[] = {DType::kF32, DType::kBF16, DType::kF16};
@@ -191,4 +191,4 @@ TEST(Gemv, RefusesProductsOfDifferentInputs) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::gemv_test

@@ -6,7 +6,7 @@
 
 #include "tests/math/random.h"
 
-namespace airlock {
+namespace airlock::heads_test {
 namespace {
 
 struct Case {
@@ -89,4 +89,4 @@ TEST(Heads, RepeatGivesEveryQueryHeadItsKvHead) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::heads_test

@@ -7,7 +7,7 @@
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::rms_norm_test {
 namespace {
 
 void expect_norm(const std::vector<float>& x, const std::vector<float>& weight, float eps,
@@ -75,4 +75,4 @@ TEST(RmsNorm, WorksInPlaceAndOnManyThreads) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::rms_norm_test

@@ -10,7 +10,7 @@
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::rope_test {
 namespace {
 
 /// Hugging Face's `q * cos + rotate_half(q) * sin` for one head row, in f64.
@@ -168,4 +168,4 @@ TEST(RopeTable, RefusesImpossibleParameters) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::rope_test

@@ -11,7 +11,7 @@
 
 #include "tests/support/environment.h"
 
-namespace airlock {
+namespace airlock::simd_cap_test {
 namespace {
 
 /// The best target that Highway's kernels may run on.
@@ -55,4 +55,4 @@ TEST(SimdCapTest, Bf16FlashAttentionTakesTheKernelOfTheSetInUse) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::simd_cap_test

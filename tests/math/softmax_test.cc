@@ -11,7 +11,7 @@
 #include "tests/math/random.h"
 #include "tests/math/targets.h"
 
-namespace airlock {
+namespace airlock::softmax_test {
 namespace {
 
 struct Case {
@@ -128,4 +128,4 @@ TEST(CausalSoftmaxRows, RefusesWhatDoesNotFitTheContext) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::softmax_test

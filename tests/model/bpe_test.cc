@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::bpe_test {
 namespace {
 using Ids = std::vector<std::int32_t>;
 
@@ -142,4 +142,4 @@ TEST(Bpe, UnknownCharactersBecomeBytesOrTheUnknownTokenOrNothing) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::bpe_test

@@ -10,7 +10,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::checkpoint_test {
 namespace {
 
 using testing::error_of;
@@ -262,4 +262,4 @@ TEST(Checkpoint, SaysWhatAFolderWithoutWeightsNeeds) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::checkpoint_test

@@ -10,7 +10,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::config_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -273,4 +273,4 @@ TEST(LoadConfig, SaysWhatIsMissing) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::config_test

@@ -14,7 +14,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::fingerprint_test {
 namespace {
 
 using testing::error_of;
@@ -147,4 +147,4 @@ TEST(Fingerprint, StopsWhenAskedOrWhenTheProgressThrows) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::fingerprint_test

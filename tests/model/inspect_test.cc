@@ -9,7 +9,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::inspect_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -60,4 +60,4 @@ TEST(Inspect, SaysTheSameInTextAndJson) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::inspect_test

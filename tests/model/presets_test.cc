@@ -6,7 +6,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::presets_test {
 namespace {
 
 using testing::error_of;
@@ -47,4 +47,4 @@ TEST(ConfigOf, ReadsAFolderAndSuggestsAPresetOtherwise) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::presets_test

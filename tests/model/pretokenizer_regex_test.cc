@@ -4,7 +4,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::pretokenizer_regex_test {
 namespace {
 
 std::vector<std::string> matches(const SplitRegex& regex, const std::string& text) {
@@ -77,4 +77,4 @@ TEST(SplitRegex, GivesUpWithAnErrorWhereAPatternBacktracksWithoutBound) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::pretokenizer_regex_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::pretokenizer_test {
 namespace {
 using Strings = std::vector<std::string>;
 
@@ -80,4 +80,4 @@ TEST(Normalize, PrependsAndReplacesInOrder) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::pretokenizer_test

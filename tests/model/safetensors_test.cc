@@ -11,7 +11,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::safetensors_test {
 namespace {
 
 using testing::error_of;
@@ -285,4 +285,4 @@ TEST(SafetensorsFile, RefusesWhatIsNoRegularFileWithoutWaiting) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::safetensors_test

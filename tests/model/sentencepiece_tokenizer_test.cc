@@ -6,7 +6,7 @@
 
 #include "tests/model/tokenizer_goldens.h"
 
-namespace airlock {
+namespace airlock::sentencepiece_tokenizer_test {
 namespace {
 using goldens::Group;
 using goldens::Ids;
@@ -112,4 +112,4 @@ TEST(SentencePieceTokenizer, AMegabyteComesBackWhole) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::sentencepiece_tokenizer_test

@@ -21,7 +21,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::synth_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -271,4 +271,4 @@ TEST(NormalQuantile, InvertsTheDistributionFunction) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::synth_test

@@ -9,7 +9,7 @@
 
 #include "tests/model/support.h"
 
-namespace airlock {
+namespace airlock::tensor_table_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -149,4 +149,4 @@ TEST(Weight, NeighboursMultiplyTheSameRowsAndFollowOneAnother) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tensor_table_test

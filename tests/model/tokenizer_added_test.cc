@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::tokenizer_added_test {
 namespace {
 
 /// The pieces of `text`, tokens as "{id:text}".
@@ -59,4 +59,4 @@ TEST(AddedTokens, SingleWordsAreNotFoundWithinWords) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenizer_added_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::tokenizer_decoder_test {
 namespace {
 
 /// What each token adds to the stream, then what the end adds.
@@ -67,4 +67,4 @@ TEST(StreamDecoder, IsAsNewAfterFlush) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenizer_decoder_test

@@ -8,7 +8,7 @@
 
 #include "tests/model/tokenizer_goldens.h"
 
-namespace airlock {
+namespace airlock::tokenizer_json_test {
 namespace {
 using goldens::Group;
 using goldens::Ids;
@@ -138,4 +138,4 @@ TEST(JsonTokenizer, SeveralThreadsMayEncodeAndDecodeAtOnce) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenizer_json_test

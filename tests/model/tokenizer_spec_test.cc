@@ -8,7 +8,7 @@
 
 #include "tests/model/tokenizer_goldens.h"
 
-namespace airlock {
+namespace airlock::tokenizer_spec_test {
 namespace {
 
 /// A small tokenizer.json with every part; `patch` (RFC 7396) breaks it.
@@ -176,4 +176,4 @@ TEST(TokenizerNames, ReadsStringsAndObjects) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenizer_spec_test

@@ -7,7 +7,7 @@
 #include "airlock/core/error.h"
 #include "airlock/model/tokenizer_json.h"
 
-namespace airlock {
+namespace airlock::tokenizer_synth_test {
 namespace {
 
 std::unique_ptr<Tokenizer> synth(std::int64_t vocab_size) {
@@ -63,4 +63,4 @@ TEST(TokenizerSynth, RefusesTooFewAndTooMany) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenizer_synth_test

@@ -9,7 +9,7 @@
 #include "tests/model/tokenizer_goldens.h"
 #include "tests/support/temp_dir.h"
 
-namespace airlock {
+namespace airlock::tokenizer_test {
 namespace {
 namespace fs = std::filesystem;
 
@@ -78,4 +78,4 @@ TEST(Tokenizer, RefusesAFolderOrAnEmptyFileInPlaceOfTheFile) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenizer_test

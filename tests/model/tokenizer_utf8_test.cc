@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::tokenizer_utf8_test {
 namespace {
 
 const std::string kR{kReplacement};
@@ -60,4 +60,4 @@ TEST(Utf8, PiecesOfAnySizeGiveTheSameTextAsTheWhole) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::tokenizer_utf8_test

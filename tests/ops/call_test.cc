@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::call_test {
 namespace {
 
 TEST(Call, IsNamedWithItsWeightsAndLayer) {
@@ -38,4 +38,4 @@ TEST(TotalBytes, AddsTensorsAndRefusesOverflow) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::call_test

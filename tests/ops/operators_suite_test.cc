@@ -18,7 +18,7 @@
 #include "tests/support/small_model.h"
 #include "tests/support/split.h"
 
-namespace airlock {
+namespace airlock::operators_suite_test {
 namespace {
 
 using testing::CallMemory;
@@ -350,4 +350,4 @@ TEST(Endpoint, TransferMemoryStaysInReachBehindTransparentDecoratorsOnly) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::operators_suite_test

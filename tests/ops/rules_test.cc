@@ -10,7 +10,7 @@
 
 #include "tests/support/small_model.h"
 
-namespace airlock {
+namespace airlock::rules_test {
 namespace {
 
 using testing::small_config;
@@ -280,4 +280,4 @@ TEST(InferOutputs, RefusesWhatIsNoOperator) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::rules_test

@@ -8,7 +8,7 @@
 #include "airlock/core/error.h"
 #include "airlock/plan/worker_sees.h"
 
-namespace airlock {
+namespace airlock::auto_plan_test {
 namespace {
 using ::testing::HasSubstr;
 
@@ -194,4 +194,4 @@ TEST(ChoosePlanLive, KeepsToWhatIsFixedAndForbidden) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::auto_plan_test

@@ -8,7 +8,7 @@
 
 #include "tests/support/model_configs.h"
 
-namespace airlock {
+namespace airlock::cost_test {
 namespace {
 
 using testing::odd_model;
@@ -167,4 +167,4 @@ TEST(WallMs, AddsUpTheWorkOfSidesThatShareCores) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::cost_test

@@ -6,7 +6,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::knobs_test {
 namespace {
 
 TEST(PlanName, IsThePresetsWhereTheKnobsAreOnes) {
@@ -82,4 +82,4 @@ TEST(WithKnobs, RefusesImpossibleKnobs) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::knobs_test

@@ -4,7 +4,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::predict_test {
 namespace {
 
 ModelConfig llama_3_2_1b() {
@@ -68,4 +68,4 @@ TEST(Plans, AnUnknownNameSuggestsTheNearest) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::predict_test

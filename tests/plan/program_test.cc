@@ -8,7 +8,7 @@
 #include "airlock/plan/program_cursor.h"
 #include "airlock/plan/worker_sees.h"
 
-namespace airlock {
+namespace airlock::program_test {
 namespace {
 
 const ModelConfig& tiny() {
@@ -110,4 +110,4 @@ TEST(WorkerSees, WhatTheCallsThatCrossShow) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::program_test

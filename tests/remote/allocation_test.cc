@@ -18,7 +18,7 @@
 #include "tests/support/fake_worker.h"
 #include "tests/support/leftovers.h"
 
-namespace airlock {
+namespace airlock::allocation_test {
 namespace {
 
 using testing::allocations_of_all_threads;
@@ -109,4 +109,4 @@ INSTANTIATE_TEST_SUITE_P(Links, SteadyState,
                          });
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::allocation_test

@@ -20,7 +20,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/runner.h"
 
-namespace airlock {
+namespace airlock::client_lanes_test {
 namespace {
 
 using testing::Bytes;
@@ -460,4 +460,4 @@ TEST_P(ClientLanes, GoesAwayWithCallsUnderWay) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::client_lanes_test

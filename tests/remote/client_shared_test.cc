@@ -26,7 +26,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/runner.h"
 
-namespace airlock {
+namespace airlock::client_shared_test {
 namespace {
 
 using testing::Bytes;
@@ -390,4 +390,4 @@ TEST_P(HostileMapper, ThatGoesAwayWithSegmentsMappedIsALostConnection) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::client_shared_test

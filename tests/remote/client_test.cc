@@ -19,7 +19,7 @@
 #include "tests/support/runner.h"
 #include "tests/support/small_model.h"
 
-namespace airlock {
+namespace airlock::client_test {
 namespace {
 
 using testing::Bytes;
@@ -450,4 +450,4 @@ TEST_P(ClientTest, RefusesStatsThatAreNone) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::client_test

@@ -10,7 +10,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::compression_policy_test {
 namespace {
 
 /// [rows, 512] f32 in memory of its own.
@@ -139,4 +139,4 @@ TEST(CompressMode, HasThreeNamesAndOthersAreRefused) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::compression_policy_test

@@ -12,7 +12,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/runner.h"
 
-namespace airlock {
+namespace airlock::compression_test {
 namespace {
 
 using testing::Bytes;
@@ -251,4 +251,4 @@ TEST(CompressedRequest, AFewBytesThatClaimMoreThanAPayloadMayHoldAreRefused) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::compression_test

@@ -25,7 +25,7 @@
 #include "tests/support/leftovers.h"
 #include "tests/support/raw_peer.h"
 
-namespace airlock {
+namespace airlock::killed_peer_test {
 namespace {
 
 using testing::CallMemory;
@@ -253,4 +253,4 @@ TEST_P(KilledPeer, ARunnerThatShouldReadItsReplyLeavesNothingInTheWorker) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::killed_peer_test

@@ -12,7 +12,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/runner.h"
 
-namespace airlock {
+namespace airlock::link_probe_test {
 namespace {
 
 using testing::Bytes;
@@ -153,4 +153,4 @@ TEST(ProbeAnswer, ThatIsNoneEndsTheSession) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::link_probe_test

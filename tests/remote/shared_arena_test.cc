@@ -12,7 +12,7 @@
 
 #include "tests/support/leftovers.h"
 
-namespace airlock {
+namespace airlock::shared_arena_test {
 namespace {
 
 constexpr std::size_t kBlock = SharedArena::kLeastBlock;
@@ -204,4 +204,4 @@ TEST(SharedArena, APoolOfItReusesSegmentsAndOutlivesNothing) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::shared_arena_test

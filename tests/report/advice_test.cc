@@ -7,7 +7,7 @@
 
 #include "tests/report/fake_ledger.h"
 
-namespace airlock {
+namespace airlock::advice_test {
 namespace {
 using ::testing::HasSubstr;
 
@@ -83,4 +83,4 @@ TEST(Advise, OfCallsThatSayNoPlanOrAreNotThatPlansOnlyTheTimesSpeak) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::advice_test

@@ -17,7 +17,7 @@
 #include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 
-namespace airlock {
+namespace airlock::cli_test {
 namespace {
 using ::testing::HasSubstr;
 
@@ -192,4 +192,4 @@ TEST_F(Cli, HelpAndVersionSucceedOnStdout) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::cli_test

@@ -11,7 +11,7 @@
 #include "tests/report/ledger_lines.h"
 #include "tests/support/temp_dir.h"
 
-namespace airlock {
+namespace airlock::ledger_file_test {
 namespace {
 using testing::expect_equal;
 using ::testing::HasSubstr;
@@ -180,4 +180,4 @@ TEST(FileLedger, ALedgerThatCannotBeCreatedOrWrittenIsAnError) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::ledger_file_test

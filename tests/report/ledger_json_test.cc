@@ -9,7 +9,7 @@
 
 #include "tests/report/ledger_lines.h"
 
-namespace airlock {
+namespace airlock::ledger_json_test {
 namespace {
 using testing::expect_equal;
 using ::testing::HasSubstr;
@@ -189,4 +189,4 @@ TEST(LedgerJson, WhatIsWrongIsNamedWithItsPlace) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::ledger_json_test

@@ -10,7 +10,7 @@
 
 #include "tests/report/fake_ledger.h"
 
-namespace airlock {
+namespace airlock::ledger_run_test {
 namespace {
 
 std::vector<Plan> all_plans() {
@@ -120,4 +120,4 @@ TEST(FindRun, NoForgedBytesMakeItThrowOrHang) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::ledger_run_test

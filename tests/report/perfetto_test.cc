@@ -8,7 +8,7 @@
 
 #include "tests/report/fake_ledger.h"
 
-namespace airlock {
+namespace airlock::perfetto_test {
 namespace {
 
 nlohmann::json trace_of(const std::vector<LedgerEntry>& ledger, const std::string& name = "a") {
@@ -76,4 +76,4 @@ TEST(RenderPerfetto, StagesThatTookNoTimeLeaveNoSpan) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::perfetto_test

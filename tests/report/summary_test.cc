@@ -4,7 +4,7 @@
 
 #include "tests/report/fake_ledger.h"
 
-namespace airlock {
+namespace airlock::summary_test {
 namespace {
 
 TEST(Summarize, ThePublishedBaselineAddsUpToTheByte) {
@@ -103,4 +103,4 @@ TEST(Summarize, NothingIsNothing) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::summary_test

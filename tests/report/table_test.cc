@@ -8,7 +8,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::table_test {
 namespace {
 using ::testing::HasSubstr;
 
@@ -119,4 +119,4 @@ TEST(Units, ReadAtAGlance) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::table_test

@@ -7,7 +7,7 @@
 
 #include "tests/report/fake_ledger.h"
 
-namespace airlock {
+namespace airlock::text_test {
 namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -147,4 +147,4 @@ TEST(RenderSummary, IsTheOperatorsTheTotalsAndTheVerdict) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::text_test

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::block_codec_test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -82,4 +82,4 @@ TEST(BlockCodec, RefusesEntriesThatNoBlockHas) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::block_codec_test

@@ -17,7 +17,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/small_model.h"
 
-namespace airlock {
+namespace airlock::channel_test {
 namespace {
 
 using testing::Bytes;
@@ -258,4 +258,4 @@ TEST(Overhead, IsAtMost256BytesEachWayForEveryOperatorAndShape) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::channel_test

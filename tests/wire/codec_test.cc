@@ -13,7 +13,7 @@
 #include "tests/support/count_allocations.h"
 #include "tests/support/tensor_contents.h"
 
-namespace airlock {
+namespace airlock::codec_test {
 namespace {
 
 using testing::bytes_of;
@@ -263,4 +263,4 @@ TEST(TensorCodec, LeavesTheHeapAloneAfterItsFirstUse) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::codec_test

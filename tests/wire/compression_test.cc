@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock {
+namespace airlock::compression_test {
 namespace {
 
 TEST(Compression, ValuesOnTheWireHaveNames) {
@@ -20,4 +20,4 @@ TEST(Compression, ValuesThatNobodyKnowsAreNone) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::compression_test

@@ -13,7 +13,7 @@
 
 #include "airlock/core/error.h"
 
-namespace airlock {
+namespace airlock::frame_test {
 namespace {
 
 using Header = std::array<std::byte, FrameHeader::kBytes>;
@@ -147,4 +147,4 @@ TEST(Padding, ReachesTheNextBoundary) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::frame_test

@@ -15,7 +15,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/small_model.h"
 
-namespace airlock {
+namespace airlock::message_test {
 namespace {
 
 using testing::Bytes;
@@ -338,4 +338,4 @@ TEST(Message, EncodingsThatAreNotAlignedAreRefused) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::message_test

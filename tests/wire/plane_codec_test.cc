@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 #include <zstd.h>
 
-namespace airlock {
+namespace airlock::plane_codec_test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -171,4 +171,4 @@ TEST(PlaneCodec, OnlyOneFrameOfThePlanesLengthIsRead) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::plane_codec_test

@@ -9,7 +9,7 @@
 #include "tests/worker/backend_reference.h"
 #include "tests/worker/backend_suite.h"
 
-namespace airlock::testing {
+namespace airlock::testing::backend_attention_test {
 namespace {
 
 class BackendAttentionTest : public BackendTest {
@@ -432,4 +432,4 @@ TEST_P(BackendBatchTest, ARangePastItsCacheLeavesEveryCacheAsItWas) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::backend_attention_test

@@ -11,7 +11,7 @@
 #include "tests/support/environment.h"
 #include "tests/worker/backend_suite.h"
 
-namespace airlock::testing {
+namespace airlock::testing::backend_cpu_test {
 namespace {
 
 TEST(BackendCpuTest, ProgressReachesTheWhole) {
@@ -150,4 +150,4 @@ TEST(BackendCpuTest, CachesNeverPassTheModelsContext) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::backend_cpu_test

@@ -12,7 +12,7 @@
 #include "tests/worker/backend_reference.h"
 #include "tests/worker/backend_suite.h"
 
-namespace airlock::testing {
+namespace airlock::testing::backend_cuda_test {
 namespace {
 
 class BackendCudaTest : public ::testing::Test {
@@ -144,4 +144,4 @@ TEST_F(BackendCudaTest, Tf32IsOffUnlessAskedFor) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::backend_cuda_test

@@ -8,7 +8,7 @@
 #include "tests/worker/backend_reference.h"
 #include "tests/worker/backend_suite.h"
 
-namespace airlock::testing {
+namespace airlock::testing::backend_test {
 namespace {
 
 INSTANTIATE_TEST_SUITE_P(Every, BackendTest, ::testing::ValuesIn(backend_cases()),
@@ -237,4 +237,4 @@ TEST_P(BackendTest, SteadyStateLeavesNoMoreBuffersBehind) {
 }
 
 }  // namespace
-}  // namespace airlock::testing
+}  // namespace airlock::testing::backend_test

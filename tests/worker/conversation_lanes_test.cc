@@ -14,7 +14,7 @@
 
 #include "tests/worker/hostile_runners.h"
 
-namespace airlock {
+namespace airlock::conversation_lanes_test {
 namespace {
 
 using testing::Bytes;
@@ -216,4 +216,4 @@ TEST_P(ConversationLanes, SurvivesARunnerThatLeavesWithCallsUnderWay) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::conversation_lanes_test

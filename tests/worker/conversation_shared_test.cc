@@ -16,7 +16,7 @@
 
 #include "tests/worker/hostile_runners.h"
 
-namespace airlock {
+namespace airlock::conversation_shared_test {
 namespace {
 
 using testing::Bytes;
@@ -298,4 +298,4 @@ TEST_P(ConversationShared, ReleasesAllWhenARunnerThatSharesLeavesInACall) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::conversation_shared_test

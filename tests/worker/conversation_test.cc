@@ -18,7 +18,7 @@
 
 #include "tests/worker/hostile_runners.h"
 
-namespace airlock {
+namespace airlock::conversation_test {
 namespace {
 
 using testing::Bytes;
@@ -390,4 +390,4 @@ TEST_P(ConversationTest, SurvivesDamagedFramesOfEveryKind) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::conversation_test

@@ -8,30 +8,8 @@
 
 #include "tests/worker/backend_model.h"
 
-namespace airlock {
+namespace airlock::device_test {
 namespace {
-
-TEST(Device, NamesAreParsedAndPrinted) {
-  EXPECT_EQ(parse_device("cpu"), Device{});
-  EXPECT_EQ(parse_device("cuda"), (Device{Device::Kind::kCuda, 0}));
-  EXPECT_EQ(parse_device("cuda:3"), (Device{Device::Kind::kCuda, 3}));
-  for (const char* name : {"cpu", "cuda:0", "cuda:12"}) {
-    EXPECT_EQ(device_name(parse_device(name)), name);
-  }
-}
-
-TEST(Device, OtherNamesAreRefusedWithWhatIsExpected) {
-  for (const char* name : {"", "gpu", "CUDA:0", "cuda:", "cuda:-1", "cuda:1x", "cuda:99999999999",
-                           "cuda 0", "cpu:0"}) {
-    try {
-      parse_device(name);
-      FAIL() << name;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
-      EXPECT_THAT(error.what(), ::testing::HasSubstr("cuda:0"));
-    }
-  }
-}
 
 TEST(Device, AMissingGpuIsRefusedWithTheReason) {
   require_device({});
@@ -48,7 +26,7 @@ TEST(Device, AMissingGpuIsRefusedWithTheReason) {
   };
   expect_refusal([&] { require_device(device); });
   testing::RandomWeights weights(testing::odd_config(), DType::kF32);
-  BackendOptions options;
+  ComputeOptions options;
   options.device = device;
   expect_refusal([&] { make_backend(weights, options); });
   if (!built_with_cuda()) {
@@ -58,15 +36,15 @@ TEST(Device, AMissingGpuIsRefusedWithTheReason) {
 
 TEST(Device, TheCpuIsOneOfThem) {
   testing::RandomWeights weights(testing::odd_config(), DType::kF32);
-  BackendOptions options;
-  options.compute_dtype = DType::kF32;
+  ComputeOptions options;
+  options.dtype = DType::kF32;
   std::int64_t taken_in = 0;
-  options.progress = [&](std::int64_t done, std::int64_t) { taken_in = done; };
-  const auto backend = make_backend(weights, options);
+  const auto backend = make_backend(
+      weights, options, {.progress = [&](std::int64_t done, std::int64_t) { taken_in = done; }});
   EXPECT_EQ(backend->compute_dtype(), DType::kF32);
   EXPECT_THAT(backend->description(), ::testing::StartsWith("cpu"));
   EXPECT_GT(taken_in, 0);
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::device_test

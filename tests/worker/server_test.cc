@@ -21,7 +21,7 @@
 #include "tests/support/raw_peer.h"
 #include "tests/support/runner.h"
 
-namespace airlock {
+namespace airlock::server_test {
 namespace {
 
 using testing::FakeBackend;
@@ -338,4 +338,4 @@ TEST_P(ServerTest, DestructionEndsSessionsThatRunACall) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::server_test

@@ -14,7 +14,7 @@
 #include "tests/support/fake_backend.h"
 #include "tests/support/runner.h"
 
-namespace airlock {
+namespace airlock::session_table_test {
 namespace {
 
 using testing::FakeBackend;
@@ -301,4 +301,4 @@ TEST(SessionTable, CallsOfManyThreadsTakeTurns) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::session_table_test

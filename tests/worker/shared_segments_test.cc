@@ -14,7 +14,7 @@
 #include "tests/support/fake_backend.h"
 #include "tests/support/leftovers.h"
 
-namespace airlock {
+namespace airlock::shared_segments_test {
 namespace {
 
 constexpr std::int64_t kPage = 4096;
@@ -200,4 +200,4 @@ TEST(SharedSegments, ASegmentThatIsRefusedIsNotTold) {
 }
 
 }  // namespace
-}  // namespace airlock
+}  // namespace airlock::shared_segments_test

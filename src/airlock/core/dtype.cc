@@ -8,7 +8,7 @@
 namespace airlock {
 namespace {
 constexpr std::array<std::size_t, 5> kSizes = {4, 2, 2, 1, 8};
-constexpr std::array<std::string_view, 5> kNames = {"f32", "bf16", "f16", "int8", "i64"};
+constexpr std::array<std::string_view, 5> kDTypeNames = {"f32", "bf16", "f16", "int8", "i64"};
 }  // namespace
 
 std::size_t dtype_size(DType dtype) noexcept {
@@ -16,12 +16,13 @@ std::size_t dtype_size(DType dtype) noexcept {
 }
 
 std::string_view dtype_name(DType dtype) noexcept {
-  return is_dtype(static_cast<unsigned>(dtype)) ? kNames[static_cast<unsigned>(dtype)] : "unknown";
+  return is_dtype(static_cast<unsigned>(dtype)) ? kDTypeNames[static_cast<unsigned>(dtype)]
+                                                : "unknown";
 }
 
 DType parse_dtype(std::string_view name) {
-  for (unsigned i = 0; i < kNames.size(); ++i) {
-    if (kNames[i] == name) return static_cast<DType>(i);
+  for (unsigned i = 0; i < kDTypeNames.size(); ++i) {
+    if (kDTypeNames[i] == name) return static_cast<DType>(i);
   }
   fail(ErrorCode::kInvalidArgument, "unknown dtype `{}`, expected one of f32, bf16, f16, int8",
        name);

@@ -6,7 +6,7 @@
 
 namespace airlock {
 namespace {
-constexpr std::array<std::string_view, 15> kNames = {
+constexpr std::array<std::string_view, 15> kCodeNames = {
     "internal",           "invalid_argument", "not_found",      "io",
     "corrupt_file",       "unsupported",      "model_mismatch", "protocol",
     "connection_refused", "connection_lost",  "timeout",        "address_in_use",
@@ -15,11 +15,11 @@ constexpr std::array<std::string_view, 15> kNames = {
 
 std::string_view error_code_name(ErrorCode code) noexcept {
   const auto index = static_cast<std::size_t>(code);
-  return index < kNames.size() ? kNames[index] : "unknown";
+  return index < kCodeNames.size() ? kCodeNames[index] : "unknown";
 }
 
 bool is_error_code(unsigned value) noexcept {
-  return value < kNames.size();
+  return value < kCodeNames.size();
 }
 
 namespace detail {

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "airlock/core/error.h"
-#include "airlock/engine/known_by_kind.h"
+#include "airlock/launch/known_by_kind.h"
 #include "airlock/math/activation.h"
 #include "airlock/math/flash_attention.h"
 

@@ -3,39 +3,34 @@
 #include <thread>
 
 #include "airlock/core/error.h"
-#include "airlock/engine/known_by_kind.h"
+#include "airlock/launch/known_by_kind.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
 #include "airlock/link/scheme.h"
-#include "airlock/worker/checkpoint_source.h"
-#include "airlock/worker/server.h"
 
 namespace airlock {
 
 /// A worker on a thread of this process, for `inproc:`.
-class WorkerSession::InprocWorker {
+class WorkerSession::InprocThread {
  public:
-  InprocWorker(const RunnerModel& model, const Fingerprint& fingerprint,
-               const WorkerOptions& worker)
-      : source_(Checkpoint::open(model.checkpoint().dir())),
-        ends_(make_inproc_pair(worker.link, {.stop = worker.link.stop})) {
-    ServerOptions server;
-    server.kv_budget = worker.backend.kv_bytes;
-    backend_ = make_backend(source_, worker.backend);
-    server_ = std::make_unique<Server>(*backend_, fingerprint, server);
-    thread_ = std::thread([this] { server_->serve(std::move(ends_.second)); });
+  InprocThread(const RunnerModel& model, const Fingerprint& fingerprint,
+               const WorkerOptions& worker) {
+    require(static_cast<bool>(worker.load_inproc), ErrorCode::kUnsupported,
+            "there is no worker to load into this process: name one that runs");
+    auto ends = make_inproc_pair(worker.link, {.stop = worker.link.stop});
+    link_ = std::move(ends.first);
+    thread_ = std::thread([serve = worker.load_inproc(model.checkpoint().dir(), fingerprint,
+                                                      worker.compute, worker.link.stop),
+                           link = std::move(ends.second)]() mutable { serve(std::move(link)); });
   }
-  ~InprocWorker() { thread_.join(); }
-  InprocWorker(const InprocWorker&) = delete;
-  InprocWorker& operator=(const InprocWorker&) = delete;
+  ~InprocThread() { thread_.join(); }
+  InprocThread(const InprocThread&) = delete;
+  InprocThread& operator=(const InprocThread&) = delete;
 
-  std::unique_ptr<Link> take_link() { return std::move(ends_.first); }
+  std::unique_ptr<Link> take_link() { return std::move(link_); }
 
  private:
-  CheckpointSource source_;
-  std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>> ends_;
-  std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Server> server_;
+  std::unique_ptr<Link> link_;
   std::thread thread_;
 };
 
@@ -56,7 +51,7 @@ std::string gib(std::int64_t bytes) {
 
 WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint& fingerprint,
                                      const WorkerOptions& options) {
-  const BackendOptions& backend = options.backend;
+  const ComputeOptions& compute = options.compute;
   WorkerProcessOptions process;
   process.program = options.program;
   process.transport = options.transport;
@@ -64,18 +59,18 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
   process.arguments = {"-m",
                        model.checkpoint().dir().string(),
                        "--compute-dtype",
-                       std::string(dtype_name(backend.compute_dtype)),
+                       std::string(dtype_name(compute.dtype)),
                        "--device",
-                       device_name(backend.device),
+                       device_name(compute.device),
                        "--gpu-memory",
-                       gib(backend.gpu_memory),
+                       gib(compute.gpu_memory),
                        "--kv-budget",
-                       gib(backend.kv_bytes),
+                       gib(compute.kv_bytes),
                        "--fingerprint",
                        to_hex(fingerprint),
                        "--shm-budget",
                        gib(options.client.shared_bytes)};
-  if (backend.tf32) process.arguments.emplace_back("--tf32");
+  if (compute.tf32) process.arguments.emplace_back("--tf32");
   if (options.threads > 0) {
     process.arguments.insert(process.arguments.end(),
                              {"--threads", std::to_string(options.threads)});
@@ -125,7 +120,7 @@ std::string kind_of(const WorkerOptions& options) {
 WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
                              const WorkerOptions& options, LedgerSink* ledger)
     : kind_(kind_of(options)),
-      on_gpu_(options.uri.empty() && options.backend.device.kind == Device::Kind::kCuda) {
+      on_gpu_(options.uri.empty() && options.compute.device.kind == Device::Kind::kCuda) {
   ClientOptions client = options.client;
   if (!client.profile) client.profile = known_profiles().find(kind_);
   client.probe = !client.profile;
@@ -133,7 +128,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
   if (!options.uri.empty()) {
     link = connect(parse_uri(options.uri), options.link);
   } else if (scheme_of(options.transport).traits.same_process) {
-    inproc_ = std::make_unique<InprocWorker>(model, fingerprint, options);
+    inproc_ = std::make_unique<InprocThread>(model, fingerprint, options);
     link = inproc_->take_link();
   } else {
     process_ = std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));

@@ -2,29 +2,39 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "airlock/core/device.h"
+#include "airlock/core/stop.h"
 #include "airlock/launch/worker_process.h"
 #include "airlock/link/link_options.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/plan/plan.h"
 #include "airlock/remote/client.h"
 #include "airlock/runner/runner_model.h"
-#include "airlock/worker/device.h"
 
 namespace airlock {
+
+/// Loads the model in `dir` into a worker inside this process and returns what serves one runner
+/// over a link, on the calling thread, until it goes away; `stop` ends the loading with
+/// Error(kInterrupted). worker/inproc_worker.h has one.
+using InprocWorkerLoader = std::function<std::function<void(std::unique_ptr<Link>)>(
+    const std::filesystem::path& dir, const Fingerprint& fingerprint, const ComputeOptions& options,
+    const StopToken& stop)>;
 
 /// How to reach a worker.
 struct WorkerOptions {
   std::string uri;                        ///< of a running worker; empty: start one here
   Transport transport = Transport::kShm;  ///< of a worker started here; kInproc: in this process
-  BackendOptions backend;                 ///< of a worker started here
+  ComputeOptions compute;                 ///< of a worker started here
   int threads = 0;                        ///< of a worker started here; 0: all
   std::string program;                    ///< the airlock program to start; empty: this one
+  InprocWorkerLoader load_inproc;         ///< for kInproc; empty: there is no such worker
   int lanes = 0;                          ///< calls under way; 0: 2 for a plan in chunks, else 1
   ClientOptions client;
   LinkOptions link{.connect_timeout = std::chrono::seconds(10)};  ///< of this end
@@ -37,7 +47,8 @@ struct WorkerOptions {
 class WorkerSession {
  public:
   /// Connects, or starts a worker process and waits until it has loaded the model. `ledger` may be
-  /// null and must outlive the session. Throws what connect, WorkerProcess and RemoteClient throw.
+  /// null and must outlive the session. Throws what connect, WorkerProcess and RemoteClient throw,
+  /// and Error(kUnsupported) for kInproc without a loader.
   WorkerSession(const RunnerModel& model, const Fingerprint& fingerprint,
                 const WorkerOptions& options, LedgerSink* ledger);
   ~WorkerSession();
@@ -67,13 +78,13 @@ class WorkerSession {
   [[nodiscard]] bool shares_cores() const noexcept;
 
  private:
-  class InprocWorker;
+  class InprocThread;
   class Explaining;
 
   std::string kind_;
   bool on_gpu_;  ///< as far as is known
   std::unique_ptr<WorkerProcess> process_;
-  std::unique_ptr<InprocWorker> inproc_;
+  std::unique_ptr<InprocThread> inproc_;
   std::unique_ptr<RemoteClient> client_;
   std::unique_ptr<Explaining> operators_;
 };

@@ -11,7 +11,7 @@ namespace airlock {
 namespace {
 
 // Peers that connected and were not accepted yet; more are refused, as a socket's backlog would.
-constexpr std::size_t kBacklog = 128;
+constexpr std::size_t kMaxWaiting = 128;
 
 // What connect() finds by name and the listener waits on.
 struct Endpoint {
@@ -90,8 +90,8 @@ std::unique_ptr<Link> connect_inproc(const Uri& uri, const LinkOptions& options)
   const std::lock_guard lock(endpoint->mutex);
   require(!endpoint->closed, ErrorCode::kConnectionRefused, "{}: the listener has closed",
           uri.to_string());
-  require(endpoint->waiting.size() < kBacklog, ErrorCode::kConnectionRefused,
-          "{}: {} peers wait there already", uri.to_string(), kBacklog);
+  require(endpoint->waiting.size() < kMaxWaiting, ErrorCode::kConnectionRefused,
+          "{}: {} peers wait there already", uri.to_string(), kMaxWaiting);
   endpoint->waiting.push_back(std::move(theirs));
   endpoint->arrived.set();
   return std::move(ours);

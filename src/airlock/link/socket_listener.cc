@@ -19,7 +19,7 @@ namespace airlock {
 namespace {
 
 // As in socket_file.cc: more runners than start at one moment.
-constexpr int kBacklog = 128;
+constexpr int kTcpBacklog = 128;
 // Between attempts while the process has no descriptor left: the connection stays in the backlog.
 constexpr std::chrono::milliseconds kShortagePause{100};
 
@@ -105,7 +105,7 @@ int try_listen(int fd, const SocketAddress& address) {
   const int on = 1;
   // Without it a restarted worker would wait a minute for its predecessor's connections to expire.
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const bool ok = ::bind(fd, address.get(), address.size) == 0 && ::listen(fd, kBacklog) == 0;
+  const bool ok = ::bind(fd, address.get(), address.size) == 0 && ::listen(fd, kTcpBacklog) == 0;
   return ok ? 0 : errno;
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMaxDepth = 32;
+constexpr std::size_t kMaxIndexDepth = 32;
 
 struct Descriptor {
   int fd;
@@ -83,8 +83,8 @@ class WeightMapReader : public nlohmann::json_sax<Json> {
 
  private:
   bool enter() {
-    require(++depth_ <= kMaxDepth, ErrorCode::kCorruptFile, "{}: nested deeper than {} levels",
-            where_, kMaxDepth);
+    require(++depth_ <= kMaxIndexDepth, ErrorCode::kCorruptFile, "{}: nested deeper than {} levels",
+            where_, kMaxIndexDepth);
     return true;
   }
   bool scalar() {

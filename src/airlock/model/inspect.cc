@@ -8,7 +8,7 @@
 namespace airlock {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 /// "1.24 B", "106.6 K".
 std::string count_text(std::int64_t count) {
@@ -89,7 +89,7 @@ std::string to_text(const CheckpointSummary& summary) {
 
 std::string to_json(const CheckpointSummary& summary) {
   const ModelConfig& c = summary.config;
-  Json json = {
+  OrderedJson json = {
       {"dir", summary.dir},
       {"architecture", "llama"},
       {"parameters", summary.parameters},
@@ -110,8 +110,8 @@ std::string to_json(const CheckpointSummary& summary) {
       {"tensors", summary.tensors},
       {"other_tensors", summary.other_tensors},
       {"bytes", summary.bytes},
-      {"tensors_by_dtype", Json::object()},
-      {"files", Json::array()},
+      {"tensors_by_dtype", OrderedJson::object()},
+      {"files", OrderedJson::array()},
       {"fingerprint", nullptr},
   };
   if (c.rope_scaling) {
@@ -131,7 +131,7 @@ std::string to_json(const CheckpointSummary& summary) {
   }
   if (summary.fingerprint) json["fingerprint"] = to_hex(*summary.fingerprint);
   // A folder's name need not be UTF-8.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 }  // namespace airlock

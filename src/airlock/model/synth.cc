@@ -16,7 +16,7 @@
 namespace airlock {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 /// Bytes generated and written at once by a thread: past what a write call costs, inside the cache.
 constexpr std::int64_t kPieceBytes = std::int64_t{1} << 20;
@@ -63,7 +63,7 @@ std::string_view safetensors_name(DType dtype) {
 }
 
 std::string make_head(const PlannedFile& file) {
-  Json header = {{"__metadata__", {{"format", "pt"}, {"generator", "airlock synth"}}}};
+  OrderedJson header = {{"__metadata__", {{"format", "pt"}, {"generator", "airlock synth"}}}};
   for (const PlannedTensor& tensor : file.tensors) {
     header[tensor.name] = {
         {"dtype", safetensors_name(tensor.spec.dtype)},
@@ -104,7 +104,7 @@ std::vector<PlannedFile> plan_files(const ModelConfig& config, const SynthOption
 }
 
 std::string index_json(const std::vector<PlannedFile>& files) {
-  Json json = {{"metadata", {{"total_size", 0}}}, {"weight_map", Json::object()}};
+  OrderedJson json = {{"metadata", {{"total_size", 0}}}, {"weight_map", OrderedJson::object()}};
   std::int64_t total = 0;
   for (const PlannedFile& file : files) {
     total += file.data_bytes;
@@ -115,7 +115,7 @@ std::string index_json(const std::vector<PlannedFile>& files) {
 }
 
 std::string generation_json(const ModelConfig& config) {
-  Json json = {{"bos_token_id", nullptr}, {"eos_token_id", nullptr}};
+  OrderedJson json = {{"bos_token_id", nullptr}, {"eos_token_id", nullptr}};
   if (config.bos) json["bos_token_id"] = *config.bos;
   if (!config.eos.empty()) json["eos_token_id"] = config.eos;
   return json.dump(2) + "\n";
@@ -182,11 +182,11 @@ void synthesize(const ModelConfig& config, const std::filesystem::path& dir,
   stored.dtype = options.dtype;
   Tables tables;
   const std::vector<PlannedFile> files = plan_files(stored, options, tables);
-  const Json marker = {{"generator", "airlock synth"},
-                       {"version", 1},
-                       {"seed", options.seed},
-                       {"dtype", dtype_name(options.dtype)},
-                       {"parameters", stored.parameters()}};
+  const OrderedJson marker = {{"generator", "airlock synth"},
+                              {"version", 1},
+                              {"seed", options.seed},
+                              {"dtype", dtype_name(options.dtype)},
+                              {"parameters", stored.parameters()}};
   SynthFolder folder(dir, marker.dump(2) + "\n");
   check_space(dir, files);
   write_weights(files, options, folder);

@@ -9,12 +9,12 @@ namespace airlock {
 namespace {
 
 enum Visible : unsigned {
-  kPrompt = 1,
-  kHidden = 2,
-  kQkv = 4,
-  kScores = 8,
-  kMlp = 16,
-  kLogits = 32,
+  kShowsPrompt = 1,
+  kShowsHidden = 2,
+  kShowsQkv = 4,
+  kShowsScores = 8,
+  kShowsMlp = 16,
+  kShowsLogits = 32,
 };
 
 /// q, k and v come of the hidden states, o adds to them; so do the MLP's matrices.
@@ -23,13 +23,13 @@ unsigned shown_by(Weight weight) {
     case Weight::kQ:
     case Weight::kK:
     case Weight::kV:
-      return kHidden | kQkv;
+      return kShowsHidden | kShowsQkv;
     case Weight::kO:
-      return kHidden;
+      return kShowsHidden;
     case Weight::kGate:
     case Weight::kUp:
     case Weight::kDown:
-      return kHidden | kMlp;
+      return kShowsHidden | kShowsMlp;
     default:
       fail(ErrorCode::kInternal, "{} is no matrix of a layer", weight_name(weight));
   }
@@ -39,7 +39,7 @@ unsigned shown_by(Weight weight) {
 unsigned shown_by(const Call& call) {
   switch (call.op) {
     case Op::kEmbedding:
-      return kPrompt | kHidden;
+      return kShowsPrompt | kShowsHidden;
     case Op::kBatchLinear: {
       unsigned shown = 0;
       for (const Weight weight : call.weights) shown |= shown_by(weight);
@@ -48,13 +48,13 @@ unsigned shown_by(const Call& call) {
     case Op::kMatmul:
     case Op::kFusedAttention:
     case Op::kFlashAttention:
-      return kQkv | kScores;
+      return kShowsQkv | kShowsScores;
     case Op::kAttentionBlock:
-      return kHidden | kQkv | kScores;
+      return kShowsHidden | kShowsQkv | kShowsScores;
     case Op::kGatedMlp:
-      return kHidden | kMlp;
+      return kShowsHidden | kShowsMlp;
     case Op::kLmHead:
-      return kHidden | kLogits;
+      return kShowsHidden | kShowsLogits;
     case Op::kInit:
       break;
   }

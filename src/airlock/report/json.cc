@@ -6,9 +6,9 @@
 
 namespace airlock {
 namespace {
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json to_object(const Totals& t) {
+OrderedJson to_object(const Totals& t) {
   return {{"calls", t.calls},
           {"sent_bytes", t.sent_bytes},
           {"received_bytes", t.received_bytes},
@@ -23,14 +23,14 @@ Json to_object(const Totals& t) {
 }
 
 template <typename Name>
-Json with(const char* key, const Name& name, const Totals& totals) {
-  Json object = {{key, name}};
+OrderedJson with(const char* key, const Name& name, const Totals& totals) {
+  OrderedJson object = {{key, name}};
   object.update(to_object(totals));
   return object;
 }
 
-Json to_array(const std::vector<LedgerEntry>& entries) {
-  Json array = Json::array();
+OrderedJson to_array(const std::vector<LedgerEntry>& entries) {
+  OrderedJson array = OrderedJson::array();
   for (const LedgerEntry& e : entries) {
     array.push_back({{"call", e.call},
                      {"op", op_name(e.op)},
@@ -51,25 +51,26 @@ Json to_array(const std::vector<LedgerEntry>& entries) {
 
 std::string report_json(const Report& report) {
   const Summary& s = report.summary;
-  Json json;
+  OrderedJson json;
   json["name"] = report.name;
   json["totals"] = to_object(s.all);
   json["totals"]["wall_ms"] = s.wall_ms;
   json["totals"]["between_ms"] = s.between_ms;
   json["totals"]["megabytes_per_second"] = s.all.megabytes_per_second();
-  json["ops"] = Json::array();
+  json["ops"] = OrderedJson::array();
   for (const OpTotals& op : s.ops) json["ops"].push_back(with("op", op_name(op.op), op.totals));
-  json["layers"] = Json::array();
+  json["layers"] = OrderedJson::array();
   for (const LayerTotals& l : s.layers) json["layers"].push_back(with("layer", l.layer, l.totals));
-  json["stages"] = Json::object();
+  json["stages"] = OrderedJson::object();
   for (const StageTime& stage : s.stages()) json["stages"][stage.name] = stage.ms;
   json["largest"] = to_array(s.largest);
   json["slowest"] = to_array(s.slowest);
   json["links"] = s.links;
-  json["wire_dtypes"] = Json::array();
+  json["wire_dtypes"] = OrderedJson::array();
   for (const DType dtype : s.wire_dtypes) json["wire_dtypes"].push_back(dtype_name(dtype));
-  json["plan"] = report.header ? Json(report.header->plan.name) : Json();
-  json["worker_sees"] = report.header ? Json(worker_sees(report.header->plan)) : Json();
+  json["plan"] = report.header ? OrderedJson(report.header->plan.name) : OrderedJson();
+  json["worker_sees"] =
+      report.header ? OrderedJson(worker_sees(report.header->plan)) : OrderedJson();
   json["predicted"] = nullptr;
   if (report.predicted) {
     const Traffic& p = *report.predicted;
@@ -79,16 +80,16 @@ std::string report_json(const Report& report) {
                          {"received_bytes", p.received_bytes()},
                          {"total_bytes", p.total_bytes()}};
   }
-  json["advice"] = Json::array();
+  json["advice"] = OrderedJson::array();
   for (const Advice& a : report.advice) {
-    Json item = {{"text", a.text}, {"flags", a.flags}};
+    OrderedJson item = {{"text", a.text}, {"flags", a.flags}};
     if (!a.flags.empty()) {
       item["calls"] = a.calls;
       item["total_bytes"] = a.bytes;
     }
     json["advice"].push_back(std::move(item));
   }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + '\n';
 }
 
 }  // namespace airlock

@@ -20,14 +20,14 @@ std::size_t to_size(std::int64_t value) {
 }
 
 /// Where things lie in a packed tensor: the table, the blocks, the scales of int8.
-struct Layout {
+struct PartsLayout {
   std::size_t planes;  ///< bytes of an element
   std::int64_t elements;
   std::int64_t blocks;
   std::size_t table_bytes;
   std::size_t scale_bytes;
 
-  explicit Layout(const TensorSpec& spec)
+  explicit PartsLayout(const TensorSpec& spec)
       : planes(dtype_size(spec.dtype)),
         elements(spec.shape.elements()),
         blocks(elements / BlockCodec::kElements + (elements % BlockCodec::kElements != 0 ? 1 : 0)),
@@ -89,7 +89,7 @@ bool is_compressible(DType dtype) noexcept {
 }
 
 std::size_t encoded_bound(const TensorSpec& spec) {
-  return to_size(spec.bytes()) + (is_compressible(spec.dtype) ? Layout(spec).table_bytes : 0);
+  return to_size(spec.bytes()) + (is_compressible(spec.dtype) ? PartsLayout(spec).table_bytes : 0);
 }
 
 TensorCodec::TensorCodec() : state_(std::make_unique<State>()) {}
@@ -107,7 +107,7 @@ std::size_t TensorCodec::encode(Compression compression, ConstTensor raw,
   }
   require(is_compressible(raw.spec.dtype), ErrorCode::kInvalidArgument,
           "codec: {} is never compressed", dtype_name(raw.spec.dtype));
-  const Layout layout(raw.spec);
+  const PartsLayout layout(raw.spec);
   std::byte* packed = out.data() + layout.table_bytes;
   // A share's bytes begin where they would if nothing in front of it had shrunk.
   const auto shares = state_->for_each_share(
@@ -143,7 +143,7 @@ void TensorCodec::decode(Compression compression, std::span<const std::byte> enc
   require(is_compressible(raw.spec.dtype), ErrorCode::kProtocol,
           "a tensor of {} by {}, expected it not compressed", dtype_name(raw.spec.dtype),
           compression_name(compression));
-  const Layout layout(raw.spec);
+  const PartsLayout layout(raw.spec);
   std::size_t total = layout.table_bytes + layout.scale_bytes;
   check_length(encoded.size() >= total, "for its table and scales at least", total);
   const std::byte* table = encoded.data();

@@ -11,7 +11,7 @@
 #include "tests/support/naive_attention.h"
 #include "tests/worker/cuda/emulate.h"
 
-namespace airlock::cuda::testing {
+namespace airlock::cuda::testing::attention_test {
 namespace {
 
 struct Shapes {
@@ -231,4 +231,4 @@ TEST(CudaMmaAttention, KeepsWhatItSharesInsideTheBoundEveryBlockMayHave) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda::testing
+}  // namespace airlock::cuda::testing::attention_test

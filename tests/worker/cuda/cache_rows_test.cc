@@ -9,7 +9,7 @@
 
 #include "tests/worker/backend_model.h"
 
-namespace airlock::cuda {
+namespace airlock::cuda::cache_rows_test {
 namespace {
 
 /// What a call does to a cache: whether it was taken.
@@ -72,4 +72,4 @@ TEST(CudaCacheRows, AGrowthThatFailsLeavesThemAsTheyWere) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda
+}  // namespace airlock::cuda::cache_rows_test

@@ -11,7 +11,7 @@
 #include "tests/math/random.h"
 #include "tests/worker/cuda/emulate.h"
 
-namespace airlock::cuda::testing {
+namespace airlock::cuda::testing::convert_test {
 namespace {
 
 constexpr std::int64_t kRows = 5;
@@ -149,4 +149,4 @@ TEST(CudaConvert, MoreRowsThanAGridHasAreAllTaken) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda::testing
+}  // namespace airlock::cuda::testing::convert_test

@@ -12,7 +12,7 @@
 #include "tests/math/random.h"
 #include "tests/worker/cuda/emulate.h"
 
-namespace airlock::cuda::testing {
+namespace airlock::cuda::testing::elementwise_test {
 namespace {
 
 template <typename T>
@@ -193,4 +193,4 @@ TYPED_TEST(CudaElementwise, SoftmaxIsCausalAndTheCpus) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda::testing
+}  // namespace airlock::cuda::testing::elementwise_test

@@ -11,7 +11,7 @@
 #include "tests/worker/backend_reference.h"
 #include "tests/worker/cuda/emulate.h"
 
-namespace airlock::cuda::testing {
+namespace airlock::cuda::testing::int8_test {
 namespace {
 
 using airlock::testing::Bounded;
@@ -153,4 +153,4 @@ TEST(CudaInt8, WidthsWhoseSumsCouldPass32BitsAreRefused) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda::testing
+}  // namespace airlock::cuda::testing::int8_test

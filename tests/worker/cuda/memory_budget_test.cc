@@ -8,7 +8,7 @@
 
 #include "tests/worker/backend_model.h"
 
-namespace airlock::cuda {
+namespace airlock::cuda::memory_budget_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -140,4 +140,4 @@ TEST(CudaLayerLayout, ListsOfWeightsFallIntoRunsOfNeighbours) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda
+}  // namespace airlock::cuda::memory_budget_test

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock::cuda {
+namespace airlock::cuda::replay_table_test {
 namespace {
 
 Call call_of(Op op, std::int64_t tokens, int layer = 0) {
@@ -142,4 +142,4 @@ TEST(CudaReplayable, OnlyCallsOfFewTokensWhoseShapesStayTheSame) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda
+}  // namespace airlock::cuda::replay_table_test

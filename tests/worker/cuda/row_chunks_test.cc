@@ -6,7 +6,7 @@
 
 #include "airlock/worker/cuda/address_ranges.h"
 
-namespace airlock::cuda {
+namespace airlock::cuda::row_chunks_test {
 namespace {
 
 TEST(CudaRowChunks, CoverEveryRowOnceInOrder) {
@@ -56,4 +56,4 @@ TEST(CudaAddressRanges, ContainWhatLiesInOneOfThem) {
 }
 
 }  // namespace
-}  // namespace airlock::cuda
+}  // namespace airlock::cuda::row_chunks_test

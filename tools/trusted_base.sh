@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# What the runner's side trusts: lines of source, room by room, and the shared objects that its
+# program loads. tools/trusted_base.sh [program of a build without a worker]; without an argument the
+# program of preset runner, or only the lines if it is not built.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+program=${1:-build/runner/src/cli/airlock}
+
+# Lines that are neither blank nor comment alone; generated and third-party sources lie elsewhere.
+lines() {
+  find "$1" -type f ! -name CMakeLists.txt ! -name cmd_worker.cc ! -name local_worker.cc -exec cat {} + |
+    grep -cvE '^[[:space:]]*(//.*)?$'
+}
+
+total=0
+printf '| room | lines |\n| --- | --- |\n'
+for room in src/airlock/{core,math,model,kernels,link,ops,wire,remote,plan,runner,launch,engine,report} src/cli; do
+  count=$(lines "$room")
+  total=$((total + count))
+  printf '| `%s/` | %d |\n' "${room#src/airlock/}" "$count"
+done
+printf '| all | %d |\n' "$total"
+
+[ -x "$program" ] || exit 0
+objects=$(ldd "$program" | awk '$1 !~ /^linux-vdso/ { sub(".*/", "", $1); print $1 }' | sort)
+printf '\n%d shared objects: %s\n' "$(wc -l <<<"$objects")" "$(paste -sd ' ' <<<"$objects")"
