@@ -33,6 +33,7 @@ nvidia-smi --id="$gpu" --query-gpu=name,driver_version,memory.total,pcie.link.ge
 
 say "build"
 tools/build.sh cuda "$jobs"
+tools/build.sh cuda "$jobs" bench
 airlock=build/cuda/src/cli/airlock
 tests=build/cuda/tests/worker
 export CUDA_VISIBLE_DEVICES=$gpu

@@ -39,6 +39,7 @@ memory() {
 }
 
 raw() {
+  tools/build.sh release "$(nproc)" link_ratio_bench >/dev/null
   build/release/bench/link_ratio_bench 15 8388608 134217728
 }
 

@@ -14,5 +14,17 @@ if nm -C "$build/src/cli/airlock" | grep -E 'airlock::(Backend|Server|Conversati
   exit 1
 fi
 ctest --test-dir "$build" --output-on-failure -j "$jobs" -R '^(RunnerOnly|Cli|consumer)'
+# With another build's worker it runs the whole way.
+worker=build/release/src/cli/airlock
+if [ -x "$worker" ]; then
+  scratch=$(mktemp -d)
+  OMP_WAIT_POLICY=passive "$worker" worker -m models/demo --listen "unix://$scratch/a.sock" 2>"$scratch/log" &
+  trap 'kill %1; wait; rm -rf "$scratch"' EXIT
+  for _ in $(seq 300); do [ -S "$scratch/a.sock" ] && break; sleep 0.1; done
+  "$build/src/cli/airlock" run -m models/demo -p "She was" -n 8 --worker "unix://$scratch/a.sock" \
+    2>"$scratch/run.log" >/dev/null || { cat "$scratch/run.log" >&2; exit 1; }
+  grep -q "prediction: equal" "$scratch/run.log"
+  echo "runner: a run through a worker of build/release: OK"
+fi
 tools/trusted_base.sh "$build/src/cli/airlock"
 echo "runner: OK"

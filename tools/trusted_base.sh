@@ -14,10 +14,11 @@ lines() {
 
 total=0
 printf '| room | lines |\n| --- | --- |\n'
-for room in src/airlock/{core,math,model,kernels,link,ops,wire,remote,plan,runner,launch,engine,report} src/cli; do
+for room in src/airlock/*/ src/cli/; do
+  [ "$room" = src/airlock/worker/ ] && continue
   count=$(lines "$room")
   total=$((total + count))
-  printf '| `%s/` | %d |\n' "${room#src/airlock/}" "$count"
+  printf '| `%s` | %d |\n' "${room#src/airlock/}" "$count"
 done
 printf '| all | %d |\n' "$total"
 
