@@ -32,7 +32,8 @@ cmake --build "build/$preset" -j "$jobs" --target "${programs[@]##*/}"
 for test in "${tests[@]}"; do
   program=${test%% *}
   filter=${test#"$program"}
+  filter=${filter# }
   echo "sanitize: $preset: $test"
-  OMP_WAIT_POLICY=passive "build/$preset/tests/$program" --gtest_brief=1 --gtest_filter="${filter# }"
+  OMP_WAIT_POLICY=passive "build/$preset/tests/$program" --gtest_brief=1 --gtest_filter="${filter:-*}"
 done
 echo "sanitize: OK, $preset"
