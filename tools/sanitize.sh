@@ -11,7 +11,7 @@ jobs=${2:-$(nproc)}
 asan=(core/core_test link/link_test wire/wire_test remote/remote_test
       "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
       "engine/engine_test *Lanes*:*Hostile*")
-tsan=("core/core_test Pipeline*:Interrupt*:BufferPool*" link/link_test
+tsan=("core/core_test Pipeline*:Stop*:BufferPool*" link/link_test
       "remote/remote_test *Client*:*Lanes*:*Hostile*:*Shared*:*Arena*"
       "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
       "engine/engine_test *Lanes*:*Hostile*")
