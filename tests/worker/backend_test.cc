@@ -128,7 +128,8 @@ TEST_P(BackendTest, WidthsWithARestOf31AreMultipliedRight) {
     expect_within(run(linear_call(0, {Weight::kDown}, DType::kF32), {y})[0],
                   product(Bounded(y), w(Weight::kDown), compute()), name, slack());
     expect_within(run(make_call(Op::kLmHead, -1, DType::kF32), {x})[0],
-                  product(Bounded(x), Bounded(weights_->tensor(Weight::kLmHead)), compute()), name, slack());
+                  product(Bounded(x), Bounded(weights_->tensor(Weight::kLmHead)), compute()), name,
+                  slack());
   }
 }
 
