@@ -5,6 +5,10 @@ target_compile_options(airlock_settings INTERFACE -Wall -Wextra -Wpedantic -Wsha
                        $<$<BOOL:${AIRLOCK_WERROR}>:-Werror>)
 if(AIRLOCK_SANITIZE)
   target_compile_options(airlock_settings INTERFACE -fsanitize=${AIRLOCK_SANITIZE} -fno-omit-frame-pointer)
+  # GCC's manual: sanitizers make it warn of variables that are not uninitialised.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(airlock_settings INTERFACE -Wno-maybe-uninitialized)
+  endif()
   target_link_options(airlock_settings INTERFACE -fsanitize=${AIRLOCK_SANITIZE})
 endif()
 
