@@ -4,7 +4,9 @@
 #include <exception>
 #include <new>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "airlock/core/error.h"
 #include "airlock/core/isa.h"
@@ -49,14 +51,24 @@ int run(int argc, char** argv) {
 }
 
 int complain(std::string_view text, int code) {
-  // File names and peers' words may hold control characters.
-  fmt::print(stderr, "airlock: {}\n", airlock::terminal_text(text));
+  // File names and peers' words may hold control characters. Nobody may be reading: that is no
+  // reason to die of it.
+  std::fputs(fmt::format("airlock: {}\n", airlock::terminal_text(text)).c_str(), stderr);
   return code;
+}
+
+/// What is opened later must not become standard input, output or error: those that are closed are
+/// taken, so that reading or writing them fails as it does on a closed descriptor.
+void occupy_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  occupy_standard_descriptors();
   airlock::ensure_passive_waiting(argv);
   airlock::catch_signals();
   int code = 0;

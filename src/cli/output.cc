@@ -6,14 +6,17 @@
 #include <system_error>
 
 #include "airlock/core/error.h"
+#include "cli/signals.h"
 
 namespace airlock {
 
 void print_result(std::string_view text) {
   const bool ok =
       std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  const int why = errno;
+  if (!ok) signal_stop().throw_if_stopped();  // a signal, not the output, ended it
   require(ok, ErrorCode::kIo, "cannot write to standard output: {}",
-          std::generic_category().message(errno));
+          std::generic_category().message(why));
 }
 
 void write_file(const std::filesystem::path& path, std::string_view text) {

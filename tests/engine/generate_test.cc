@@ -112,11 +112,52 @@ TEST_F(GenerationBatchTest, ACancelledGenerationLeavesTheOthersAlone) {
   batch.step();
   batch.step();
   batch.cancel(cancelled);
-  EXPECT_EQ(engine.open_sequences(), 1);
   while (batch.step()) {
   }
+  EXPECT_EQ(engine.open_sequences(), 0);
   EXPECT_EQ(cancelled.ids().size(), 2U);
   EXPECT_EQ(ids_of(other), ids_of(undisturbed));
+}
+
+TEST_F(GenerationBatchTest, ATakerMayCancelItsOwnGenerationAndAnother) {
+  testing::TestSession session(worker_, model_.config());
+  Engine engine(model_, find_plan("runner-attention"), session.client());
+  const Ids prompt = {1, 2, 3, 4};
+  TextGeneration first = text(prompt, 6);
+  TextGeneration second = text(prompt, 6);
+  TextGeneration third = text(prompt, 6);
+  GenerationBatch batch(engine);
+  batch.add(prompt, first, [&](const GeneratedToken&) {
+    batch.cancel(first);
+    batch.cancel(second);
+  });
+  batch.add(prompt, second);
+  batch.add(prompt, third);
+  while (batch.step()) {
+  }
+  EXPECT_EQ(first.ids().size(), 1U);
+  EXPECT_EQ(second.ids().size(), 0U);
+  EXPECT_EQ(third.ids().size(), 6U);
+}
+
+TEST_F(GenerationBatchTest, RefusesAPromptThatWouldEndTheStepsOfAll) {
+  testing::TestSession session(worker_, model_.config());
+  Engine engine(model_, find_plan("blocks"), session.client());
+  const Ids prompt = {1, 2, 3, 4};
+  TextGeneration generation = text(prompt, 6);
+  GenerationBatch batch(engine);
+  const Ids outside = {1, model_.config().vocab};
+  EXPECT_THROW(batch.add(outside, generation), Error);
+  EXPECT_EQ(engine.open_sequences(), 0);
+}
+
+TEST_F(GenerationBatchTest, EnginesOfOneSessionKeepTheirSequencesApart) {
+  testing::TestSession session(worker_, model_.config());
+  Engine one(model_, find_plan("blocks"), session.client());
+  Engine other(model_, find_plan("blocks"), session.client());
+  const Sequence a = one.open();
+  const Sequence b = other.open();
+  EXPECT_NE(a.id(), b.id());
 }
 
 TEST_F(GenerationBatchTest, ATakerThatThrowsEndsItsGenerationAlone) {

@@ -1,11 +1,16 @@
 #include "airlock/engine/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "airlock/core/error.h"
 
 namespace airlock {
+namespace {
+/// Engines may share a session, where a sequence goes by its number alone.
+std::atomic<std::uint32_t> g_next_id{0};
+}  // namespace
 
 Sequence::Sequence(Sequence&& other) noexcept
     : engine_(std::exchange(other.engine_, nullptr)),
@@ -36,9 +41,9 @@ Engine::Engine(const RunnerModel& model, const Plan& plan, const Endpoint& endpo
 Sequence Engine::open(StopToken stop) {
   require(open_ < options_.max_sequences, ErrorCode::kResourceExhausted,
           "{} sequences are open, which is all this engine takes", open_);
-  std::uint32_t id = next_;
+  std::uint32_t id = 0;
   if (free_.empty()) {
-    ++next_;
+    id = g_next_id.fetch_add(1, std::memory_order_relaxed);
   } else {
     id = free_.back();
     free_.pop_back();

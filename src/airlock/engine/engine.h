@@ -106,7 +106,6 @@ class Engine {
   std::vector<std::int64_t> ids_;    ///< of a run, gathered
   std::vector<Pass> passes_;         ///< of a prefill
   std::vector<std::uint32_t> free_;  ///< ids of sequences that are gone
-  std::uint32_t next_ = 0;           ///< the least id never given
   int open_ = 0;
 };
 

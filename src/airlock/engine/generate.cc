@@ -71,18 +71,29 @@ GenerationBatch::~GenerationBatch() = default;
 
 void GenerationBatch::add(std::span<const std::int64_t> prompt, TextGeneration& text,
                           OnToken on_token, StopToken stop) {
+  // Refused here, or it would end the steps of all.
+  const ModelConfig& config = engine_.config();
+  require(!prompt.empty() && static_cast<std::int64_t>(prompt.size()) <= config.max_position,
+          ErrorCode::kInvalidArgument, "a prompt of {} tokens, the model's context is {}",
+          prompt.size(), config.max_position);
+  for (const std::int64_t id : prompt) {
+    require(id >= 0 && id < config.vocab, ErrorCode::kInvalidArgument,
+            "token id {} is outside the vocabulary of {}", id, config.vocab);
+  }
   active_.push_back(
       std::make_unique<Active>(engine_, prompt, text, std::move(on_token), std::move(stop)));
 }
 
 void GenerationBatch::cancel(const TextGeneration& text) {
-  std::erase_if(active_, [&](const auto& active) { return &active->text == &text; });
+  // Left to the next step: an on_token of this one may ask for it.
+  for (const auto& active : active_) active->ended |= &active->text == &text;
 }
 
 bool GenerationBatch::step() {
   feeds_.clear();
   fed_.clear();
-  std::erase_if(active_, [](const auto& active) { return active->sequence.stopped(); });
+  std::erase_if(active_,
+                [](const auto& active) { return active->ended || active->sequence.stopped(); });
   std::int64_t rows = prefill_rows_;
   for (const auto& active : active_) {
     if (feeds_.size() == kMaxRanges) break;
@@ -107,11 +118,11 @@ bool GenerationBatch::step() {
     const auto row = logits.first(static_cast<std::size_t>(engine_.config().vocab));
     logits = logits.subspan(row.size());
     try {
-      if (!active.text.finished()) {
+      if (!active.ended && !active.text.finished()) {
         const GeneratedToken& token = active.text.push(row);
         if (active.on_token) active.on_token(token);
       }
-      active.ended = active.text.finished().has_value();
+      active.ended |= active.text.finished().has_value();
     } catch (...) {
       active.ended = true;
       if (!thrown) thrown = std::current_exception();

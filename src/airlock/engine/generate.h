@@ -45,7 +45,8 @@ class GenerationBatch {
   /// engine's sequences.
   void add(std::span<const std::int64_t> prompt, TextGeneration& text, OnToken on_token = {},
            StopToken stop = {});
-  /// Ends the generation of `text` where it stands, if it goes on: nothing more is fed of it.
+  /// Ends the generation of `text` where it stands, if it goes on: nothing more is fed of it. An
+  /// on_token may call it, for its own generation or another.
   void cancel(const TextGeneration& text);
   /// One pass over at most kMaxRanges sequences; false if nothing was left to do. What an on_token
   /// throws ends its generation, and the first of them passes through once all tokens of the step
