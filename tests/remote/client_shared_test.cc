@@ -169,7 +169,9 @@ TEST(ClientShaped, TensorsInSharedMemoryTakeTheTimeOfTheShape) {
       total_bytes(call.inputs) + total_bytes(infer_outputs(long_config(), call));
   const ShapedCall shared = run_shaped(1e6, CompressMode::kNone);
   EXPECT_LT(shared.through_socket, 1000);
-  EXPECT_GE(shared.seconds, static_cast<double>(bytes) / 1e6);  // some 50 ms; never less
+  // Some 50 ms. A direction that woke late before the call may make up for 5 ms of it in the call
+  // (shaped_link.cc); unshaped the tensors take none.
+  EXPECT_GE(shared.seconds, static_cast<double>(bytes) / 1e6 - 2 * 5e-3);
 }
 
 TEST(ClientShaped, TensorsThatAreToBeCompressedTravelThroughTheSocket) {
