@@ -24,7 +24,7 @@ auto parse_flag(const char* flag, const std::string& text, const Parse& parse)
 
 DType parse_wire_dtype(std::string_view name) {
   const DType dtype = parse_dtype(name);
-  require(dtype != DType::kI64, ErrorCode::kInvalidArgument,
+  require(is_real(dtype) || dtype == DType::kRing, ErrorCode::kInvalidArgument,
           "activations cannot travel as i64, expected f32, bf16, f16 or int8");
   return dtype;
 }

@@ -7,8 +7,9 @@
 
 namespace airlock {
 namespace {
-constexpr std::array<std::size_t, 5> kSizes = {4, 2, 2, 1, 8};
-constexpr std::array<std::string_view, 5> kDTypeNames = {"f32", "bf16", "f16", "int8", "i64"};
+constexpr std::array<std::size_t, 8> kSizes = {4, 2, 2, 1, 8, 4, 2, 2};
+constexpr std::array<std::string_view, 8> kDTypeNames = {"f32", "bf16", "f16",    "int8",
+                                                         "i64", "ring", "ring16", "int16"};
 }  // namespace
 
 std::size_t dtype_size(DType dtype) noexcept {

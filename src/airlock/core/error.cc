@@ -6,11 +6,11 @@
 
 namespace airlock {
 namespace {
-constexpr std::array<std::string_view, 15> kCodeNames = {
+constexpr std::array<std::string_view, 16> kCodeNames = {
     "internal",           "invalid_argument", "not_found",      "io",
     "corrupt_file",       "unsupported",      "model_mismatch", "protocol",
     "connection_refused", "connection_lost",  "timeout",        "address_in_use",
-    "resource_exhausted", "session_lost",     "interrupted"};
+    "resource_exhausted", "session_lost",     "interrupted",    "check_failed"};
 }
 
 std::string_view error_code_name(ErrorCode code) noexcept {

@@ -28,6 +28,7 @@ enum class ErrorCode : unsigned char {
   kResourceExhausted = 12,  ///< a configured limit (sessions, bytes, context) would be exceeded
   kSessionLost = 13,        ///< the worker no longer holds the state (KV cache) the call relies on
   kInterrupted = 14,        ///< a StopToken stopped it: for a signal, or for its caller
+  kCheckFailed = 15,        ///< a product, a hint or a pad is not what it must be: someone lied
 };
 
 /// The code's name in snake_case, e.g. "corrupt_file"; "unknown" for a value out of range.

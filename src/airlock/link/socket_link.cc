@@ -224,12 +224,9 @@ bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout)
   // The answer matters not: the wait below returns at once with what came.
   (void)spin(POLLIN | POLLRDHUP);
   while (!closed_) {
-    const auto events = wait_for(socket_.get(), POLLIN | POLLRDHUP, deadline.left(), stop());
-    if (!events) fail_silent(timeout);
+    if (!wait_for(socket_.get(), POLLIN | POLLRDHUP, deadline.left(), stop())) fail_silent(timeout);
     if (closed_) return false;
-    // Without a sign of the end, readable means bytes; else only a look tells pending bytes from
-    // it.
-    if (*events == POLLIN) return true;
+    // Only a look tells bytes from the end: TCP may report POLLIN for it before POLLRDHUP.
     std::byte first;
     const ssize_t seen = ::recv(socket_.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
     if (seen >= 0) return seen > 0 && !closed_;

@@ -7,8 +7,8 @@
 namespace airlock {
 namespace {
 constexpr std::array<std::string_view, kOpCount> kOpNames = {
-    "Init",           "Embedding",      "BatchLinear", "Matmul", "FusedAttention",
-    "FlashAttention", "AttentionBlock", "GatedMlp",    "LMHead"};
+    "Init",           "Embedding", "BatchLinear", "Matmul",     "FusedAttention", "FlashAttention",
+    "AttentionBlock", "GatedMlp",  "LMHead",      "RingLinear", "PadProduct"};
 }  // namespace
 
 std::string_view op_name(Op op) noexcept {
@@ -21,6 +21,10 @@ bool is_op(unsigned value) noexcept {
 
 bool is_attention(Op op) noexcept {
   return op == Op::kFusedAttention || keeps_keys(op);
+}
+
+bool is_ring(Op op) noexcept {
+  return op == Op::kRingLinear || op == Op::kPadProduct;
 }
 
 bool keeps_keys(Op op) noexcept {

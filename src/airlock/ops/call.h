@@ -30,14 +30,18 @@ enum class Op : std::uint8_t {
   kAttentionBlock = 6,  ///< normed x [tokens, hidden] -> [tokens, hidden]; q,k,v, RoPE, flash, o
   kGatedMlp = 7,        ///< normed x [tokens, hidden] -> [tokens, hidden]; gate, up, SiLU, down
   kLmHead = 8,          ///< x [tokens, hidden] -> [tokens, vocab]
+  kRingLinear = 9,      ///< x [tokens, in] ring or int16, int8 weights W -> x W^T mod p each
+  kPadProduct = 10,     ///< seed [4] i64, rows of its matrix -> [rows, out] ring, as RingLinear
 };
-inline constexpr int kOpCount = 9;
+inline constexpr int kOpCount = 11;
 
 /// "Init", "Embedding", "BatchLinear", … as ledgers and reports spell them.
 std::string_view op_name(Op op) noexcept;
 bool is_op(unsigned value) noexcept;
 /// True for the operators whose rows see others: those say whose rows they are, and where.
 bool is_attention(Op op) noexcept;
+/// True for the exact products of the ring plans.
+bool is_ring(Op op) noexcept;
 /// True for the attention whose keys and values stay on the worker, sequence by sequence.
 bool keeps_keys(Op op) noexcept;
 
@@ -82,16 +86,22 @@ struct RowRange {
   friend bool operator==(const RowRange&, const RowRange&) = default;
 };
 
+/// Rows in one PadProduct: more are asked for in several calls.
+inline constexpr std::int64_t kMaxPadRows = 4096;
 inline constexpr int kMaxRanges = 64;  ///< sequences in one call
 using RowRanges = InlineList<RowRange, kMaxRanges>;
 
 /// One call: the operator, its attributes, and the tensors that travel. A value type.
 struct Call {
   Op op = Op::kInit;
-  int layer = -1;            ///< decoder layer in [0, layers), or -1 for Embedding and LMHead
-  Weights weights;           ///< BatchLinear: layer matrices, in the order of the outputs
+  int layer = -1;  ///< decoder layer in [0, layers), or -1 for Embedding and LMHead
+  /// BatchLinear: layer matrices, in the order of the outputs. RingLinear and PadProduct: those, or
+  /// the LM head alone (then without a layer).
+  Weights weights;
   bool transpose_b = false;  ///< Matmul: b is [batch, n, k]
-  RowRanges ranges;          ///< attention: whose rows these are; empty elsewhere
+  /// Attention: whose rows these are. PadProduct: rows [position, position + tokens) of the matrix
+  /// that the seed stands for, of sequence 0. Empty elsewhere.
+  RowRanges ranges;
   DType reply_dtype = DType::kF32;  ///< dtype in which the outputs travel
   TensorSpecs inputs;
 

@@ -1,5 +1,8 @@
 #include "airlock/ops/rules.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 namespace airlock {
 namespace {
 
@@ -29,6 +32,39 @@ class Checker {
             "{} has {} ranges of rows, only attention has any", call_, call_.ranges.size());
   }
 
+  /// The named matrices, which multiply rows of the same columns; gives those columns.
+  std::int64_t ring_weights() const {
+    require(!call_.weights.empty(), ErrorCode::kProtocol, "{} names no weights", call_);
+    const bool lm_head = call_.weights[0] == Weight::kLmHead;
+    if (lm_head) {
+      require(call_.weights.size() == 1, ErrorCode::kProtocol,
+              "{}: the LM head shares its input with no other matrix", call_);
+      no_layer();
+    } else {
+      layer();
+    }
+    const std::int64_t columns = weight(call_.weights[0], lm_head)[1];
+    for (const Weight other : call_.weights) {
+      require(weight(other, lm_head)[1] == columns, ErrorCode::kProtocol,
+              "{}: {} does not multiply the rows that {} does", call_, weight_name(other),
+              weight_name(call_.weights[0]));
+    }
+    return columns;
+  }
+
+  /// The shape of a matrix that a product may name.
+  [[nodiscard]] Shape weight(Weight name, bool lm_head) const {
+    require(lm_head || is_layer_matrix(static_cast<unsigned>(name)), ErrorCode::kProtocol,
+            "{} names the unknown weight {}", call_, static_cast<unsigned>(name));
+    return weight_shape(config_, name);
+  }
+
+  void reply_dtype(std::initializer_list<DType> allowed) const {
+    require(std::find(allowed.begin(), allowed.end(), call_.reply_dtype) != allowed.end(),
+            ErrorCode::kProtocol, "{}: its reply is wanted as {}, expected {}", call_,
+            dtype_name(call_.reply_dtype), allowed.size() == 1 ? "ring" : "ring or ring16");
+  }
+
   /// `rows` are 1 to `most` ranges, each of another sequence and within the model's context.
   void ranges(std::int64_t rows, int most) const {
     const RowRanges& ranges = call_.ranges;
@@ -55,7 +91,7 @@ class Checker {
   }
 
   void float_dtype(DType dtype) const {
-    require(dtype != DType::kI64 && is_dtype(static_cast<unsigned>(dtype)), ErrorCode::kProtocol,
+    require(is_real(dtype), ErrorCode::kProtocol,
             "{}: a tensor is {}, expected f32, bf16, f16 or int8", call_, dtype_name(dtype));
   }
 
@@ -196,13 +232,53 @@ TensorSpecs lm_head(const ModelConfig& config, const Checker& check) {
   return {check.reply({check.matrix(0, config.hidden), config.vocab})};
 }
 
+TensorSpecs ring_outputs(const ModelConfig& config, const Call& call, const Checker& check,
+                         std::int64_t rows) {
+  TensorSpecs outputs;
+  for (const Weight weight : call.weights) {
+    outputs.push_back(check.reply({rows, weight_shape(config, weight)[0]}));
+  }
+  return outputs;
+}
+
+TensorSpecs ring_linear(const ModelConfig& config, const Call& call, const Checker& check) {
+  check.inputs(1);
+  check.no_ranges();
+  check.reply_dtype({DType::kRing, DType::kRing16});
+  const std::int64_t columns = check.ring_weights();
+  const TensorSpec& x = call.inputs[0];
+  require(x.dtype == DType::kRing || x.dtype == DType::kI16, ErrorCode::kProtocol,
+          "{}: its rows are {}, expected ring or int16", call, dtype_name(x.dtype));
+  require(x.shape.rank() == 2, ErrorCode::kProtocol,
+          "{}: tensor 0 has shape {}, expected 2 dimensions", call, x.shape);
+  check.dim(0, 1, columns);
+  return ring_outputs(config, call, check, check.rows(0));
+}
+
+TensorSpecs pad_product(const ModelConfig& config, const Call& call, const Checker& check) {
+  check.inputs(1);
+  check.reply_dtype({DType::kRing});
+  (void)check.ring_weights();
+  const TensorSpec& seed = call.inputs[0];
+  require(seed.dtype == DType::kI64 && seed.shape == Shape{4}, ErrorCode::kProtocol,
+          "{}: its seed is {} {}, expected i64 [4]", call, dtype_name(seed.dtype), seed.shape);
+  require(call.ranges.size() == 1 && call.ranges[0].sequence == 0, ErrorCode::kProtocol,
+          "{} has {} ranges of rows, expected one, of sequence 0", call, call.ranges.size());
+  const auto [sequence, rows, first] = call.ranges[0];
+  require(rows >= 1 && rows <= kMaxPadRows && first >= 0 && first <= 0x7fffffff - rows,
+          ErrorCode::kProtocol, "{}: {} rows from row {}, expected 1 to {} below row 2^31", call,
+          rows, first, kMaxPadRows);
+  return ring_outputs(config, call, check, rows);
+}
+
 }  // namespace
 
 TensorSpecs infer_outputs(const ModelConfig& config, const Call& call) {
   const Checker check(config, call);
-  check.float_dtype(call.reply_dtype);
-  require(call.op == Op::kBatchLinear || call.weights.empty(), ErrorCode::kProtocol,
-          "{} names weights, only BatchLinear does", call);
+  if (!is_ring(call.op)) check.float_dtype(call.reply_dtype);
+  require(call.op == Op::kBatchLinear || is_ring(call.op) || call.weights.empty(),
+          ErrorCode::kProtocol, "{} names weights, only BatchLinear and the ring's products do",
+          call);
   require(call.op == Op::kMatmul || !call.transpose_b, ErrorCode::kProtocol,
           "{} asks for a transposed operand, only Matmul has one", call);
   switch (call.op) {
@@ -222,6 +298,10 @@ TensorSpecs infer_outputs(const ModelConfig& config, const Call& call) {
       return gated_mlp(config, check);
     case Op::kLmHead:
       return lm_head(config, check);
+    case Op::kRingLinear:
+      return ring_linear(config, call, check);
+    case Op::kPadProduct:
+      return pad_product(config, call, check);
     case Op::kInit:
       break;
   }

@@ -14,7 +14,9 @@ namespace airlock {
 /// `Op` documents them, float dtypes for activations and i64 for ids, at least one row and at most
 /// kMaxRanges * `config.max_position`. FlashAttention and AttentionBlock have 1 to kMaxRanges
 /// ranges, each of another sequence, of at least one token and within `config.max_position`, that
-/// make up the rows; FusedAttention has one, of sequence 0; other operators have none. Pure;
+/// make up the rows; FusedAttention has one, of sequence 0; PadProduct
+/// one of at most kMaxPadRows rows; other operators have none. RingLinear takes ring or int16 rows
+/// and replies in ring or ring16, PadProduct in ring. Pure;
 /// thread-safe; no allocation unless it throws.
 TensorSpecs infer_outputs(const ModelConfig& config, const Call& call);
 

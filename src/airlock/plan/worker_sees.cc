@@ -35,6 +35,16 @@ unsigned shown_by(Weight weight) {
   }
 }
 
+/// Rows of int16 are plain; those of ring elements are masked, and so is what becomes of them.
+unsigned shown_by_ring(const Call& call) {
+  if (call.inputs[0].dtype != DType::kI16) return 0;
+  unsigned shown = 0;
+  for (const Weight weight : call.weights) {
+    shown |= weight == Weight::kLmHead ? kShowsHidden | kShowsLogits : shown_by(weight);
+  }
+  return shown;
+}
+
 /// What a call, as it crosses, shows of its inputs, outputs and what the worker computes between.
 unsigned shown_by(const Call& call) {
   switch (call.op) {
@@ -55,6 +65,10 @@ unsigned shown_by(const Call& call) {
       return kShowsHidden | kShowsMlp;
     case Op::kLmHead:
       return kShowsHidden | kShowsLogits;
+    case Op::kRingLinear:
+      return shown_by_ring(call);
+    case Op::kPadProduct:  // rows of a public matrix
+      return 0;
     case Op::kInit:
       break;
   }

@@ -15,7 +15,7 @@ double milliseconds(std::chrono::steady_clock::duration duration) {
 
 void check_memory(const Call& call, const TensorSpec& wire, const TensorSpec& own,
                   std::string_view what) {
-  const bool widened = own.dtype == DType::kF32 && wire.dtype != DType::kI64;
+  const bool widened = own.dtype == DType::kF32 && is_real(wire.dtype);
   require(own.shape == wire.shape && (own.dtype == wire.dtype || widened), ErrorCode::kInternal,
           "{}: {} is {} {} in memory, expected {} {}, or f32", call, what, dtype_name(own.dtype),
           own.shape, dtype_name(wire.dtype), wire.shape);
@@ -62,7 +62,8 @@ void Flight::place(Carried& carried, const TensorSpec& wire, std::byte* own, boo
   carried.place = {};
   carried.encoding = {};
   carried.tensor = {wire, own};
-  // Ids index the embedding: the worker has to check them where the runner cannot change them.
+  // Ids index the embedding: the worker has to check them where the runner cannot change them;
+  // seeds are small.
   if (memory.arena == nullptr || wire.dtype == DType::kI64 || wire.bytes() < memory.shared_from ||
       wire.bytes() > memory.shared_up_to) {
     return;
@@ -98,7 +99,7 @@ void Flight::carry_input(std::size_t at, const ConstTensor& own, FlightMemory& m
   } else if (carried.tensor.data != own.data) {
     copy(own, carried.tensor);
   }
-  if (!carried.place.shared() && wire.dtype != DType::kI64) compress_input(at, memory);
+  if (!carried.place.shared() && is_real(wire.dtype)) compress_input(at, memory);
 }
 
 void Flight::compress_input(std::size_t at, FlightMemory& memory) {

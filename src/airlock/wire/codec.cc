@@ -85,7 +85,7 @@ struct TensorCodec::State {
 };
 
 bool is_compressible(DType dtype) noexcept {
-  return dtype != DType::kI64 && is_dtype(static_cast<unsigned>(dtype));
+  return is_real(dtype);
 }
 
 std::size_t encoded_bound(const TensorSpec& spec) {

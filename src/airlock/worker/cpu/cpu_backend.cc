@@ -178,6 +178,9 @@ void CpuBackend::execute(const Call& call, std::span<BackendSequence* const> seq
       const WeightMatrix* const matrices[] = {&weights_.lm_head};
       return linear(context_, inputs[0], matrices, outputs);
     }
+    case Op::kRingLinear:
+    case Op::kPadProduct:
+      fail(ErrorCode::kUnsupported, "{}: this worker has no products of the ring", call);
     case Op::kInit:
       break;
   }

@@ -184,6 +184,9 @@ void CudaBackend::run_operator(const Context& context, std::span<const CacheView
       return gated_mlp(context, weights_, call, inputs, outputs);
     case Op::kLmHead:
       return lm_head(context, weights_, inputs, outputs);
+    case Op::kRingLinear:
+    case Op::kPadProduct:
+      fail(ErrorCode::kUnsupported, "{}: this worker has no products of the ring", call);
     case Op::kInit:
     case Op::kEmbedding:
       break;
