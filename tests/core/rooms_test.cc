@@ -14,7 +14,8 @@ namespace {
 
 const std::vector<std::string> kCommon = {"core", "math", "model", "kernels",
                                           "link", "ops",  "wire"};
-const std::vector<std::string> kRunner = {"remote", "plan", "runner", "launch", "engine", "report"};
+const std::vector<std::string> kRunner = {"remote", "plan",   "shield", "runner",
+                                          "launch", "engine", "report"};
 
 /// The rooms whose headers `room` may include, itself among them.
 std::vector<std::string> rooms_below(const std::string& room) {
