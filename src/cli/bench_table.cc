@@ -34,6 +34,12 @@ Table bench_table(const std::string& model, std::int64_t tokens,
                        [&](const Measurement& m) { return m.*member > least; });
   };
   const bool together = any(&Measurement::sequences, 1);
+  const auto any_plan = [&](auto holds) {
+    return std::any_of(measurements.begin(), measurements.end(),
+                       [&](const Measurement& m) { return holds(m.plan); });
+  };
+  const bool masked = any_plan([](const Plan& plan) { return plan.mask == Mask::kPads; });
+  const bool checked = any_plan([](const Plan& plan) { return plan.verify; });
   const bool decoded = any(&Measurement::decode_tokens_per_second, 0.0);
   std::vector<Table::Column> columns = {
       {"plan", "plan", Align::kLeft},
@@ -54,12 +60,16 @@ Table bench_table(const std::string& model, std::int64_t tokens,
       {"runner", "runner_ms"},
       {"worker", "worker_ms"},
       {"link", "link_ms"},
+      {masked ? "pads" : "", "pad_ms"},
+      {checked ? "checks" : "", "check_ms"},
+      {"", "prepared_bytes"},
       {"peak MiB", "worker_peak_bytes"},
       {"+MiB worker", "worker_extra_bytes"},
       {"+MiB runner", "runner_extra_bytes"},
       {"lanes", "lanes"},
       {compressed ? "wire MiB" : "", "wire_bytes"},
       {"worker sees", "worker_sees", Align::kLeft},
+      {"", "assumes", Align::kLeft},
       {"", "model", Align::kLeft},
       {"", "tokens"},
       {"", "repetitions"},
@@ -91,12 +101,16 @@ Table bench_table(const std::string& model, std::int64_t tokens,
         milliseconds(m.runner_ms),
         milliseconds(m.worker_ms),
         milliseconds(m.link_ms),
+        milliseconds(m.pad_ms),
+        milliseconds(m.check_ms),
+        m.prepared_bytes,
         Cell::mib(m.worker_peak_bytes),
         Cell::mib(m.worker_extra_bytes),
         Cell::mib(m.runner_extra_bytes),
         std::int64_t{m.lanes},
         compressed ? Cell::mib(m.wire_bytes) : Cell(m.wire_bytes),
         Cell::words(worker_sees(m.plan)),
+        Cell::words(plan_assumes(m.plan)),
         model,
         tokens,
         std::int64_t{m.repetitions},

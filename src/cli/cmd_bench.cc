@@ -18,6 +18,7 @@
 #include "cli/plan_flags.h"
 #include "cli/probe_table.h"
 #include "cli/progress.h"
+#include "cli/shield_flags.h"
 #include "cli/worker_flags.h"
 
 namespace airlock {
@@ -33,6 +34,7 @@ struct BenchFlags {
   MeasureOptions measure;
   PlanFlags plan;
   WorkerFlags worker;
+  ShieldFlags shield;
 };
 
 std::vector<Transport> parse_links(std::string_view names) {
@@ -92,6 +94,17 @@ void bench(BenchFlags flags) {
   std::optional<LocalModel> reference;
   if (flags.reference) reference.emplace(dir, asked.compute);
 
+  ShieldOptions shielding = flags.shield.options();
+  shielding.progress = shield_progress(false);
+  std::vector<Plan> named;
+  for (const auto& plan : plans) {
+    // What is chosen may turn out to be any that the knobs allow.
+    named.push_back(plan.value_or(find_plan("sealed")));
+    if (!plan) named.back().soundness = flags.plan.knobs().soundness.value_or(31);
+  }
+  Shield shield(*open.model, open.fingerprint, for_plans(shielding, named));
+  flags.measure.shield = &shield;
+
   std::vector<Measurement> measurements;
   for (const Transport link : links) {
     for (const auto& plan : plans) {
@@ -100,6 +113,7 @@ void bench(BenchFlags flags) {
       flags.measure.progress = progress.callback();
       WorkerOptions worker = plan ? asked : flags.worker.options_for_auto();
       worker.transport = link;
+      if (plan) worker.compute.products = products_for(*plan);
       flags.measure.choose.reset();
       if (!plan) {
         flags.measure.choose = LiveRequest{flags.measure.tokens, flags.measure.generated,
@@ -147,6 +161,8 @@ void add_bench_command(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--reference", flags->reference,
                     "also time the same plan in this process, on the same device, and the ratio");
+  command->add_flag("--pads-ahead", flags->measure.pads_ahead,
+                    "make a run's pads before it, as far as --pad-memory goes, and do not time it");
   command->add_flag("--probe", flags->probe,
                     "show what links and both sides do, as --plan auto measures it, and no plans");
   command->add_option("--ledger-dir", flags->ledger_dir,
@@ -156,6 +172,7 @@ void add_bench_command(CLI::App& app) {
                      "plans to measure: presets with commas, all, or auto: the fastest here");
   flags->plan.add_choice_to(*command);
   flags->worker.add_to(*command, false);
+  flags->shield.add_to(*command);
   command->callback([flags] { bench(*flags); });
 }
 

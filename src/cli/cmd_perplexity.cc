@@ -18,6 +18,7 @@
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "cli/text_source.h"
+#include "cli/shield_flags.h"
 #include "cli/worker_flags.h"
 
 namespace airlock {
@@ -32,6 +33,7 @@ struct PerplexityFlags {
   std::string format = "table";
   PlanFlags plan;
   WorkerFlags worker;
+  ShieldFlags shield;
 };
 
 /// The BOS, if the tokenizer puts one before a text.
@@ -52,6 +54,7 @@ void perplexity(const PerplexityFlags& flags) {
   const TableFormat format = parse_table_format(flags.format);
   const std::vector<Plan> plans = flags.plan.plans();
   WorkerOptions worker = flags.worker.options();
+  worker.compute.products = products_for(plans);
   const std::string text = read_text(flags.text);
   const auto dir = checkpoint_dir(flags.model);
   const auto tokenizer = Tokenizer::load(dir);
@@ -75,6 +78,10 @@ void perplexity(const PerplexityFlags& flags) {
   TrafficCounter counter;
   WorkerSession session(*open.model, open.fingerprint, worker, &counter);
   loading.finish();
+  ShieldOptions shielding = flags.shield.options();
+  shielding.progress = shield_progress(false);
+  Shield shield(*open.model, open.fingerprint, for_plans(shielding, plans));
+  std::vector<std::unique_ptr<ShieldedEndpoint>> shielded;
   const WelcomeMessage& welcome = session.worker();
   print_worker(worker, welcome);
 
@@ -83,7 +90,12 @@ void perplexity(const PerplexityFlags& flags) {
   options.progress = progress.callback();
   options.stop = signal_stop();
   const PerplexityResult result = measure_perplexity(
-      *open.model, reference.operators(), session.endpoint(), counter, plans, ids, bos, options);
+      *open.model, reference.operators(),
+      [&](const Plan& plan) {
+        shielded.push_back(std::make_unique<ShieldedEndpoint>(plan, session, worker, &shield));
+        return shielded.back()->endpoint();
+      },
+      counter, plans, ids, bos, options);
   progress.finish();
   warn_of_overflow("in one process", result.reference);
   for (const PlanQuality& row : result.plans) warn_of_overflow(row.plan.name, row.quality);
@@ -117,6 +129,7 @@ void add_perplexity_command(CLI::App& app) {
   command->add_option("--format", flags->format, "table, md, json, csv")->capture_default_str();
   flags->plan.add_to(*command, "all", "plans to measure: presets with commas, or all");
   flags->worker.add_to(*command, true);
+  flags->shield.add_to(*command);
   command->callback([flags] { perplexity(*flags); });
 }
 

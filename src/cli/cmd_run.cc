@@ -22,6 +22,7 @@
 #include "cli/run_output.h"
 #include "cli/signals.h"
 #include "cli/text_source.h"
+#include "cli/shield_flags.h"
 #include "cli/worker_flags.h"
 
 namespace airlock {
@@ -38,6 +39,7 @@ struct RunFlags {
   bool quiet = false;
   PlanFlags plan;
   WorkerFlags worker;
+  ShieldFlags shield;
 };
 
 /// Keeps entries for the table at the end and, if asked for, in a file.
@@ -98,6 +100,8 @@ void run(const RunFlags& flags) {
   Plan plan = only_plan(flags.plan);
   const bool chosen = flags.plan.is_auto();
   WorkerOptions worker = chosen ? flags.worker.options_for_auto() : flags.worker.options();
+  if (!chosen) worker.compute.products = products_for(plan);
+  ShieldOptions shielding = flags.shield.options();
   worker.client.lanes = chosen ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, plan);
   const auto dir = checkpoint_dir(flags.model);
   const auto tokenizer = Tokenizer::load(dir);
@@ -122,6 +126,10 @@ void run(const RunFlags& flags) {
     plan = choice.plan;
     if (!flags.quiet) fmt::print(stderr, "{}\n", fmt::join(choice.why, "\n"));
   }
+  shielding.progress = shield_progress(flags.quiet);
+  Shield shield(*open.model, open.fingerprint, for_plans(shielding, {&plan, 1}));
+  const ShieldedEndpoint shielded(plan, session, worker, &shield);
+  shield.fill(std::max<std::int64_t>(prompt, 1));
   ledger.begin({model_name(flags.model), short_form(open.fingerprint), config, plan, ""});
   if (!flags.quiet) {
     print_worker(worker, session.worker());
@@ -134,7 +142,7 @@ void run(const RunFlags& flags) {
   options.progress = [&](std::int64_t layer, std::int64_t layers) {
     if (prefill) prefill->update(layer, layers);
   };
-  Engine engine(*open.model, plan, session.endpoint(), options);
+  Engine engine(*open.model, plan, shielded.endpoint(), options);
   RunOutput output(*tokenizer, flags.print_ids, flags.generation.logprobs.has_value());
   output.begin(ids);
   const Generation times = generate(engine, ids, generation, [&](const GeneratedToken& token) {
@@ -209,10 +217,11 @@ void add_run_command(CLI::App& app) {
                     "JSON lines in place of the text: the ids of prompt and continuation");
   command->add_option("--ledger", flags->ledger, "write every call to this file as JSON lines");
   command->add_flag("-q,--quiet", flags->quiet, "only the text, and errors");
-  flags->plan.add_to(*command, "baseline",
+  flags->plan.add_to(*command, "sealed",
                      "the plan to run: a preset's name, or auto: the fastest here");
   flags->plan.add_choice_to(*command);
   flags->worker.add_to(*command, true);
+  flags->shield.add_to(*command);
   command->callback([flags, prompt, file] {
     require(*prompt || *file, ErrorCode::kInvalidArgument,
             "no prompt: give one with -p, or a file with -f");

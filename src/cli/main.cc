@@ -19,9 +19,11 @@ namespace {
 
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
+constexpr int kCheckFailed = 3;
 
 int exit_code(airlock::ErrorCode code) {
   if (code == airlock::ErrorCode::kInvalidArgument) return kUsage;
+  if (code == airlock::ErrorCode::kCheckFailed) return kCheckFailed;
   // What a shell reports of a program that the signal ended.
   if (code == airlock::ErrorCode::kInterrupted) return 128 + airlock::caught_signal();
   return kFailure;

@@ -25,8 +25,15 @@ auto parse_flag(const char* flag, const std::string& text, const Parse& parse)
 DType parse_wire_dtype(std::string_view name) {
   const DType dtype = parse_dtype(name);
   require(is_real(dtype) || dtype == DType::kRing, ErrorCode::kInvalidArgument,
-          "activations cannot travel as i64, expected f32, bf16, f16 or int8");
+          "activations cannot travel as {}, expected f32, bf16, f16, int8 or ring",
+          dtype_name(dtype));
   return dtype;
+}
+
+bool parse_switch(std::string_view name) {
+  require(name == "on" || name == "off", ErrorCode::kInvalidArgument, "`{}`, expected on or off",
+          name);
+  return name == "on";
 }
 
 /// Names with commas, or "all".
@@ -50,11 +57,21 @@ void PlanFlags::add_to(CLI::App& command, std::string names, const std::string& 
   command.add_option("--mlp", mlp_, "split or block")->group(kGroup);
   command
       .add_option("--wire-dtype", wire_dtype_,
-                  "f32, bf16, f16 or int8; for several plans with commas, or all")
+                  "f32, bf16, f16, int8 or ring; for several plans with commas, or all")
       ->group(kGroup);
   command.add_option("--embedding", embedding_, "worker, or runner: token ids never leave")
       ->group(kGroup);
   command.add_option("--lm-head", lm_head_, "worker, or runner: logits never come back")
+      ->group(kGroup);
+  command.add_option("--mask", mask_, "Of the ring's rows: none, or pads (one each, used once)")
+      ->group(kGroup);
+  command.add_option("--verify", verify_, "on: every product of the ring is checked, or off")
+      ->group(kGroup);
+  command
+      .add_option("--soundness", soundness_,
+                  "Bits of certainty that a check gives: 31, or 62 (two checks)")
+      ->group(kGroup);
+  command.add_option("--pads", pads_, "Where pads come from: lattice, dealer or local")
       ->group(kGroup);
   command.add_option("--chunk", chunk_, "Prefill in pieces of so many tokens (0: whole)")
       ->group(kGroup);
@@ -73,6 +90,10 @@ Knobs PlanFlags::knobs_of_any_wire() const {
   knobs.embedding = parse_flag("--embedding", embedding_, parse_side);
   knobs.lm_head = parse_flag("--lm-head", lm_head_, parse_side);
   knobs.chunk = chunk_;
+  knobs.mask = parse_flag("--mask", mask_, parse_mask);
+  knobs.verify = parse_flag("--verify", verify_, parse_switch);
+  knobs.soundness = soundness_;
+  knobs.pads = parse_flag("--pads", pads_, parse_pad_kind);
   return knobs;
 }
 
@@ -120,7 +141,7 @@ std::vector<Plan> PlanFlags::apply(const std::vector<Plan>& plans) const {
   std::vector<Plan> changed;
   for (const Plan& plan : plans) {
     for (const std::optional<DType> wire : wires) {
-      named.wire_dtype = wire;
+      named.wire_dtype = plan.ring() && (wires.size() > 1 || plans.size() > 1) ? std::nullopt : wire;
       Plan next = with_knobs(plan, named);
       const bool known = std::any_of(changed.begin(), changed.end(),
                                      [&](const Plan& p) { return same_knobs(p, next); });

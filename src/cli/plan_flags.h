@@ -34,7 +34,7 @@ class PlanFlags {
   /// unless has_auto().
   [[nodiscard]] std::vector<std::string> must_not_see() const;
   /// The plans of --plan with the knobs set, once with each wire dtype if --wire-dtype names
-  /// several (with commas, or all); see with_knobs for their names. Plans that have become equal
+  /// several (with commas, or all: then plans of the ring keep theirs); see with_knobs for their names. Plans that have become equal
   /// appear once. Throws Error(kInvalidArgument), also for "auto": callers that can choose a plan
   /// ask has_auto() first.
   [[nodiscard]] std::vector<Plan> plans() const;
@@ -53,6 +53,10 @@ class PlanFlags {
   std::string embedding_;
   std::string lm_head_;
   std::optional<std::int64_t> chunk_;
+  std::string mask_;
+  std::string verify_;
+  std::string pads_;
+  std::optional<int> soundness_;
   std::string must_not_see_;
 };
 

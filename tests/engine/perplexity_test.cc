@@ -170,7 +170,7 @@ class DemoModel : public ::testing::Test {
     testing::TestWorker worker(dir(), DType::kF32);
     testing::TestSession session(worker, model_.config(), counter_);
     LocalOperators reference(worker.backend());
-    return measure_perplexity(model_, reference, session.client(), counter_, plans, ids_, bos_,
+    return measure_perplexity(model_, reference, [&](const Plan&) { return Endpoint(session.client()); }, counter_, plans, ids_, bos_,
                               options_);
   }
 

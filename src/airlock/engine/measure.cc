@@ -75,9 +75,15 @@ Traffic predict_runs(const ModelConfig& config, const Plan& plan, const MeasureO
   return predict_traffic(config, plan, batches);
 }
 
+/// What the same cores run without a worker: for exact products, the float ones.
+Plan reference_plan(const Plan& plan) {
+  return plan.ring() ? find_plan("runner-attention") : plan;
+}
+
 Traffic traffic_of(const std::vector<LedgerEntry>& entries) {
   Traffic traffic;
   for (const LedgerEntry& entry : entries) {
+    if (prepares(entry.op)) continue;
     traffic.add(entry.op, entry.sent_bytes, entry.received_bytes);
   }
   return traffic;
@@ -126,23 +132,29 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.predicted = predict_runs(config, plan, options);
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
   result.sequences = options.sequences;
-  Runs split(model, plan, session.endpoint(), options.sequences, worker.link.stop);
+  const ShieldedEndpoint shielded(plan, session, wanted, options.shield);
+  Runs split(model, plan, shielded.endpoint(), options.sequences, worker.link.stop);
   std::optional<Runs> whole;
   if (reference != nullptr)
-    whole.emplace(model, plan, *reference, options.sequences, worker.link.stop);
+    whole.emplace(model, reference_plan(plan), *reference, options.sequences, worker.link.stop);
   split.warm_up(ids);
   if (whole) whole->warm_up(ids);
   reset_peak_memory();
   const std::int64_t runner_before = process_memory().resident_bytes;
   const std::int64_t worker_before = session.stats().resident_bytes;
 
-  std::vector<double> wall, decode, runner, worked, linked, referenced;
+  std::vector<double> wall, decode, runner, worked, linked, referenced, pads, checks;
   for (int run = 0; run <= options.repetitions; ++run) {
     if (options.progress) options.progress(run, options.repetitions + 1);
     ledger.clear();
+    if (options.pads_ahead && options.shield != nullptr) {
+      options.shield->fill(fed * options.sequences);
+    }
+    const ShieldTimes before = shielded.times();
     const double local_before = split.engine.local_ms();
     const auto [wall_ms, decode_ms] = split.run(ids, options.tokens);
     const double reference_ms = whole ? whole->run(ids, options.tokens).first : 0;
+    const ShieldTimes after = shielded.times();
     const Traffic traffic = traffic_of(ledger.entries());
     if (run == 0) {
       result.traffic = traffic;
@@ -159,7 +171,10 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
     }
     wall.push_back(wall_ms);
     decode.push_back(decode_ms);
-    runner.push_back(split.engine.local_ms() - local_before + codec_ms);
+    pads.push_back(after.pad_ms - before.pad_ms);
+    checks.push_back(after.check_ms - before.check_ms);
+    runner.push_back(split.engine.local_ms() - local_before + codec_ms + pads.back() +
+                     checks.back() + after.convert_ms - before.convert_ms);
     worked.push_back(worker_ms);
     linked.push_back(link_ms);
     if (whole) referenced.push_back(reference_ms);
@@ -181,6 +196,8 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.runner_ms = spread_of(runner).median;
   result.worker_ms = spread_of(worked).median;
   result.link_ms = spread_of(linked).median;
+  result.pad_ms = spread_of(pads).median;
+  result.check_ms = spread_of(checks).median;
   result.reference_ms = spread_of(referenced);
   if (whole) result.slowdown = result.wall_ms.median / result.reference_ms.median;
   result.worker_peak_bytes = session.stats().peak_resident_bytes;

@@ -10,6 +10,7 @@
 
 #include "airlock/engine/live_plan.h"
 #include "airlock/launch/session.h"
+#include "airlock/launch/shield.h"
 #include "airlock/ops/operators.h"
 #include "airlock/plan/plan.h"
 #include "airlock/plan/predict.h"
@@ -36,6 +37,9 @@ struct MeasureOptions {
   /// Chooses the plan (`--plan auto`) once the session is open, instead of the one given; prompt
   /// and generated tokens are these options'.
   std::optional<LiveRequest> choose = {};
+  Shield* shield = nullptr;  ///< for plans of the ring, from measurement to measurement
+  /// Makes pads for a whole run before each, as far as their memory goes; not timed.
+  bool pads_ahead = false;
 };
 
 /// What a plan took. Times are ms; bytes those of one repetition (each is checked to be the same).
@@ -54,9 +58,13 @@ struct Measurement {
   int sequences = 1;
   /// Tokens of all sequences after the first of each / median time of those passes; 0 for none.
   double decode_tokens_per_second = 0;
-  double runner_ms = 0;  ///< medians: local steps, encode and decode
+  double runner_ms = 0;  ///< medians: local steps, encode and decode, the shield's work
   double worker_ms = 0;
   double link_ms = 0;                  ///< send and receive
+  double pad_ms = 0;                   ///< of runner_ms: making pads
+  double check_ms = 0;                 ///< of runner_ms: checking products
+  std::int64_t prepared_bytes = 0;     ///< of hints, and of pads dealt for one repetition
+  std::int64_t predicted_prepared_bytes = 0;
   std::int64_t wire_bytes = 0;         ///< of tensors as they travelled: less where compressed
   std::int64_t worker_peak_bytes = 0;  ///< resident, since the session began
   /// Peak resident memory beyond what each side held before the first run: buffers, caches and

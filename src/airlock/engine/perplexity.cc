@@ -154,7 +154,7 @@ double Quality::mean_kl() const {
 }
 
 PerplexityResult measure_perplexity(const RunnerModel& model, Operators& reference,
-                                    const Endpoint& measured, TrafficCounter& counter,
+                                    const PlanEndpoint& measured, TrafficCounter& counter,
                                     std::span<const Plan> plans, std::span<const std::int64_t> text,
                                     std::optional<std::int64_t> bos,
                                     const PerplexityOptions& options) {
@@ -172,7 +172,7 @@ PerplexityResult measure_perplexity(const RunnerModel& model, Operators& referen
   std::vector<std::unique_ptr<Executor>> executors;
   for (const Plan& plan : plans) {
     result.plans.push_back({plan, {}, {}});
-    executors.push_back(std::make_unique<Executor>(model, plan, measured, running));
+    executors.push_back(std::make_unique<Executor>(model, plan, measured(plan), running));
   }
 
   std::vector<std::int64_t> ids;

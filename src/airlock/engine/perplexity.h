@@ -73,11 +73,11 @@ struct Quality {
   [[nodiscard]] double mean_kl() const;     ///< nats a token
 };
 
-/// Adds up the tensor bytes of calls, but for Init. Not thread-safe.
+/// Adds up the tensor bytes of calls, but for those that prepare runs. Not thread-safe.
 class TrafficCounter final : public LedgerSink {
  public:
   void record(const LedgerEntry& entry) override {
-    if (entry.op != Op::kInit) traffic_.add(entry.op, entry.sent_bytes, entry.received_bytes);
+    if (!prepares(entry.op)) traffic_.add(entry.op, entry.sent_bytes, entry.received_bytes);
   }
   /// What crossed since the last take, or since the beginning.
   [[nodiscard]] Traffic take() { return std::exchange(traffic_, {}); }
@@ -85,6 +85,9 @@ class TrafficCounter final : public LedgerSink {
  private:
   Traffic traffic_;
 };
+
+/// The endpoint that a plan's calls go to, valid for as long as the plans are measured.
+using PlanEndpoint = std::function<Endpoint(const Plan&)>;
 
 struct PerplexityOptions {
   std::int64_t window = 512;
@@ -112,14 +115,14 @@ struct PerplexityResult {
   std::vector<PlanQuality> plans;
 };
 
-/// Scores `text` ([tokens] ids, without a BOS) under each plan through `measured`, whose client
-/// records in `counter`, and under plan baseline in f32 through `reference` in this process.
+/// Scores `text` ([tokens] ids, without a BOS) under each plan through `measured`'s, whose clients
+/// record in `counter`, and under plan baseline in f32 through `reference` in this process.
 /// Each window is one pass, or as many as plan.chunk, or 64 MiB of logits a pass, demand. Memory:
 /// the logits of one window, and per plan those of one pass and its activations.
 /// Throws as check_windows does, Error(kInvalidArgument) for ids outside the vocabulary, and what
 /// Operators::submit throws.
 PerplexityResult measure_perplexity(const RunnerModel& model, Operators& reference,
-                                    const Endpoint& measured, TrafficCounter& counter,
+                                    const PlanEndpoint& measured, TrafficCounter& counter,
                                     std::span<const Plan> plans, std::span<const std::int64_t> text,
                                     std::optional<std::int64_t> bos,
                                     const PerplexityOptions& options);

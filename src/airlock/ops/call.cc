@@ -23,6 +23,10 @@ bool is_attention(Op op) noexcept {
   return op == Op::kFusedAttention || keeps_keys(op);
 }
 
+bool prepares(Op op) noexcept {
+  return op == Op::kInit || op == Op::kPadProduct;
+}
+
 bool is_ring(Op op) noexcept {
   return op == Op::kRingLinear || op == Op::kPadProduct;
 }

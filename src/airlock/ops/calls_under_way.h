@@ -37,6 +37,11 @@ class CallsUnderWay {
     --count_;
     return state;
   }
+  /// Calls f(state) of every state, of a call under way or not.
+  template <typename F>
+  void each(const F& f) {
+    for (Entry& entry : ring_) f(entry.state);
+  }
   /// Forgets all calls under way.
   void clear() noexcept { first_ = count_ = 0; }
   [[nodiscard]] std::size_t size() const noexcept { return count_; }

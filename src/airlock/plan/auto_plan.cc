@@ -30,7 +30,31 @@ std::vector<std::string> still_seen(const Plan& plan, const std::vector<std::str
   return seen;
 }
 
+/// Only exact products under pads hide activations; they are slower than all others.
+bool wants_ring(const AutoRequest& request) {
+  const Knobs& fixed = request.fixed;
+  const bool asked = fixed.wire_dtype == DType::kRing || fixed.mask == Mask::kPads ||
+                     fixed.verify.value_or(false);
+  return asked || contains(request.must_not_see, "hidden") ||
+         contains(request.must_not_see, "qkv") || contains(request.must_not_see, "mlp");
+}
+
+/// The presets of the ring with the fixed knobs, where these go together with it.
+std::vector<Plan> ring_candidates(const AutoRequest& request) {
+  std::vector<Plan> plans;
+  for (const Plan& preset : preset_plans()) {
+    if (!preset.ring()) continue;
+    try {
+      plans.push_back(with_knobs(preset, request.fixed));
+    } catch (const Error&) {
+      continue;  // choose_plan says so if nothing is left
+    }
+  }
+  return plans;
+}
+
 std::vector<Plan> candidates(const AutoRequest& request) {
+  if (wants_ring(request)) return ring_candidates(request);
   std::vector<Plan> plans;
   for (const Attention attention : kAttentions) {
     for (const Mlp mlp : {Mlp::kBlock, Mlp::kSplit}) {
@@ -54,6 +78,8 @@ std::vector<Plan> candidates(const AutoRequest& request) {
 /// What hides each thing that was asked to be hidden, and what the wire does.
 std::string knobs_line(const Plan& plan, const AutoRequest& request) {
   std::vector<std::string> parts;
+  if (plan.mask == Mask::kPads) parts.emplace_back("pads hide every row that crosses");
+  if (plan.verify) parts.emplace_back("every product is checked");
   if (contains(request.must_not_see, "prompt")) {
     parts.emplace_back("the embedding in the runner keeps token ids from the worker");
   }
@@ -69,7 +95,7 @@ std::string knobs_line(const Plan& plan, const AutoRequest& request) {
   return fmt::format(
       "{}; it sees {}",
       parts.empty() ? "no knob had to be fixed" : fmt::format("{}", fmt::join(parts, ", ")),
-      fmt::join(worker_sees(plan), ", "));
+      worker_sees(plan).empty() ? "nothing" : fmt::format("{}", fmt::join(worker_sees(plan), ", ")));
 }
 
 std::string figures(const PlanChoice& choice, bool timed) {
@@ -101,24 +127,13 @@ PlanChoice schedule(const ModelConfig& config, const AutoRequest& request, const
   return best;
 }
 
-/// Says why nothing qualified: no plan can hide it, or the fixed knobs show it.
-[[noreturn]] void refuse(const std::vector<std::string>& seen) {
-  Plan least;  // shows as little as any plan does
-  least.attention = Attention::kRunner;
-  least.embedding = least.lm_head = Side::kRunner;
-  const std::vector<std::string> always = worker_sees(least);
-  if (std::any_of(seen.begin(), seen.end(),
-                  [&](const std::string& word) { return contains(always, word); })) {
-    fail(ErrorCode::kUnsupported,
-         "no plan keeps {} from the worker: every plan yet sends it activations in plaintext; only "
-         "prompt, scores and logits can be kept from it",
-         fmt::join(seen, ", "));
-  }
+/// Says why nothing qualified: the fixed knobs show it.
+[[noreturn]] void refuse(const AutoRequest& request, const std::vector<std::string>& seen) {
+  const auto& shown = seen.empty() ? request.must_not_see : seen;
   fail(ErrorCode::kUnsupported,
-       "the knobs that are set show the worker {}: leave --attention, --embedding and --lm-head "
-       "out, or "
-       "set them to runner",
-       fmt::join(seen, ", "));
+       "the knobs that are set show the worker {}: leave them out, or set --attention, --embedding "
+       "and --lm-head to runner, --mask to pads and --wire-dtype to ring",
+       shown.empty() ? "activations" : fmt::format("{}", fmt::join(shown, ", ")));
 }
 }  // namespace
 
@@ -159,7 +174,7 @@ PlanChoice choose_plan(const ModelConfig& config, const AutoRequest& request) {
     choice.plan.name = plan_name(choice.plan);
     choices.push_back(std::move(choice));
   }
-  if (choices.empty()) refuse(least_seen);
+  if (choices.empty()) refuse(request, least_seen);
   const bool timed = request.most_lanes > 0 || request.rates.send_rate > 0;
   const auto rank = [timed](const PlanChoice& c) {
     return std::tuple(timed ? c.wall_ms : 0.0, c.traffic.total_bytes(), c.traffic.calls());

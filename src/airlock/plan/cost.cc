@@ -44,8 +44,7 @@ double head_flops(const ModelConfig& config, const Batch& batch) {
 
 /// Seconds for `flops` in calls of `rows`: between two measured points the rate goes with the
 /// logarithm of the rows, beyond them it stays.
-double worker_seconds(const HostRates& rates, double rows, double flops) {
-  const auto& points = rates.worker;
+double worker_seconds(const std::vector<HostRates::Point>& points, double rows, double flops) {
   const auto above = std::find_if(points.begin(), points.end(),
                                   [&](const HostRates::Point& p) { return p.rows >= rows; });
   if (points.empty()) return 0;
@@ -79,16 +78,37 @@ struct Sum {
     stages.round_trips_ms += times * rates.rtt_ms;
     if (rates.send_rate > 0) stages.send_ms += times * sent / rates.send_rate * 1e3;
     if (rates.receive_rate > 0) stages.receive_ms += times * received / rates.receive_rate * 1e3;
-    const std::int64_t rows = call.op == Op::kLmHead ? batch.logit_rows() : batch.tokens();
+    const std::int64_t rows = visit.layer < 0 ? batch.logit_rows() : batch.tokens();
+    const auto& points = plan.ring() && !rates.ring.empty() ? rates.ring : rates.worker;
     stages.worker_ms +=
         times * 1e3 *
-        worker_seconds(rates, static_cast<double>(rows), step_flops(visit, config, batch));
+        worker_seconds(points, static_cast<double>(rows), step_flops(visit, config, batch));
+    if (plan.ring()) return shield(call, times);
     if (plan.wire_dtype == DType::kF32 || rates.runner_bytes <= 0) return;
     // Both sides convert: each reads one form and writes the other.
     const double f32 = (sent + received) * 4 / static_cast<double>(dtype_size(plan.wire_dtype));
     const double ms = times * (f32 + sent + received) / rates.runner_bytes * 1e3;
     stages.runner_ms += ms;
     stages.worker_ms += ms;
+  }
+
+  /// What the runner does about an exact product.
+  void shield(const Call& call, double times) const {
+    const auto rows = static_cast<double>(call.inputs[0].shape[0]);
+    const auto in = static_cast<double>(call.inputs[0].shape[1]);
+    const double matrices = call.weights.size();
+    double out = 0;
+    for (const Weight weight : call.weights) {
+      out += static_cast<double>(weight_shape(config, weight)[0]);
+    }
+    const auto add = [&](double values, double rate) {
+      if (rate > 0) stages.runner_ms += times * values / rate * 1e3;
+    };
+    add(rows * (in + out), rates.shield_values);
+    if (plan.verify) add(rows * (in * matrices + out) * plan.soundness / 31, rates.check_values);
+    if (plan.mask == Mask::kPads && plan.pads == PadKind::kLattice) {
+      add(rows * (in + out), rates.pad_values);
+    }
   }
 
   void local(const Visit& visit, double times) const {

@@ -21,6 +21,12 @@ struct HostRates {
     double flops = 0;
   };
   std::vector<Point> worker;  ///< in order of rows
+  std::vector<Point> ring;    ///< its exact products; empty: as the others
+  /// Of the runner's shield, values a second with all its cores: making lattice pads (inputs and
+  /// outputs of products), checking products, and quantizing, masking and unmasking.
+  double pad_values = 0;
+  double check_values = 0;
+  double shield_values = 0;
   double runner_flops = 0;    ///< the runner's attention and LM head, operations a second
   double runner_bytes = 0;    ///< its elementwise kernels, bytes read and written a second
   double send_rate = 0;       ///< of the link, bytes a second

@@ -18,6 +18,10 @@ struct Knobs {
   std::optional<Side> embedding = {};
   std::optional<Side> lm_head = {};
   std::optional<std::int64_t> chunk = {};
+  std::optional<Mask> mask = {};
+  std::optional<bool> verify = {};
+  std::optional<int> soundness = {};
+  std::optional<PadKind> pads = {};
 };
 
 /// True if all knobs are equal, whatever the names.
@@ -27,7 +31,9 @@ bool same_knobs(const Plan& a, const Plan& b) noexcept;
 /// preset that differs in fewest knobs, the first of equals) and "+" with each knob that differs,
 /// in this order: attention ("+flash", "+runner-attention", "+attention-block", …), mlp
 /// ("+mlp-block", "+mlp-split"), wire dtype ("+f16"), embedding ("+runner-embedding",
-/// "+worker-embedding"), LM head ("+runner-lm-head", "+worker-lm-head"), chunk ("+chunk256").
+/// "+worker-embedding"), LM head ("+runner-lm-head", "+worker-lm-head"), chunk ("+chunk256"), mask
+/// ("+pads", "+no-pads"), checks ("+verify", "+no-verify"), "+soundness62", source of pads
+/// ("+dealer", "+local", "+lattice").
 /// So `--plan flash --wire-dtype f16` is "flash+f16", and `--plan baseline --attention flash` is
 /// "flash".
 std::string plan_name(const Plan& plan, const Plan* base = nullptr);

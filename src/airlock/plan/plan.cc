@@ -10,6 +10,8 @@ constexpr std::array<std::string_view, 5> kAttentionNames = {"matmul", "fused", 
                                                              "block"};
 constexpr std::array<std::string_view, 2> kMlpNames = {"split", "block"};
 constexpr std::array<std::string_view, 2> kSideNames = {"worker", "runner"};
+constexpr std::array<std::string_view, 2> kMaskNames = {"none", "pads"};
+constexpr std::array<std::string_view, 3> kPadNames = {"lattice", "dealer", "local"};
 
 template <typename Enum, std::size_t N>
 Enum parse_name(std::string_view what, std::string_view name,
@@ -29,6 +31,26 @@ Plan preset(std::string name, Attention attention, Mlp mlp, DType wire_dtype) {
   plan.wire_dtype = wire_dtype;
   return plan;
 }
+
+Plan ring_preset(std::string name, Mask mask, bool verify) {
+  Plan plan = preset(std::move(name), Attention::kRunner, Mlp::kSplit, DType::kRing);
+  plan.embedding = Side::kRunner;
+  plan.mask = mask;
+  plan.verify = verify;
+  return plan;
+}
+
+void check_ring_plan(const Plan& plan) {
+  const auto needs = [&](bool ok, std::string_view what) {
+    require(ok, ErrorCode::kInvalidArgument,
+            "the ring has products with weights alone: wire-dtype ring needs {}", what);
+  };
+  needs(plan.attention == Attention::kRunner, "attention runner");
+  needs(plan.mlp == Mlp::kSplit, "mlp split");
+  needs(plan.embedding == Side::kRunner, "embedding runner");
+  require(plan.soundness == 31 || plan.soundness == 62, ErrorCode::kInvalidArgument,
+          "soundness is {} bits, expected 31 (one check a product) or 62 (two)", plan.soundness);
+}
 }  // namespace
 
 const std::vector<Plan>& preset_plans() {
@@ -40,6 +62,9 @@ const std::vector<Plan>& preset_plans() {
       preset("combined", Attention::kFlash, Mlp::kSplit, DType::kBF16),
       preset("runner-attention", Attention::kRunner, Mlp::kSplit, DType::kBF16),
       preset("blocks", Attention::kBlock, Mlp::kBlock, DType::kBF16),
+      ring_preset("private", Mask::kPads, false),
+      ring_preset("verified", Mask::kNone, true),
+      ring_preset("sealed", Mask::kPads, true),
   };
   return plans;
 }
@@ -66,10 +91,22 @@ std::vector<Plan> parse_plans(std::string_view names) {
 }
 
 void check_plan(const Plan& plan) {
-  require(plan.wire_dtype != DType::kI64, ErrorCode::kInvalidArgument,
-          "activations cannot travel as i64, expected f32, bf16, f16 or int8");
+  require(is_real(plan.wire_dtype) || plan.ring(), ErrorCode::kInvalidArgument,
+          "activations cannot travel as {}, expected f32, bf16, f16, int8 or ring",
+          dtype_name(plan.wire_dtype));
+  require(plan.ring() || plan.mask == Mask::kNone, ErrorCode::kInvalidArgument,
+          "pads mask exact products alone: mask pads needs wire-dtype ring, as plan sealed has it");
+  require(plan.ring() || !plan.verify, ErrorCode::kInvalidArgument,
+          "only exact products can be checked: verify on needs wire-dtype ring, as plan sealed has "
+          "it");
+  if (plan.ring()) check_ring_plan(plan);
   require(plan.chunk >= 0, ErrorCode::kInvalidArgument,
           "chunk is {} tokens, expected 0 (whole) or more", plan.chunk);
+}
+
+std::vector<std::string> plan_assumes(const Plan& plan) {
+  if (plan.mask == Mask::kNone || plan.pads == PadKind::kLocal) return {};
+  return {plan.pads == PadKind::kLattice ? "module-lwe" : "no-collusion"};
 }
 
 std::string_view attention_name(Attention attention) noexcept {
@@ -82,6 +119,13 @@ std::string_view side_name(Side side) noexcept {
   return kSideNames[static_cast<std::size_t>(side)];
 }
 
+std::string_view mask_name(Mask mask) noexcept {
+  return kMaskNames[static_cast<std::size_t>(mask)];
+}
+std::string_view pad_kind_name(PadKind kind) noexcept {
+  return kPadNames[static_cast<std::size_t>(kind)];
+}
+
 Attention parse_attention(std::string_view name) {
   return parse_name<Attention>("attention", name, kAttentionNames);
 }
@@ -90,6 +134,12 @@ Mlp parse_mlp(std::string_view name) {
 }
 Side parse_side(std::string_view name) {
   return parse_name<Side>("side", name, kSideNames);
+}
+Mask parse_mask(std::string_view name) {
+  return parse_name<Mask>("mask", name, kMaskNames);
+}
+PadKind parse_pad_kind(std::string_view name) {
+  return parse_name<PadKind>("source of pads", name, kPadNames);
 }
 
 }  // namespace airlock

@@ -23,6 +23,9 @@ Table plan_table(std::span<const PlanRow> rows, const std::string& model, std::i
   using Align = Table::Align;
   const bool timed = std::any_of(rows.begin(), rows.end(),
                                  [](const PlanRow& row) { return row.time.has_value(); });
+  const bool prepared = std::any_of(rows.begin(), rows.end(), [](const PlanRow& row) {
+    return row.plan.mask == Mask::kPads;
+  });
   const auto title = [](bool wanted, const char* text) { return wanted ? text : ""; };
   Table table({{"plan", "plan", Align::kLeft},
                {"", "model"},
@@ -34,7 +37,9 @@ Table plan_table(std::span<const PlanRow> rows, const std::string& model, std::i
                {"total MiB", "total_bytes"},
                {title(timed, "ms on link"), ""},
                {title(timed && compute, "ms in all"), ""},
+               {title(prepared, "prepared MiB"), "prepared_bytes"},
                {"worker sees", "worker_sees", Align::kLeft},
+               {title(prepared, "assumes"), "assumes", Align::kLeft},
                {"", "ops", Align::kLeft, true},
                {"", title(generated > 0, "generated")},
                {"", title(timed, "link_ms")},
@@ -47,7 +52,8 @@ Table plan_table(std::span<const PlanRow> rows, const std::string& model, std::i
     };
     table.add({row.plan.name, model, tokens, dtype_name(row.plan.wire_dtype), t.calls(),
                t.sent_bytes(), t.received_bytes(), Cell::mib(t.total_bytes()), ms(false, 1),
-               ms(true, 1), Cell::words(worker_sees(row.plan)), Cell::json(ops_json(t)), generated,
+               ms(true, 1), Cell::mib(row.prepared_bytes), Cell::words(worker_sees(row.plan)),
+               Cell::words(plan_assumes(row.plan)), Cell::json(ops_json(t)), generated,
                ms(false, 6), ms(true, 6)});
   }
   return table;

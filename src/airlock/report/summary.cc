@@ -75,7 +75,7 @@ Summary summarize(std::span<const LedgerEntry> entries) {
   double busy_ms = 0;
   for (const LedgerEntry& entry : entries) {
     add_once(summary.links, entry.link);
-    if (entry.op == Op::kInit) {
+    if (prepares(entry.op)) {
       summary.init.add(entry);
       continue;
     }

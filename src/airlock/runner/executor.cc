@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "airlock/core/error.h"
+#include "airlock/plan/lowering.h"
 
 namespace airlock {
 namespace {
@@ -15,6 +16,27 @@ std::size_t calls_of(const std::vector<Step>& steps) {
       steps.begin(), steps.end(), [](const Step& step) { return step.kind == StepKind::kRemote; }));
 }
 
+/// What the executor's own decorator lets floats travel as: below it, the shield turns f32 into
+/// ring elements.
+DType float_wire(const Plan& plan) {
+  return plan.ring() ? DType::kF32 : plan.wire_dtype;
+}
+
+/// No call may cross otherwise than the plan says: a missing shield would show plaintext.
+void check_stack(const ModelConfig& config, const Plan& plan, const Program& program,
+                 const Operators& operators) {
+  const Batch token(Pass{0, 1, 1});
+  visit_steps(program, token, [&](const Visit& visit, int) {
+    if (visit.step->kind != StepKind::kRemote) return;
+    const Call call = make_call(visit, config, token);
+    const Call crosses = operators.lower(call);
+    const Call planned = lower_call(call, plan);
+    require(crosses == planned, ErrorCode::kInternal,
+            "plan {}: {} would leave as {} in {}, planned is {} in {}", plan.name, call, crosses,
+            dtype_name(crosses.inputs[0].dtype), planned, dtype_name(planned.inputs[0].dtype));
+  });
+}
+
 }  // namespace
 
 Executor::Executor(const RunnerModel& model, const Plan& plan, const Endpoint& endpoint,
@@ -23,10 +45,12 @@ Executor::Executor(const RunnerModel& model, const Plan& plan, const Endpoint& e
       plan_(plan),
       program_(build_program(model.config(), plan)),
       layer_calls_(calls_of(program_.layer)),
-      operators_(endpoint.operators(), plan.wire_dtype),
+      operators_(endpoint.operators(), float_wire(plan)),
       options_(std::move(options)),
-      layout_(program_, plan.wire_dtype, endpoint.through(operators_)),
-      steps_(model, plan, program_, layout_) {}
+      layout_(program_, float_wire(plan), endpoint.through(operators_)),
+      steps_(model, plan, program_, layout_) {
+  check_stack(model.config(), plan, program_, operators_);
+}
 
 void Executor::check(const Batch& batch, std::span<const std::int64_t> ids) const {
   const ModelConfig& config = model_.config();

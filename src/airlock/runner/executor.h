@@ -32,7 +32,9 @@ struct ExecutorOptions {
 /// sequences have caches for their length. Not thread-safe.
 class Executor {
  public:
-  /// `model` and what `endpoint` names must outlive it. Throws as check_plan does.
+  /// `model` and what `endpoint` names must outlive it. Throws as check_plan does, and
+  /// Error(kInternal) if calls would cross otherwise than `plan` says: a plan of the ring wants an
+  /// endpoint behind RingOperators.
   Executor(const RunnerModel& model, const Plan& plan, const Endpoint& endpoint,
            ExecutorOptions options = {});
   Executor(const Executor&) = delete;
