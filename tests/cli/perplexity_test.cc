@@ -39,7 +39,8 @@ constexpr double kF32Percent = 1e-3;
 TEST_F(CliPerplexity, MeasuresEveryPlanWithEveryWireDTypeOnce) {
   const auto all =
       rows({"--plan", "all", "--wire-dtype", "all", "--window", "24", "--compute-dtype", "f32"});
-  ASSERT_EQ(all.size(), 1U + 5 * 4);  // the reference, and five attentions over four wires
+  // The reference, five attentions over four wires, and the ring's three plans with their own.
+  ASSERT_EQ(all.size(), 1U + 5 * 4 + 3);
   EXPECT_EQ(all[0]["plan"], "in one process");
   EXPECT_TRUE(all[0]["total_bytes"].is_null());
   std::vector<std::string> names;

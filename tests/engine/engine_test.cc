@@ -10,6 +10,7 @@
 #include "airlock/plan/predict.h"
 
 #include "tests/engine/golden.h"
+#include "tests/support/plans.h"
 #include "tests/support/split.h"
 
 namespace airlock::engine_test {
@@ -123,7 +124,7 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, EngineTest, ::testing::ValuesIn(kCheckpoin
                          });
 
 TEST_P(EngineTest, ABatchGivesEachSequenceTheLogitsItHasAlone) {
-  for (Plan plan : preset_plans()) {
+  for (Plan plan : testing::plain_plans()) {
     plan.wire_dtype = DType::kF32;
     for (const Side side : {Side::kWorker, Side::kRunner}) {
       plan.embedding = side;
@@ -135,7 +136,7 @@ TEST_P(EngineTest, ABatchGivesEachSequenceTheLogitsItHasAlone) {
 
 TEST_P(EngineTest, CompanionsOfTheSameShapesChangeNoBit) {
   const std::int64_t vocab = model_.config().vocab;
-  for (const Plan& plan : preset_plans()) {
+  for (const Plan& plan : testing::plain_plans()) {
     std::vector<std::vector<float>> results;
     for (const std::uint64_t seed : {11, 22, 33}) {
       testing::TestSession session(worker_, model_.config());

@@ -9,6 +9,7 @@
 #include "tests/engine/golden.h"
 #include "tests/engine/sampling_goldens.h"
 #include "tests/model/tokenizer_goldens.h"
+#include "tests/support/plans.h"
 #include "tests/support/split.h"
 
 namespace airlock::generate_test {
@@ -63,7 +64,7 @@ class GenerationBatchTest : public ::testing::Test {
 };
 
 TEST_F(GenerationBatchTest, GivesEachPromptTheTokensItHasAlone) {
-  for (Plan plan : preset_plans()) {
+  for (Plan plan : testing::plain_plans()) {
     plan.wire_dtype = DType::kF32;
     testing::TestSession session(worker_, model_.config());
     Engine engine(model_, plan, session.client());

@@ -13,6 +13,7 @@
 #include "airlock/runner/executor.h"
 #include "airlock/worker/local_operators.h"
 
+#include "tests/support/plans.h"
 #include "tests/support/split.h"
 
 namespace airlock::golden_test {
@@ -80,7 +81,7 @@ TEST_P(Golden, BaselineOverTheWireEqualsTransformers) {
 
 TEST_P(Golden, EveryF32PlanOverTheWireEqualsTransformers) {
   testing::TestWorker worker(checkpoint_path(name()), DType::kF32);
-  for (Plan plan : preset_plans()) {
+  for (Plan plan : testing::plain_plans()) {
     plan.wire_dtype = DType::kF32;
     for (const Side side : {Side::kWorker, Side::kRunner}) {
       plan.embedding = side;
@@ -102,7 +103,7 @@ TEST_P(Golden, PrefillInChunksEqualsTransformers) {
   const RunnerModel model(checkpoint_);
   const double bound = logit_bound(*checkpoint_, prompt());
   const std::int64_t* ids = golden("ids").as<std::int64_t>();
-  for (Plan plan : preset_plans()) {
+  for (Plan plan : testing::plain_plans()) {
     plan.wire_dtype = DType::kF32;
     plan.chunk = 5;
     LocalOperators operators(worker.backend());

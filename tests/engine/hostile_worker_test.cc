@@ -19,6 +19,7 @@
 #include "tests/model/support.h"
 #include "tests/support/leftovers.h"
 #include "tests/support/link_pair.h"
+#include "tests/support/plans.h"
 #include "tests/support/raw_peer.h"
 #include "tests/support/small_model.h"
 
@@ -111,7 +112,7 @@ TEST_P(HostileWorker, ThatRewritesSharedMemoryMakesOnlyNumbersWrong) {
   const RunnerModel model(Checkpoint::open(dir.path() / "model"));
   std::vector<std::int64_t> ids;
   for (std::int64_t i = 0; i < 97; ++i) ids.push_back((i * 31) % config.vocab);
-  for (Plan plan : preset_plans()) {
+  for (Plan plan : testing::plain_plans()) {
     for (const Side lm_head : {Side::kWorker, Side::kRunner}) {
       plan.lm_head = lm_head;
       plan.chunk = 24;

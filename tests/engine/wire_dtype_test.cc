@@ -9,6 +9,7 @@
 #include "airlock/runner/executor.h"
 
 #include "tests/engine/golden.h"
+#include "tests/support/plans.h"
 #include "tests/support/split.h"
 
 namespace airlock::wire_dtype_test {
@@ -79,7 +80,7 @@ void compare(const std::string& name, const Plan& plan, Agreement& agreement) {
 class WireDType : public ::testing::TestWithParam<DType> {};
 
 TEST_P(WireDType, KeepsLogitsWithinTheBoundAndMostGreedyTokens) {
-  for (Plan plan : preset_plans()) {
+  for (Plan plan : testing::plain_plans()) {
     plan.wire_dtype = GetParam();
     Agreement agreement;
     for (const char* name : kCheckpoints) compare(name, plan, agreement);
@@ -121,7 +122,7 @@ TEST_P(WireDType, TensorsKeptAsTheyTravelChangeNoLogit) {
   const RunnerModel model(checkpoint);
   testing::TestWorker worker(testing::checkpoint_path("llama3-gqa"), DType::kF32);
   const std::vector<std::int64_t> ids = {3, 1, 4, 1, 5, 9, 2, 6, 5};
-  for (Plan plan : preset_plans()) {
+  for (Plan plan : testing::plain_plans()) {
     plan.wire_dtype = GetParam();
     testing::TestSession session(worker, model.config());
     testing::TestSession other(worker, model.config());

@@ -8,6 +8,8 @@
 #include "airlock/core/error.h"
 #include "airlock/plan/worker_sees.h"
 
+#include "tests/support/plans.h"
+
 namespace airlock::auto_plan_test {
 namespace {
 using ::testing::HasSubstr;
@@ -48,7 +50,7 @@ TEST(ChoosePlan, NoCandidateIsFasterThanTheChoice) {
   for (const std::vector<std::string>& hidden :
        std::vector<std::vector<std::string>>{{}, {"prompt"}, {"scores"}, {"prompt", "logits"}}) {
     const PlanChoice choice = choose_plan(llama_1b(), request(hidden));
-    for (const Plan& preset : preset_plans()) {
+    for (const Plan& preset : testing::plain_plans()) {
       Plan plan = preset;
       plan.embedding = choice.plan.embedding;
       plan.lm_head = choice.plan.lm_head;
@@ -101,18 +103,33 @@ TEST(ChoosePlan, ASlowRunnerGetsNoWorkThatCanBeAvoided) {
   EXPECT_NE(choose_plan(llama_1b(), r).plan.attention, Attention::kRunner);
 }
 
-TEST(ChoosePlan, WhatNoPlanCanHideIsNamed) {
+TEST(ChoosePlan, OnlyPadsHideActivations) {
   for (const char* word : {"hidden", "qkv", "mlp"}) {
-    const Error error = error_of(request({word, "prompt"}));
-    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_THAT(error.what(), HasSubstr(std::string("no plan keeps ") + word));
+    const PlanChoice choice = choose_plan(llama_1b(), request({word, "prompt"}));
+    EXPECT_EQ(choice.plan.name, "private");
+    EXPECT_THAT(choice.why[1], HasSubstr("it sees nothing"));
+    AutoRequest checked = request({word});
+    checked.fixed.verify = true;
+    EXPECT_EQ(choose_plan(llama_1b(), checked).plan.name, "sealed");
   }
+}
+
+TEST(ChoosePlan, PadsThatTakeTimeCountForTheRunner) {
+  AutoRequest r = request({"hidden"});
+  const double free = choose_plan(llama_1b(), r).wall_ms;
+  r.rates.pad_values = 1e9;
+  // (14336 inputs + 23552 outputs) a row and layer, and those of the LM head's one row.
+  const double values = 1024.0 * 16 * (14336 + 23552) + 2048 + 128256;
+  EXPECT_NEAR(choose_plan(llama_1b(), r).wall_ms - free, values / 1e9 * 1e3, 1e-3);
 }
 
 TEST(ChoosePlan, AFixedKnobThatShowsWhatIsForbiddenIsNamed) {
   AutoRequest r = request({"prompt"});
   r.fixed.embedding = Side::kWorker;
   EXPECT_THAT(error_of(r).what(), HasSubstr("the knobs that are set show the worker prompt"));
+  r = request({"hidden"});
+  r.fixed.attention = Attention::kFlash;
+  EXPECT_THAT(error_of(r).what(), HasSubstr("the knobs that are set show the worker hidden"));
 }
 
 TEST(ChoosePlan, WithoutABandwidthTheFewestBytesWin) {

@@ -32,6 +32,12 @@ TEST(PlanName, SaysWhatDiffersInAFixedOrder) {
             "combined+runner-embedding+runner-lm-head+chunk256");
   EXPECT_EQ(name("baseline", {.attention = Attention::kBlock}), "baseline+attention-block");
   EXPECT_EQ(name("bf16", {}), "bf16");
+  EXPECT_EQ(name("sealed", {.verify = false}), "private");
+  EXPECT_EQ(name("private", {.mask = Mask::kNone, .verify = true}), "verified");
+  EXPECT_EQ(name("sealed", {.chunk = 64, .soundness = 62, .pads = PadKind::kDealer}),
+            "sealed+chunk64+soundness62+dealer");
+  EXPECT_EQ(name("private", {.soundness = 62}), "private");  // nothing is checked
+  EXPECT_EQ(name("verified", {.verify = false}), "verified+no-verify");
 }
 
 TEST(PlanName, WithoutABaseStartsFromTheNearestPreset) {
@@ -79,6 +85,15 @@ TEST(WithKnobs, ChangesOnlyWhatWasNamed) {
 TEST(WithKnobs, RefusesImpossibleKnobs) {
   EXPECT_THROW(with_knobs(find_plan("flash"), {.wire_dtype = DType::kI64}), Error);
   EXPECT_THROW(with_knobs(find_plan("flash"), {.chunk = -1}), Error);
+  EXPECT_THROW(with_knobs(find_plan("flash"), {.mask = Mask::kPads}), Error);
+  EXPECT_THROW(with_knobs(find_plan("flash"), {.verify = true}), Error);
+  EXPECT_THROW(with_knobs(find_plan("flash"), {.wire_dtype = DType::kRing}), Error);
+  EXPECT_THROW(with_knobs(find_plan("sealed"), {.attention = Attention::kFlash}), Error);
+  EXPECT_THROW(with_knobs(find_plan("sealed"), {.mlp = Mlp::kBlock}), Error);
+  EXPECT_THROW(with_knobs(find_plan("sealed"), {.wire_dtype = DType::kF32}), Error);
+  EXPECT_THROW(with_knobs(find_plan("sealed"), {.embedding = Side::kWorker}), Error);
+  EXPECT_THROW(with_knobs(find_plan("sealed"), {.soundness = 30}), Error);
+  EXPECT_NO_THROW(with_knobs(find_plan("sealed"), {.lm_head = Side::kRunner, .chunk = 7}));
 }
 
 }  // namespace

@@ -107,6 +107,22 @@ TEST(WorkerSees, WhatTheCallsThatCrossShow) {
   plan.embedding = Side::kRunner;
   plan.lm_head = Side::kRunner;
   EXPECT_EQ(worker_sees(plan), (std::vector<std::string>{"hidden", "qkv", "mlp"}));
+  EXPECT_EQ(worker_sees(find_plan("verified")),
+            (std::vector<std::string>{"hidden", "qkv", "mlp", "logits"}));
+  EXPECT_TRUE(worker_sees(find_plan("private")).empty());
+  EXPECT_TRUE(worker_sees(find_plan("sealed")).empty());
+}
+
+TEST(PlanAssumes, WhatSecrecyRestsOn) {
+  using Words = std::vector<std::string>;
+  Plan plan = find_plan("sealed");
+  EXPECT_EQ(plan_assumes(plan), Words{"module-lwe"});
+  plan.pads = PadKind::kDealer;
+  EXPECT_EQ(plan_assumes(plan), Words{"no-collusion"});
+  plan.pads = PadKind::kLocal;
+  EXPECT_EQ(plan_assumes(plan), Words{});
+  EXPECT_EQ(plan_assumes(find_plan("verified")), Words{});
+  EXPECT_EQ(plan_assumes(find_plan("blocks")), Words{});
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ TEST_F(Cli, PlanPrintsTheContractsJson) {
   for (const auto& [key, value] : json[0].items()) keys.push_back(key);
   EXPECT_EQ(keys, (std::vector<std::string>{"plan", "model", "tokens", "wire_dtype", "calls",
                                             "sent_bytes", "received_bytes", "total_bytes",
-                                            "worker_sees", "ops"}));
+                                            "prepared_bytes", "worker_sees", "assumes", "ops"}));
   for (std::size_t i = 0; i < json.size(); ++i) {
     const Traffic traffic = predict_traffic(llama_1b(), preset_plans()[i], 1024, 0);
     EXPECT_EQ(json[i]["plan"], preset_plans()[i].name);
@@ -135,7 +135,8 @@ TEST_F(Cli, WrongUseOfPlanIsRefusedWithTheReason) {
   expect_error(plan + "--bandwidth fast", 2, "162MB/s");
   expect_error(plan + "--must-not-see prompt", 2, "use it with --plan auto");
   expect_error(plan + "--plan auto --must-not-see prompts", 2, "did you mean `prompt`");
-  expect_error(plan + "--plan auto --must-not-see hidden", 1, "no plan keeps hidden");
+  expect_error(plan + "--plan auto --must-not-see hidden --attention flash", 1,
+               "the knobs that are set show the worker hidden");
   expect_error("plan -m llama-3.2-1", 1, "did you mean `llama-3.2-1b`");
   expect_error("plan", 2, "--model is required");
   expect_error("plam", 2, "");

@@ -8,6 +8,7 @@
 #include "airlock/launch/known_by_kind.h"
 #include "airlock/math/activation.h"
 #include "airlock/math/flash_attention.h"
+#include "airlock/shield/shield_rates.h"
 
 namespace airlock {
 namespace {
@@ -60,6 +61,31 @@ double worker_flops(const ModelConfig& config, Operators& operators, MemoryLedge
   return 6 * static_cast<double>(config.hidden * config.ffn * rows) / std::max(ms, 1e-6) * 1e3;
 }
 
+/// The same for exact products: gate and up of layer 0 on int16 rows.
+double ring_flops(const ModelConfig& config, Operators& operators, MemoryLedger& ledger,
+                  const BufferPool& pool, std::int64_t rows) {
+  Call call;
+  call.op = Op::kRingLinear;
+  call.layer = 0;
+  call.weights = {Weight::kGate, Weight::kUp};
+  call.inputs = {{DType::kRing, {rows, config.hidden}}};
+  call.reply_dtype = DType::kRing;
+  const Buffer in = pool.acquire(static_cast<std::size_t>(call.inputs[0].bytes()));
+  for (std::int64_t i = 0; i < rows * config.hidden; ++i) {
+    in.as<std::uint32_t>()[i] = static_cast<std::uint32_t>(i * 2654435761U) >> 2;
+  }
+  const TensorSpec spec{DType::kRing, {rows, config.ffn}};
+  const Buffer gate = pool.acquire(static_cast<std::size_t>(spec.bytes()));
+  const Buffer up = pool.acquire(static_cast<std::size_t>(spec.bytes()));
+  const std::array<ConstTensor, 1> inputs = {ConstTensor{call.inputs[0], in.data()}};
+  const std::array<Tensor, 2> outputs = {Tensor{spec, gate.data()}, Tensor{spec, up.data()}};
+  ledger.clear();
+  for (int run = 0; run < 3; ++run) operators.execute(call, inputs, outputs);
+  const auto& entries = ledger.entries();
+  const double ms = std::min(entries[1].worker_ms, entries[2].worker_ms);
+  return 4 * static_cast<double>(config.hidden * config.ffn * rows) / std::max(ms, 1e-6) * 1e3;
+}
+
 double attention_flops_per_second(const ModelConfig& config, const BufferPool& pool) {
   const std::int64_t width = config.q_dim();
   const Buffer q = activations(pool, kAttentionRows * width);
@@ -94,10 +120,16 @@ HostRates measure_host_rates(const RunnerModel& model, WorkerSession& session) {
   LedgerSink* own = session.exchange_ledger(&ledger);
   try {
     Operators& operators = session.endpoint().operators();
-    for (const std::int64_t rows : kRows) {
-      rates.worker.push_back(
-          {static_cast<double>(rows),
-           worker_flops(config, operators, ledger, pool, std::min(rows, config.max_position))});
+    const ProductKinds products = session.worker().products;
+    for (const std::int64_t wanted : kRows) {
+      const std::int64_t rows = std::min(wanted, config.max_position);
+      const auto at = static_cast<double>(wanted);
+      if (has_plain(products)) {
+        rates.worker.push_back({at, worker_flops(config, operators, ledger, pool, rows)});
+      }
+      if (has_ring(products)) {
+        rates.ring.push_back({at, ring_flops(config, operators, ledger, pool, rows)});
+      }
     }
   } catch (...) {
     session.exchange_ledger(own);
@@ -111,6 +143,10 @@ HostRates measure_host_rates(const RunnerModel& model, WorkerSession& session) {
                          const TensorSpec spec{DType::kF32, {kElements}};
                          silu_mul({spec, gate.data()}, {spec, up.data()}, {spec, gate.data()});
                        });
+  const ShieldRates shield = measure_shield_rates();
+  rates.pad_values = shield.pads;
+  rates.check_values = shield.checks;
+  rates.shield_values = shield.convert;
   rates.same_cores = session.shares_cores();
   const LinkProfile& profile = session.profile();
   // What lies in shared memory does not cross anything.

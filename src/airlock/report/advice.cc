@@ -87,6 +87,7 @@ Advice describe(const Candidate& candidate, std::int64_t total) {
 }
 
 void advise_bytes(const LedgerRun& run, std::int64_t total, std::vector<Advice>& advice) {
+  if (run.plan.ring()) return;  // what sends less shows the worker more, or checks less
   const auto worth = [&](const Candidate& c) {
     return static_cast<double>(c.traffic.total_bytes()) <
            static_cast<double>(total) * (1 - kWorthMentioning);
@@ -103,6 +104,7 @@ void advise_bytes(const LedgerRun& run, std::int64_t total, std::vector<Advice>&
 
   std::vector<Candidate> presets;
   for (Plan plan : preset_plans()) {
+    if (plan.ring()) continue;
     const std::string flags = "--plan " + plan.name;
     plan.embedding = run.plan.embedding;
     plan.lm_head = run.plan.lm_head;

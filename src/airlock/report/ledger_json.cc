@@ -153,6 +153,13 @@ LedgerHeader parse_header(const LineReader& line, std::string_view where) {
   plan.embedding = knobs.named("embedding", parse_side);
   plan.lm_head = knobs.named("lm_head", parse_side);
   plan.chunk = knobs.count("chunk", 0, kMaxCalls);
+  if (plan.ring()) {
+    plan.mask = knobs.named("mask", parse_mask);
+    plan.soundness = static_cast<int>(knobs.count("soundness", 0, 62));
+    plan.verify = plan.soundness > 0;
+    if (!plan.verify) plan.soundness = Plan().soundness;
+    plan.pads = knobs.named("pads", parse_pad_kind);
+  }
   try {
     check_plan(plan);
   } catch (const Error& error) {
@@ -203,10 +210,15 @@ std::string to_json(const LedgerHeader& header) {
   text(R"(},"plan":{"name")", plan.name);
   fmt::format_to(std::back_inserter(line),
                  R"(,"attention":"{}","mlp":"{}","wire_dtype":"{}","embedding":"{}",)"
-                 R"("lm_head":"{}","chunk":{}}})",
+                 R"("lm_head":"{}","chunk":{})",
                  attention_name(plan.attention), mlp_name(plan.mlp), dtype_name(plan.wire_dtype),
                  side_name(plan.embedding), side_name(plan.lm_head), plan.chunk);
-  text(R"(,"link")", header.link);
+  if (plan.ring()) {  // soundness 0: nothing was checked
+    fmt::format_to(std::back_inserter(line), R"(,"mask":"{}","soundness":{},"pads":"{}")",
+                   mask_name(plan.mask), plan.verify ? plan.soundness : 0,
+                   pad_kind_name(plan.pads));
+  }
+  text(R"(},"link")", header.link);
   line.push_back('}');
   return fmt::to_string(line);
 }

@@ -12,7 +12,7 @@
 #include "airlock/core/threads.h"
 #include "airlock/math/field.h"
 #include "airlock/plan/lowering.h"
-#include "airlock/shield/check_share.h"
+#include "airlock/shield/shield_rates.h"
 #include "airlock/shield/secret_memory.h"
 
 namespace airlock {
