@@ -19,6 +19,8 @@ struct LatticeParameters {
 };
 /// degree * rank at least: below, the estimate of docs/private.md does not hold.
 inline constexpr int kMinLatticeDimension = 1536;
+/// Ranks that the kernels are made for.
+inline constexpr int kMaxLatticeRank = 8;
 /// Throws Error(kInvalidArgument), saying what is secure, for parameters outside that.
 void check_lattice(const LatticeParameters& parameters);
 
@@ -31,11 +33,13 @@ inline constexpr std::int64_t kLatticeBlock = 16;
 class PolynomialTable {
  public:
   PolynomialTable() = default;
+  /// Throws Error(kInvalidArgument) for a ring that the kernels are not made for; its security is
+  /// check_lattice's business.
   PolynomialTable(const BufferPool& pool, const LatticeParameters& parameters,
                   std::int64_t columns);
 
-  /// Fills rows [row, row + rows) of the rank * degree from `values` [rows, columns] u32. Different
-  /// rows may be filled by different threads.
+  /// Fills rows [row, row + rows) of the rank * degree from `values` [rows, columns] u32, of which
+  /// any 32 bits count modulo p. Different rows may be filled by different threads.
   void set_rows(std::int64_t row, std::int64_t rows, const std::uint32_t* values);
 
   [[nodiscard]] const LatticeParameters& parameters() const noexcept { return parameters_; }
