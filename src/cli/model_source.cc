@@ -10,7 +10,6 @@
 #include "cli/signals.h"
 
 namespace airlock {
-namespace {
 
 std::filesystem::path cache_dir() {
   if (const char* dir = std::getenv("AIRLOCK_CACHE"); dir != nullptr && *dir != '\0') return dir;
@@ -19,11 +18,9 @@ std::filesystem::path cache_dir() {
   }
   const char* home = std::getenv("HOME");
   require(home != nullptr && *home != '\0', ErrorCode::kNotFound,
-          "no folder for synthesized checkpoints: set AIRLOCK_CACHE");
+          "no folder to keep what is made once: set AIRLOCK_CACHE");
   return std::filesystem::path(home) / ".cache" / "airlock";
 }
-
-}  // namespace
 
 std::filesystem::path checkpoint_dir(const std::string& preset_or_dir) {
   if (std::filesystem::is_directory(preset_or_dir)) return preset_or_dir;

@@ -11,9 +11,12 @@
 
 namespace airlock {
 
+/// Where what is made once is kept: $AIRLOCK_CACHE, else $XDG_CACHE_HOME/airlock, else
+/// ~/.cache/airlock. Throws Error(kNotFound) if none is known.
+std::filesystem::path cache_dir();
+
 /// The folder itself if it is one; for a preset's name its synthesized checkpoint (random bf16
-/// weights, seed 0) in $AIRLOCK_CACHE, else $XDG_CACHE_HOME/airlock, else ~/.cache/airlock, made
-/// now if it is not there. Throws Error(kNotFound).
+/// weights, seed 0) in cache_dir(), made now if it is not there. Throws Error(kNotFound).
 std::filesystem::path checkpoint_dir(const std::string& preset_or_dir);
 
 /// How a ledger names the model of -m: the preset, or the folder without its path.

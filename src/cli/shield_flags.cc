@@ -2,13 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
-#include <cstdlib>
 #include <memory>
 
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
 #include "cli/device_flags.h"
+#include "cli/model_source.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 
@@ -50,8 +50,8 @@ void ShieldFlags::add_to(CLI::App& app) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--hint-cache", hint_cache_,
-                 "folder for the lattice pads' hints, or none; without it airlock/hints in the "
-                 "user's cache")
+                 "folder for the lattice pads' hints, or none; without it hints in $AIRLOCK_CACHE, "
+                 "else in ~/.cache/airlock")
       ->group(group);
 }
 
@@ -61,20 +61,16 @@ ShieldOptions ShieldFlags::options() const {
   options.pads.memory = bytes_of_gib(pad_gib_);
   options.pads.lattice = parse_lattice(lattice_);
   if (hint_cache_.empty()) {
-    options.pads.hint_cache = default_hint_cache();
+    try {
+      options.pads.hint_cache = cache_dir() / "hints";
+    } catch (const Error&) {
+      // Without a home they are fetched each time.
+    }
   } else if (hint_cache_ != "none") {
     options.pads.hint_cache = hint_cache_;
   }
   options.pads.stop = signal_stop();
   return options;
-}
-
-std::filesystem::path default_hint_cache() {
-  const char* const cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache == '/') return std::filesystem::path(cache) / "airlock" / "hints";
-  const char* const home = std::getenv("HOME");
-  if (home == nullptr || *home != '/') return {};
-  return std::filesystem::path(home) / ".cache" / "airlock" / "hints";
 }
 
 std::function<void(const char*, std::int64_t, std::int64_t)> shield_progress(bool quiet) {

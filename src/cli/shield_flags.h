@@ -24,10 +24,6 @@ class ShieldFlags {
   double pad_gib_ = 1;
 };
 
-/// The folder for hints unless one is named: airlock/hints in $XDG_CACHE_HOME or ~/.cache; empty if
-/// neither is known.
-[[nodiscard]] std::filesystem::path default_hint_cache();
-
 /// Progress lines on stderr for what a Shield does, one kind of work after another.
 [[nodiscard]] std::function<void(const char*, std::int64_t, std::int64_t)> shield_progress(
     bool quiet);
