@@ -19,8 +19,8 @@ std::vector<std::uint32_t> random_values(std::int64_t count) {
   return values;
 }
 
-/// Degree, rank, columns of the table, blocks of a tile. A table of few columns stays in the caches:
-/// what arithmetic alone takes.
+/// Degree, rank, columns of the table, blocks of a tile. A table of few columns stays in the
+/// caches: what arithmetic alone takes.
 void lattice_tiles(benchmark::State& state) {
   const LatticeParameters ring{static_cast<int>(state.range(0)), static_cast<int>(state.range(1))};
   const std::int64_t columns = state.range(2);
@@ -40,8 +40,8 @@ void lattice_tiles(benchmark::State& state) {
   const auto tile_columns = static_cast<double>(state.iterations() * stride);
   state.SetItemsProcessed(state.iterations() * stride * ring.degree);
   state.SetBytesProcessed(state.iterations() * stride * ring.rows() * 4);
-  state.counters["per_column"] = benchmark::Counter(
-      tile_columns, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per_column"] =
+      benchmark::Counter(tile_columns, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(lattice_tiles)
     ->ArgNames({"degree", "rank", "columns", "blocks"})

@@ -16,9 +16,9 @@
 #include "cli/perplexity_table.h"
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
+#include "cli/shield_flags.h"
 #include "cli/signals.h"
 #include "cli/text_source.h"
-#include "cli/shield_flags.h"
 #include "cli/worker_flags.h"
 
 namespace airlock {

@@ -20,9 +20,9 @@
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
 #include "cli/run_output.h"
+#include "cli/shield_flags.h"
 #include "cli/signals.h"
 #include "cli/text_source.h"
-#include "cli/shield_flags.h"
 #include "cli/worker_flags.h"
 
 namespace airlock {

@@ -34,6 +34,10 @@ void DeviceFlags::add_to(CLI::App& app, std::string_view whose, const std::strin
   placed(app.add_option("--compute-dtype", compute_dtype_,
                         fmt::format("products{}: f32, bf16, on GPUs also f16, int8", of)))
       ->capture_default_str();
+  if (whose.empty()) {  // one started here has what its plans need
+    app.add_option("--products", products_, "what weights are prepared for: plain, ring or all")
+        ->capture_default_str();
+  }
   placed(app.add_option("--kv-budget", kv_gib_,
                         fmt::format("GiB of KV cache{}, of all sessions together", of)))
       ->capture_default_str()
@@ -50,6 +54,7 @@ ComputeOptions DeviceFlags::options() const {
   ComputeOptions options;
   options.device = parse_device(device_);
   options.dtype = parse_compute_dtype(compute_dtype_, options.device);
+  options.products = parse_product_kinds(products_);
   options.kv_bytes = bytes_of_gib(kv_gib_);
   options.gpu_memory = bytes_of_gib(gpu_gib_);
   options.tf32 = tf32_;

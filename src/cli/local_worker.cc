@@ -33,7 +33,9 @@ struct LocalModel::State {
 
 LocalModel::LocalModel(const std::filesystem::path& dir, const ComputeOptions& options) {
   Progress packing("preparing weights for the reference");
-  state_ = std::make_unique<State>(dir, options, packing);
+  ComputeOptions plain = options;
+  plain.products = ProductKinds::kPlain;
+  state_ = std::make_unique<State>(dir, plain, packing);
   packing.finish();
 }
 

@@ -34,9 +34,9 @@ class PlanFlags {
   /// unless has_auto().
   [[nodiscard]] std::vector<std::string> must_not_see() const;
   /// The plans of --plan with the knobs set, once with each wire dtype if --wire-dtype names
-  /// several (with commas, or all: then plans of the ring keep theirs); see with_knobs for their names. Plans that have become equal
-  /// appear once. Throws Error(kInvalidArgument), also for "auto": callers that can choose a plan
-  /// ask has_auto() first.
+  /// several (with commas, or all: then plans of the ring keep theirs); see with_knobs for their
+  /// names. Plans that have become equal appear once. Throws Error(kInvalidArgument), also for
+  /// "auto": callers that can choose a plan ask has_auto() first.
   [[nodiscard]] std::vector<Plan> plans() const;
   /// The same without "auto"; none if that is all there is.
   [[nodiscard]] std::vector<Plan> plans_beside_auto() const;

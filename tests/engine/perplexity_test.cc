@@ -170,8 +170,9 @@ class DemoModel : public ::testing::Test {
     testing::TestWorker worker(dir(), DType::kF32);
     testing::TestSession session(worker, model_.config(), counter_);
     LocalOperators reference(worker.backend());
-    return measure_perplexity(model_, reference, [&](const Plan&) { return Endpoint(session.client()); }, counter_, plans, ids_, bos_,
-                              options_);
+    return measure_perplexity(
+        model_, reference, [&](const Plan&) { return Endpoint(session.client()); }, counter_, plans,
+        ids_, bos_, options_);
   }
 
   /// The windows' sums differ by f32 rounding; 1e-4 is what the project promises of perplexity.

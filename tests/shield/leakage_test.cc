@@ -55,7 +55,8 @@ class LeakageTest : public ::testing::TestWithParam<PadKind> {
 
   /// Sends `calls` calls of `rows` rows each through `operators`: activations such as models have,
   /// the same few rows again and again with outliers in fixed columns. Gives the rows sent.
-  void send(Operators& operators, int calls, std::int64_t rows, std::vector<float>* kept = nullptr) {
+  void send(Operators& operators, int calls, std::int64_t rows,
+            std::vector<float>* kept = nullptr) {
     const ModelConfig& config = checkpoint_->config();
     std::mt19937_64 random(1);
     std::normal_distribution<float> normal;
@@ -136,7 +137,8 @@ TEST_P(LeakageTest, MaskedRowsPassTestsOfRandomness) {
     const double middle = kFieldPrime / 2.0;
     const double variance = static_cast<double>(kFieldPrime) * kFieldPrime / 12.0;
     double sum = 0;
-    for (std::size_t i = lag; i < sent.size(); ++i) sum += (sent[i] - middle) * (sent[i - lag] - middle);
+    for (std::size_t i = lag; i < sent.size(); ++i)
+      sum += (sent[i] - middle) * (sent[i - lag] - middle);
     const auto pairs = static_cast<double>(sent.size() - lag);
     EXPECT_LT(std::abs(sum / variance) / std::sqrt(pairs), kDeviations) << "lag " << lag;
   }
@@ -159,7 +161,8 @@ TEST_P(LeakageTest, TwoRunsOfOnePromptShareNoMoreWordsThanChance) {
     std::vector<std::int64_t> ids(96);
     for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int64_t>(i % 5 + 1);
     (void)executor.run(Pass{0, 96, 1}, ids);
-    for (std::int64_t i = 0; i < 4; ++i) (void)executor.run(Pass{96 + i, 1, 1}, std::span(ids).first(1));
+    for (std::int64_t i = 0; i < 4; ++i)
+      (void)executor.run(Pass{96 + i, 1, 1}, std::span(ids).first(1));
     return recorded.sent;
   };
   std::vector<std::uint32_t> first = run();

@@ -184,10 +184,9 @@ TEST_P(RingOperatorsTest, ProductsAreAsExactAsTheirRoundingAndNoise) {
       std::vector<std::int8_t> q(static_cast<std::size_t>(config.ffn * config.hidden));
       std::vector<float> scales(static_cast<std::size_t>(config.ffn));
       quantize_weight_rows(checkpoint_->tensor(name, 1), 0, config.ffn, q, scales);
-      const double room =
-          kFieldPrime / 2.0 /
-          std::max(shield.model().product(1, Weight::kGate).max_norm,
-                   shield.model().product(1, Weight::kUp).max_norm);
+      const double room = kFieldPrime / 2.0 /
+                          std::max(shield.model().product(1, Weight::kGate).max_norm,
+                                   shield.model().product(1, Weight::kUp).max_norm);
       for (std::int64_t row = 0; row < kRows; ++row) {
         double norm = 0;
         double largest = 0;
@@ -230,7 +229,8 @@ TEST_P(RingOperatorsTest, RefusesRowsThatAreNotFinite) {
   for (const Plan& plan : testing::ring_plans()) {
     testing::TestSession session(worker_, config);
     testing::RecordingOperators recorded(session.client());
-    TestShield shield(*checkpoint_, worker_.fingerprint(), plan, Endpoint(session.client()).through(recorded));
+    TestShield shield(*checkpoint_, worker_.fingerprint(), plan,
+                      Endpoint(session.client()).through(recorded));
     for (const float bad : {std::nanf(""), INFINITY, -INFINITY}) {
       std::vector<float> x(static_cast<std::size_t>(3 * config.q_dim()), 1.0F);
       x[static_cast<std::size_t>(2 * config.q_dim() + 1)] = bad;
@@ -282,7 +282,8 @@ TEST_P(RingOperatorsTest, NoLiePasses) {
   const auto calls = static_cast<int>(4 * model_.config().layers + 1);
   for (const char* name : {"sealed", "verified"}) {
     for (std::size_t lie = 0; lie < lies.size(); ++lie) {
-      for (int target = 0; target < 2 * calls; target += GetParam() == std::string("bf16") ? 1 : 3) {
+      for (int target = 0; target < 2 * calls;
+           target += GetParam() == std::string("bf16") ? 1 : 3) {
         testing::TestSession session(worker_, model_.config());
         testing::LyingOperators liar(session.client(), target, lies[lie]);
         const Plan plan = plan_of(name, PadKind::kLocal);

@@ -19,6 +19,18 @@ Device parse_device(std::string_view name) {
   fail(ErrorCode::kInvalidArgument, "--device {}: expected cpu or cuda:N, e.g. cuda:0", name);
 }
 
+ProductKinds parse_product_kinds(std::string_view name) {
+  for (const ProductKinds kinds : {ProductKinds::kPlain, ProductKinds::kRing, ProductKinds::kAll}) {
+    if (name == product_kinds_name(kinds)) return kinds;
+  }
+  fail(ErrorCode::kInvalidArgument, "unknown products `{}`, expected plain, ring or all", name);
+}
+
+std::string_view product_kinds_name(ProductKinds kinds) noexcept {
+  if (kinds == ProductKinds::kAll) return "all";
+  return kinds == ProductKinds::kRing ? "ring" : "plain";
+}
+
 std::string device_name(const Device& device) {
   return device.kind == Device::Kind::kCpu ? "cpu" : fmt::format("cuda:{}", device.index);
 }

@@ -60,6 +60,8 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
                        model.checkpoint().dir().string(),
                        "--compute-dtype",
                        std::string(dtype_name(compute.dtype)),
+                       "--products",
+                       std::string(product_kinds_name(compute.products)),
                        "--device",
                        device_name(compute.device),
                        "--gpu-memory",

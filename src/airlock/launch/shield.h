@@ -23,8 +23,8 @@ namespace airlock {
 struct ShieldOptions {
   int checks = 1;       ///< vectors to check products with: what the strictest plan wants
   bool lm_head = true;  ///< some plan leaves the LM head to the worker
-  PadOptions pads;     ///< its fingerprint is the model's
-  std::string dealer;  ///< address of the second worker, for PadKind::kDealer
+  PadOptions pads;      ///< its fingerprint is the model's
+  std::string dealer;   ///< address of the second worker, for PadKind::kDealer
   /// Hears what is being done ("weights", "hints", "pads") with its progress. May throw.
   std::function<void(const char* what, std::int64_t done, std::int64_t all)> progress = {};
 };
@@ -50,8 +50,8 @@ class Shield {
 
   /// Loads what `plan` needs, from `session`'s worker where it comes from there. Throws
   /// Error(kUnsupported) if that worker has no products of the ring; Error(kInvalidArgument) for a
-  /// dealer that is that worker, or none; what RingModel, pads and sessions throw. Nothing for plain
-  /// plans.
+  /// dealer that is that worker, or none; what RingModel, pads and sessions throw. Nothing for
+  /// plain plans.
   void prepare(const Plan& plan, WorkerSession& session, const WorkerOptions& worker);
 
   /// Makes pads ahead, within their memory: rows for so many tokens.

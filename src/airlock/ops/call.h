@@ -40,8 +40,8 @@ std::string_view op_name(Op op) noexcept;
 bool is_op(unsigned value) noexcept;
 /// True for the operators whose rows see others: those say whose rows they are, and where.
 bool is_attention(Op op) noexcept;
-/// True for calls that prepare runs and belong to none: Init, PadProduct. What they carry is counted
-/// apart.
+/// True for calls that prepare runs and belong to none: Init, PadProduct. What they carry is
+/// counted apart.
 bool prepares(Op op) noexcept;
 /// True for the exact products of the ring plans.
 bool is_ring(Op op) noexcept;

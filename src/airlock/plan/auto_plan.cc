@@ -33,8 +33,8 @@ std::vector<std::string> still_seen(const Plan& plan, const std::vector<std::str
 /// Only exact products under pads hide activations; they are slower than all others.
 bool wants_ring(const AutoRequest& request) {
   const Knobs& fixed = request.fixed;
-  const bool asked = fixed.wire_dtype == DType::kRing || fixed.mask == Mask::kPads ||
-                     fixed.verify.value_or(false);
+  const bool asked =
+      fixed.wire_dtype == DType::kRing || fixed.mask == Mask::kPads || fixed.verify.value_or(false);
   return asked || contains(request.must_not_see, "hidden") ||
          contains(request.must_not_see, "qkv") || contains(request.must_not_see, "mlp");
 }
@@ -95,7 +95,8 @@ std::string knobs_line(const Plan& plan, const AutoRequest& request) {
   return fmt::format(
       "{}; it sees {}",
       parts.empty() ? "no knob had to be fixed" : fmt::format("{}", fmt::join(parts, ", ")),
-      worker_sees(plan).empty() ? "nothing" : fmt::format("{}", fmt::join(worker_sees(plan), ", ")));
+      worker_sees(plan).empty() ? "nothing"
+                                : fmt::format("{}", fmt::join(worker_sees(plan), ", ")));
 }
 
 std::string figures(const PlanChoice& choice, bool timed) {

@@ -38,11 +38,11 @@ std::vector<std::string> parse_must_not_see(std::string_view list);
 
 /// The fastest plan by the rates; of equals the one with fewer bytes, then fewer calls. Tries
 /// every attention, MLP and the wire dtypes f32 and bf16; embedding and LM head move to the runner
-/// only if they have to (they cost it memory and time). Hidden states, q, k, v and the MLP are hidden
-/// by the ring's presets alone, which are tried then, or if a fixed knob is of the ring. With lanes to choose
-/// also whole prefills and chunks, with as many lanes as pay: what is simpler wins unless it is
-/// slower by kWorthIt. Throws Error(kUnsupported), naming what cannot be hidden, if no plan
-/// qualifies, and as predict_traffic does.
+/// only if they have to (they cost it memory and time). Hidden states, q, k, v and the MLP are
+/// hidden by the ring's presets alone, which are tried then, or if a fixed knob is of the ring.
+/// With lanes to choose also whole prefills and chunks, with as many lanes as pay: what is simpler
+/// wins unless it is slower by kWorthIt. Throws Error(kUnsupported), naming what cannot be hidden,
+/// if no plan qualifies, and as predict_traffic does.
 PlanChoice choose_plan(const ModelConfig& config, const AutoRequest& request);
 
 }  // namespace airlock

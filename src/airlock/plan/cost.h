@@ -27,9 +27,9 @@ struct HostRates {
   double pad_values = 0;
   double check_values = 0;
   double shield_values = 0;
-  double runner_flops = 0;    ///< the runner's attention and LM head, operations a second
-  double runner_bytes = 0;    ///< its elementwise kernels, bytes read and written a second
-  double send_rate = 0;       ///< of the link, bytes a second
+  double runner_flops = 0;  ///< the runner's attention and LM head, operations a second
+  double runner_bytes = 0;  ///< its elementwise kernels, bytes read and written a second
+  double send_rate = 0;     ///< of the link, bytes a second
   double receive_rate = 0;
   double rtt_ms = 0;        ///< round trip of an empty call
   bool same_cores = false;  ///< both sides share processors: their work adds up

@@ -23,9 +23,8 @@ Table plan_table(std::span<const PlanRow> rows, const std::string& model, std::i
   using Align = Table::Align;
   const bool timed = std::any_of(rows.begin(), rows.end(),
                                  [](const PlanRow& row) { return row.time.has_value(); });
-  const bool prepared = std::any_of(rows.begin(), rows.end(), [](const PlanRow& row) {
-    return row.plan.mask == Mask::kPads;
-  });
+  const bool prepared = std::any_of(
+      rows.begin(), rows.end(), [](const PlanRow& row) { return row.plan.mask == Mask::kPads; });
   const auto title = [](bool wanted, const char* text) { return wanted ? text : ""; };
   Table table({{"plan", "plan", Align::kLeft},
                {"", "model"},

@@ -16,7 +16,7 @@ namespace airlock {
 struct PlanRow {
   Plan plan;
   Traffic traffic;
-  std::optional<Stages> time;  ///< calls one after the other
+  std::optional<Stages> time;       ///< calls one after the other
   std::int64_t prepared_bytes = 0;  ///< of hints and dealt pads: PreparedBytes of plan/prepared.h
 };
 

@@ -12,8 +12,8 @@
 #include "airlock/core/threads.h"
 #include "airlock/math/field.h"
 #include "airlock/plan/lowering.h"
-#include "airlock/shield/shield_rates.h"
 #include "airlock/shield/secret_memory.h"
+#include "airlock/shield/shield_rates.h"
 
 namespace airlock {
 namespace {
@@ -171,9 +171,9 @@ struct PadTile {
   std::int64_t stride = 0;
 };
 
-PadTile pad_tile(const std::uint32_t* stored, std::int64_t stored_stride, const PolynomialTable* table,
-                 const PadSegment& segment, std::int64_t column, std::int64_t columns,
-                 Buffer& scratch, double& pad_ms) {
+PadTile pad_tile(const std::uint32_t* stored, std::int64_t stored_stride,
+                 const PolynomialTable* table, const PadSegment& segment, std::int64_t column,
+                 std::int64_t columns, Buffer& scratch, double& pad_ms) {
   if (segment.secret == nullptr) return {stored + column, stored_stride};
   const auto began = Clock::now();
   const auto& parameters = table->parameters();
@@ -263,9 +263,8 @@ void RingOperators::mask(State& state, const ConstTensor& x) {
       tile.noise = noise_ != nullptr ? state.noise.as<std::int8_t>() + at : nullptr;
       tile.out = state.sent.data() + static_cast<std::size_t>(at) * element;
       if (rows.pad != nullptr) {
-        const PadTile pad =
-            pad_tile(rows.pad->input, rows.pad->input_stride, rows.pad->table, *rows.pad, column,
-                     tile.columns, memory.tile, memory.pad_ms);
+        const PadTile pad = pad_tile(rows.pad->input, rows.pad->input_stride, rows.pad->table,
+                                     *rows.pad, column, tile.columns, memory.tile, memory.pad_ms);
         tile.pad = pad.data;
         tile.pad_stride = pad.stride;
       }
@@ -369,8 +368,8 @@ CallTicket RingOperators::submit(const Call& call, std::span<const ConstTensor> 
   }
   quantize(state, inputs[0]);
   if (pads_ != nullptr) {
-    state.pad = pads_->take(ring_group_of(model_.config(), call.layer, lowered.weights[0]),
-                            state.rows);
+    state.pad =
+        pads_->take(ring_group_of(model_.config(), call.layer, lowered.weights[0]), state.rows);
     require(state.pad.rows() == state.rows, ErrorCode::kInternal, "{}: a pad of {} rows for {}",
             call, state.pad.rows(), state.rows);
     while (threads_.size() < static_cast<std::size_t>(threads())) {
@@ -391,8 +390,7 @@ CallTicket RingOperators::submit(const Call& call, std::span<const ConstTensor> 
     state.wanted[m] = outputs[m];
   }
   const std::array<ConstTensor, 1> sent = {ConstTensor{lowered.inputs[0], state.sent.data()}};
-  const CallTicket ticket =
-      next().submit(lowered, sent, std::span(replies).first(outputs.size()));
+  const CallTicket ticket = next().submit(lowered, sent, std::span(replies).first(outputs.size()));
   calls_.begin(ticket);
   return ticket;
 }

@@ -21,9 +21,9 @@ namespace airlock {
 
 /// Time of the shield's work since the start, in ms of wall time.
 struct ShieldTimes {
-  double pad_ms = 0;     ///< making pads and noise
-  double check_ms = 0;   ///< sums of the checks: a share of the kernels' time, measured once
-  double convert_ms = 0; ///< the kernels' rest: quantizing, masking, unmasking
+  double pad_ms = 0;      ///< making pads and noise
+  double check_ms = 0;    ///< sums of the checks: a share of the kernels' time, measured once
+  double convert_ms = 0;  ///< the kernels' rest: quantizing, masking, unmasking
 };
 
 /// Not thread-safe. Allocates nothing once the shapes have been seen. Plaintext and pads lie in

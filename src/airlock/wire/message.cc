@@ -262,7 +262,8 @@ std::span<const std::byte> MessageBuilder::build(const WelcomeMessage& message) 
   const auto worker = b.CreateString(cut(message.worker));
   return impl_->finish(fb::CreateWelcome(
       b, fingerprint, static_cast<std::uint8_t>(message.compute_dtype), backend, worker,
-      static_cast<std::uint8_t>(message.lanes), static_cast<std::uint64_t>(message.shared_bytes)));
+      static_cast<std::uint8_t>(message.lanes), static_cast<std::uint64_t>(message.shared_bytes),
+      static_cast<std::uint8_t>(message.products)));
 }
 
 std::span<const std::byte> MessageBuilder::build(const Call& message, const Transfer& transfer) {
@@ -346,12 +347,15 @@ WelcomeMessage parse_welcome(std::span<const std::byte> bytes) {
   const auto& table = verified<fb::Welcome>(bytes, "Welcome");
   require(is_dtype(table.compute_dtype()), ErrorCode::kProtocol, "a Welcome message names dtype {}",
           table.compute_dtype());
+  require(table.products() >= 1 && table.products() <= 3, ErrorCode::kProtocol,
+          "a Welcome message names products {}", table.products());
   return {parse_fingerprint(table.fingerprint(), "Welcome"),
           static_cast<DType>(table.compute_dtype()),
           printable(table.backend()),
           printable(table.worker()),
           table.lanes(),
-          parse_bytes(table.shared_bytes(), "Welcome")};
+          parse_bytes(table.shared_bytes(), "Welcome"),
+          static_cast<ProductKinds>(table.products())};
 }
 
 CallMessage parse_call_message(std::span<const std::byte> bytes) {

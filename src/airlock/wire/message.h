@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "airlock/core/device.h"
 #include "airlock/core/error.h"
 #include "airlock/ops/call.h"
 #include "airlock/wire/compression.h"
@@ -36,6 +37,7 @@ struct WelcomeMessage {
   std::string worker;             ///< name and version, for people
   int lanes = 1;                  ///< calls the worker takes in before it has answered the first
   std::int64_t shared_bytes = 0;  ///< of memory it maps for this session at most; 0: none
+  ProductKinds products = ProductKinds::kPlain;
 };
 
 /// Where a tensor travels: in shared memory, or (segment 0) behind its message.

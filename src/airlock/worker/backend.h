@@ -8,6 +8,7 @@
 #include <string>
 
 #include "airlock/core/buffer_pool.h"
+#include "airlock/core/device.h"
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
 #include "airlock/ops/call.h"
@@ -41,6 +42,8 @@ class Backend {
   /// dtype of the multiplications: f32, bf16 or, on a GPU, f16, or int8, which is of those with
   /// weights.
   [[nodiscard]] virtual DType compute_dtype() const = 0;
+  /// Which products it has weights for; calls of others throw Error(kUnsupported).
+  [[nodiscard]] virtual ProductKinds products() const { return ProductKinds::kPlain; }
   /// "cpu, bf16, avx512_core_amx, 2 threads": for people.
   [[nodiscard]] virtual std::string description() const = 0;
   /// Bytes of weights as products read them.

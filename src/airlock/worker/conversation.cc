@@ -119,11 +119,11 @@ void Conversation::answer_hello(const IncomingFrame& frame) {
   log_info("runner {} at {} opened a session", client_, channel_.link().peer());
   const int lanes = std::clamp(hello.lanes, 1, HelloMessage::kMaxLanes);
   const bool shares = channel_.link().traits().shares_memory;
-  channel_.send(
-      FrameType::kWelcome, frame.request_id,
-      builder_.build(WelcomeMessage{context_.fingerprint, context_.backend.compute_dtype(),
-                                    context_.backend.description(), "airlock worker", lanes,
-                                    shares ? context_.options.shared_bytes : 0}));
+  channel_.send(FrameType::kWelcome, frame.request_id,
+                builder_.build(WelcomeMessage{
+                    context_.fingerprint, context_.backend.compute_dtype(),
+                    context_.backend.description(), "airlock worker", lanes,
+                    shares ? context_.options.shared_bytes : 0, context_.backend.products()}));
   if (lanes > 1) widen(lanes);
 }
 

@@ -14,6 +14,7 @@ std::unique_ptr<Backend> make_backend(WeightSource& source, const ComputeOptions
   if (options.device.kind == Device::Kind::kCpu) {
     CpuBackendOptions cpu;
     cpu.compute_dtype = options.dtype;
+    cpu.products = options.products;
     cpu.progress = loading.progress;
     cpu.stop = loading.stop;
     return make_cpu_backend(source, cpu);

@@ -17,6 +17,7 @@
 #include "airlock/worker/cpu/gated_mlp.h"
 #include "airlock/worker/cpu/linear.h"
 #include "airlock/worker/cpu/matmul.h"
+#include "airlock/worker/cpu/ring_products.h"
 #include "airlock/worker/cpu/weights.h"
 
 namespace airlock {
@@ -82,18 +83,30 @@ class CpuBackend final : public Backend {
                                    source.config().rope_scaling),
                  .max_scratch_bytes =
                      options.max_scratch_bytes > 0 ? options.max_scratch_bytes : half_of_memory()},
-        weights_(prepare_weights(source, context_.compute, context_.gemm, options.progress,
-                                 options.stop)),
-        weight_bytes_(weights_.bytes()) {
+        products_(options.products) {
+    if (has_ring(products_)) {
+      ring_ =
+          RingWeights(source, options.pool, has_plain(products_), options.progress, options.stop);
+    }
+    if (has_plain(products_)) {
+      weights_ =
+          prepare_weights(source, context_.compute, context_.gemm, options.progress, options.stop);
+    }
+    weight_bytes_ = weights_.bytes() + ring_.bytes();
     context_.pool.trim();  // copies that packing made on the way
   }
 
   [[nodiscard]] const ModelConfig& config() const override { return context_.config; }
   [[nodiscard]] DType compute_dtype() const override { return context_.compute; }
+  [[nodiscard]] ProductKinds products() const override { return products_; }
   [[nodiscard]] std::int64_t weight_bytes() const override { return weight_bytes_; }
   [[nodiscard]] std::string description() const override {
-    return fmt::format("cpu, {}, {}, {} threads", dtype_name(context_.compute), onednn_isa(),
-                       threads());
+    std::string text = "cpu";
+    if (has_plain(products_)) {
+      text += fmt::format(", {}, {}", dtype_name(context_.compute), onednn_isa());
+    }
+    if (has_ring(products_)) text += fmt::format(", ring by {}", ring_isa());
+    return fmt::format("{}, {} threads", text, threads());
   }
 
   [[nodiscard]] std::unique_ptr<BackendSequence> open_sequence() override {
@@ -109,8 +122,10 @@ class CpuBackend final : public Backend {
 
   WeightSource& source_;
   CpuContext context_;
+  ProductKinds products_;
   CpuWeights weights_;
-  std::int64_t weight_bytes_;
+  RingWeights ring_;
+  std::int64_t weight_bytes_ = 0;
   BufferPool kv_pool_;
   std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
 };
@@ -156,6 +171,8 @@ void CpuBackend::execute(const Call& call, std::span<BackendSequence* const> seq
                          std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) {
   // OpenMP keeps its number of threads per calling thread, and oneDNN asks OpenMP.
   if (omp_get_max_threads() != threads()) omp_set_num_threads(threads());
+  require(is_ring(call.op) ? has_ring(products_) : has_plain(products_), ErrorCode::kUnsupported,
+          "{}: this worker was started with --products {}", call, product_kinds_name(products_));
   switch (call.op) {
     case Op::kEmbedding:
       return embed(inputs[0], outputs[0]);
@@ -179,8 +196,9 @@ void CpuBackend::execute(const Call& call, std::span<BackendSequence* const> seq
       return linear(context_, inputs[0], matrices, outputs);
     }
     case Op::kRingLinear:
+      return ring_linear(context_.pool, ring_, call, inputs[0], outputs);
     case Op::kPadProduct:
-      fail(ErrorCode::kUnsupported, "{}: this worker has no products of the ring", call);
+      return pad_product(context_.pool, ring_, call, inputs[0], outputs);
     case Op::kInit:
       break;
   }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "airlock/core/buffer_pool.h"
+#include "airlock/core/device.h"
 #include "airlock/core/dtype.h"
 #include "airlock/core/stop.h"
 #include "airlock/worker/backend.h"
@@ -17,6 +18,9 @@ struct CpuBackendOptions {
   /// kF32, or kBF16: products of bf16 values accumulated in f32. On a processor without bf16
   /// instructions the backend computes in f32 and logs one line that says so.
   DType compute_dtype = DType::kBF16;
+  /// What weights are prepared for. For the ring alone a model takes its int8 weights, half of
+  /// bf16's, and nothing else.
+  ProductKinds products = ProductKinds::kAll;
   /// Called while weights are prepared with the bytes done so far and in all. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
   /// Ends that with Error(kInterrupted).

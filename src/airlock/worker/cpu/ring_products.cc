@@ -1,0 +1,90 @@
+#include "airlock/worker/cpu/ring_products.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "airlock/core/error.h"
+#include "airlock/core/threads.h"
+#include "airlock/math/field_random.h"
+
+namespace airlock {
+namespace {
+
+/// Rows of a pad that are made and multiplied at a time.
+constexpr std::int64_t kPadPiece = 256;
+
+std::size_t place_of(int layer, Weight weight) {
+  return static_cast<std::size_t>(layer) * kWeightCount + static_cast<std::size_t>(weight);
+}
+
+}  // namespace
+
+RingWeights::RingWeights(WeightSource& source, const BufferPool& pool, bool keep_source,
+                         const std::function<void(std::int64_t, std::int64_t)>& progress,
+                         const StopToken& stop) {
+  const std::int64_t total = matrix_bytes(source);
+  std::int64_t done = 0;
+  const auto prepare = [&](Weight weight, int layer) {
+    stop.throw_if_stopped();
+    const ConstTensor tensor = checked_tensor(source, weight, layer);
+    RingMatrix matrix = pack_ring_matrix(pool, tensor);
+    if (!keep_source) source.release(tensor);
+    done += tensor.bytes();
+    if (progress) progress(done, total);
+    return matrix;
+  };
+  const auto layers = static_cast<int>(source.config().layers);
+  matrices_.resize(place_of(layers, Weight{}) + 1);
+  for (int layer = 0; layer < layers; ++layer) {
+    for (const Weight weight : layer_matrices()) {
+      matrices_[place_of(layer, weight)] = prepare(weight, layer);
+    }
+  }
+  matrices_.back() = prepare(Weight::kLmHead, kNoLayer);
+}
+
+const RingMatrix& RingWeights::at(int layer, Weight weight) const {
+  return weight == Weight::kLmHead ? matrices_.back() : matrices_[place_of(layer, weight)];
+}
+
+std::int64_t RingWeights::bytes() const {
+  std::int64_t total = 0;
+  for (const RingMatrix& matrix : matrices_) total += matrix.bytes();
+  return total;
+}
+
+void ring_linear(const BufferPool& pool, const RingWeights& weights, const Call& call,
+                 ConstTensor x, std::span<const Tensor> outputs) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    ring_multiply(pool, weights.at(call.layer, call.weights[static_cast<int>(i)]), x.spec.dtype,
+                  x.data, x.spec.shape[0], outputs[i].spec.dtype, outputs[i].data);
+  }
+}
+
+void pad_product(const BufferPool& pool, const RingWeights& weights, const Call& call,
+                 ConstTensor seed, std::span<const Tensor> outputs) {
+  FieldSeed key;
+  std::memcpy(key.data(), seed.data, key.size());
+  const std::int64_t in = weights.at(call.layer, call.weights[0]).in;
+  const std::int64_t first = call.ranges[0].position;
+  const std::int64_t rows = call.ranges[0].tokens;
+  const Buffer pad = pool.acquire(static_cast<std::size_t>(std::min(rows, kPadPiece) * in) *
+                                  sizeof(std::uint32_t));
+  for (std::int64_t row = 0; row < rows; row += kPadPiece) {
+    const std::int64_t count = std::min(kPadPiece, rows - row);
+    parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        expand_field_row(key, static_cast<std::uint64_t>(first + row + i),
+                         {pad.as<std::uint32_t>() + i * in, static_cast<std::size_t>(in)});
+      }
+    });
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const RingMatrix& w = weights.at(call.layer, call.weights[static_cast<int>(i)]);
+      ring_multiply(
+          pool, w, DType::kRing, pad.data(), count, DType::kRing,
+          outputs[i].data + static_cast<std::size_t>(row * w.out) * sizeof(std::uint32_t));
+    }
+  }
+}
+
+}  // namespace airlock
