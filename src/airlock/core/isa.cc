@@ -83,6 +83,14 @@ Isa max_isa() {
   return most;
 }
 
+bool has_vnni() {
+#if defined(__x86_64__)
+  return isa() >= Isa::kAvx512 && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
 Isa isa() {
   static const Isa found = detect(max_isa());
   return found;

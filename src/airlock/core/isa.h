@@ -30,4 +30,8 @@ enum class Isa {
 /// Throws as max_isa. Thread-safe.
 [[nodiscard]] Isa isa();
 
+/// True if products of 8-bit integers may use AVX512_VNNI: within isa(), of which it is no part.
+/// Throws as max_isa. Thread-safe.
+[[nodiscard]] bool has_vnni();
+
 }  // namespace airlock
