@@ -1,7 +1,7 @@
 #include "airlock/shield/tile_kernels.h"
 
 #include <algorithm>
-#include <optional>
+#include <type_traits>
 
 #include "airlock/core/error.h"
 
@@ -40,15 +40,15 @@ template <int kMost>
 class TileSums {
  public:
   explicit TileSums(int checks) : checks_(checks) {
-    for (int c = 0; c < checks; ++c) sums_[c].emplace(TileI32());
+    for (int c = 0; c < checks; ++c) sums_[c].clear();
   }
   HWY_INLINE void add(const TileGroup& group, const std::uint32_t* const* keys,
                       std::int64_t column) {
-    for (int c = 0; c < checks_; ++c) sums_[c]->add(group.values, group.odd, keys[c] + column);
+    for (int c = 0; c < checks_; ++c) sums_[c].add(group.values, group.odd, keys[c] + column);
   }
   HWY_INLINE void finish(std::uint32_t* const* sums, std::int64_t row, std::uint32_t modulus) {
     for (int c = 0; c < checks_; ++c) {
-      const std::uint64_t sum = std::uint64_t{sums[c][row]} + sums_[c]->modulo(modulus);
+      const std::uint64_t sum = std::uint64_t{sums[c][row]} + sums_[c].modulo(modulus);
       sums[c][row] =
           static_cast<std::uint32_t>(modulus == kFieldPrime ? sum % kFieldPrime : sum % modulus);
     }
@@ -56,7 +56,7 @@ class TileSums {
 
  private:
   int checks_;
-  std::optional<SplitSum<TileI32>> sums_[kMost];
+  SplitSum<TileI32> sums_[kMost];
 };
 
 /// A piece of one input row.
