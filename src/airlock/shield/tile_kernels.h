@@ -7,6 +7,7 @@
 #include <span>
 
 #include "airlock/core/dtype.h"
+#include "airlock/math/field.h"
 
 namespace airlock {
 
@@ -48,6 +49,8 @@ struct MaskTile {
   const std::uint32_t* keys[kMaxChecks * kMaxShared] = {};
   /// [rows] u32 below p each: (x_q + e)·(W·v) of these columns is added, modulo p.
   std::uint32_t* sums[kMaxChecks * kMaxShared] = {};
+  /// What keys and sums are below, if not p: a small one, in tests, misses one error in as many.
+  std::uint32_t check_modulus = kFieldPrime;
 };
 /// out = x_q + e + pad mod p; without a pad x_q + e itself.
 void mask_tile(const MaskTile& tile);
@@ -69,7 +72,8 @@ struct UnmaskTile {
   std::int64_t out_stride = 0;
   int checks = 0;
   const std::uint32_t* keys[kMaxChecks] = {};  ///< v, [columns]
-  std::uint32_t* sums[kMaxChecks] = {};        ///< [rows]: y·v is added, modulo p
+  std::uint32_t* sums[kMaxChecks] = {};        ///< [rows]: (y - pad)·v is added, modulo p
+  std::uint32_t check_modulus = kFieldPrime;   ///< as MaskTile's; y - pad counts centred
 };
 /// out = (y - pad mod p, centred) * weight_scale * inverse scale.
 void unmask_tile(const UnmaskTile& tile);
