@@ -97,6 +97,12 @@ std::int64_t row_stride(std::int64_t columns, PadRows layout) {
   return (blocks | 1) * kLatticeBlock;
 }
 
+/// Every tensor of a batch begins a cache line.
+std::int64_t aligned(std::int64_t elements) {
+  constexpr std::int64_t kLine = BufferPool::kAlignment / sizeof(std::uint32_t);
+  return (elements + kLine - 1) / kLine * kLine;
+}
+
 std::span<std::byte> bytes_of_rows(std::uint32_t* first, std::int64_t stride, std::int64_t row,
                                    std::int64_t rows) {
   return std::as_writable_bytes(
@@ -114,12 +120,11 @@ PadBank::PadBank(const std::vector<RingGroup>& groups, const ModelConfig& config
   for (std::size_t i = 0; i < groups.size(); ++i) {
     Group& held = held_[i];
     held.input_stride = row_stride(groups[i].in, layout);
-    held.row_elements = held.input_stride;
+    elements += held.input_stride;
     for (int k = 0; k < groups[i].weights.size(); ++k) {
       held.output_stride[k] = row_stride(weight_shape(config, groups[i].weights[k])[0], layout);
-      held.row_elements += held.output_stride[k];
+      elements += held.output_stride[k];
     }
-    elements += held.row_elements;
   }
   capacity_ = memory / (elements * static_cast<std::int64_t>(sizeof(std::uint32_t)));
 }
@@ -146,18 +151,21 @@ void PadBank::make(int group, std::int64_t rows,
                    const std::function<void(const PadBatch&)>& fill) {
   Group& held = held_[static_cast<std::size_t>(group)];
   auto slab = std::make_shared<Slab>(blocks_);
-  slab->size = static_cast<std::size_t>(rows * held.row_elements) * sizeof(std::uint32_t);
+  const int matrices = groups_[static_cast<std::size_t>(group)].weights.size();
+  std::int64_t elements = aligned(rows * held.input_stride);
+  for (int k = 0; k < matrices; ++k) elements += aligned(rows * held.output_stride[k]);
+  slab->size = static_cast<std::size_t>(elements) * sizeof(std::uint32_t);
   slab->block = blocks_->acquire(slab->size);
   PadBatch& batch = slab->batch;
   batch.group = group;
   batch.rows = rows;
   batch.input = reinterpret_cast<std::uint32_t*>(slab->block);
   batch.input_stride = held.input_stride;
-  std::uint32_t* next = batch.input + rows * held.input_stride;
-  for (int k = 0; k < groups_[static_cast<std::size_t>(group)].weights.size(); ++k) {
+  std::uint32_t* next = batch.input + aligned(rows * held.input_stride);
+  for (int k = 0; k < matrices; ++k) {
     batch.output[k] = next;
     batch.output_stride[k] = held.output_stride[k];
-    next += rows * held.output_stride[k];
+    next += aligned(rows * held.output_stride[k]);
   }
   fill(batch);
   held.slabs.push_back(std::move(slab));

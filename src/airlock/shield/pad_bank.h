@@ -67,7 +67,6 @@ class PadBank {
   struct Group {
     std::int64_t input_stride = 0;
     std::int64_t output_stride[kMaxTensors] = {};
-    std::int64_t row_elements = 0;
     std::vector<std::shared_ptr<Slab>> slabs;  ///< with rows left
   };
 

@@ -32,6 +32,9 @@ struct PadPiece {
 class PadProducts {
  public:
   PadProducts(Operators& operators, const RingModel& model, const FieldSeed& seed, PadStats& stats);
+  ~PadProducts() { wipe(std::as_writable_bytes(std::span(seed_))); }
+  PadProducts(const PadProducts&) = delete;
+  PadProducts& operator=(const PadProducts&) = delete;
 
   /// Calls under way at most.
   [[nodiscard]] int depth() const noexcept { return depth_; }
@@ -46,7 +49,7 @@ class PadProducts {
 
   Operators& operators_;
   const RingModel& model_;
-  const FieldSeed& seed_;
+  alignas(BufferPool::kAlignment) FieldSeed seed_;
   PadStats& stats_;
   int depth_;
 };
