@@ -80,6 +80,15 @@ std::vector<double> decode(ConstTensor tensor) {
       case DType::kI64:
         values[i] = static_cast<double>(tensor.as<std::int64_t>()[i]);
         break;
+      case DType::kRing:
+        values[i] = tensor.as<std::uint32_t>()[i];
+        break;
+      case DType::kRing16:
+        values[i] = tensor.as<std::uint16_t>()[i];
+        break;
+      case DType::kI16:
+        values[i] = tensor.as<std::int16_t>()[i];
+        break;
     }
   }
   return values;

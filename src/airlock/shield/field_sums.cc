@@ -18,7 +18,8 @@ std::uint32_t field_dot_simd(const std::uint32_t* a, const std::uint32_t* b, std
   const FieldTag d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   constexpr std::int64_t kGroup = kSumVectors * hn::MaxLanes(d);
-  SplitSum<FieldTag> sum(d);
+  SplitSum<FieldTag> sum;
+  sum.clear();
   const auto add = [&](const std::uint32_t* from, const std::uint32_t* factors) {
     hn::Vec<FieldTag> values[kSumVectors];
     hn::Vec<FieldTag> odd[kSumVectors];

@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <string>
-#include <string_view>
+#include <optional>
 
 #include "airlock/core/stop.h"
+#include "airlock/math/field_random.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/ops/operators.h"
 #include "airlock/shield/pad.h"
@@ -55,6 +55,8 @@ struct PadOptions {
   /// Hears bytes of hints done so far and in all, while they are fetched or read. May throw.
   std::function<void(std::int64_t done, std::int64_t total)> hint_progress = {};
   StopToken stop = {};
+  /// Keys the random numbers, so that a test meets the same pads again. Nobody else may set it.
+  std::optional<FieldSeed> test_key = {};
 };
 
 /// Pads from lattice samples. Loads hints from the cache, or fetches them from `worker` (PadProduct

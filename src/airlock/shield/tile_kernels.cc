@@ -1,13 +1,14 @@
 #include "airlock/shield/tile_kernels.h"
 
 #include <algorithm>
-#include <optional>
+#include <type_traits>
 
 #include "airlock/core/error.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "airlock/shield/tile_kernels.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/cache_control.h>
 
 #include "airlock/shield/field_simd.inc"
 
@@ -40,15 +41,15 @@ template <int kMost>
 class TileSums {
  public:
   explicit TileSums(int checks) : checks_(checks) {
-    for (int c = 0; c < checks; ++c) sums_[c].emplace(TileI32());
+    for (int c = 0; c < checks; ++c) sums_[c].clear();
   }
   HWY_INLINE void add(const TileGroup& group, const std::uint32_t* const* keys,
                       std::int64_t column) {
-    for (int c = 0; c < checks_; ++c) sums_[c]->add(group.values, group.odd, keys[c] + column);
+    for (int c = 0; c < checks_; ++c) sums_[c].add(group.values, group.odd, keys[c] + column);
   }
   HWY_INLINE void finish(std::uint32_t* const* sums, std::int64_t row, std::uint32_t modulus) {
     for (int c = 0; c < checks_; ++c) {
-      const std::uint64_t sum = std::uint64_t{sums[c][row]} + sums_[c]->modulo(modulus);
+      const std::uint64_t sum = std::uint64_t{sums[c][row]} + sums_[c].modulo(modulus);
       sums[c][row] =
           static_cast<std::uint32_t>(modulus == kFieldPrime ? sum % kFieldPrime : sum % modulus);
     }
@@ -56,8 +57,19 @@ class TileSums {
 
  private:
   int checks_;
-  std::optional<SplitSum<TileI32>> sums_[kMost];
+  SplitSum<TileI32> sums_[kMost];
 };
+
+/// Fetches a group of a row to come, each element of `size` bytes: rows of a tile lie far apart,
+/// where no hardware looks ahead. A few rows on, for a miss in the tables of pages too.
+constexpr std::int64_t kRowsAhead = 6;
+HWY_INLINE void fetch_group(const void* from, std::int64_t size) {
+  constexpr std::int64_t kLine = 64;
+#pragma GCC unroll 4
+  for (std::int64_t at = 0; at < kTileGroup * size; at += kLine) {
+    hwy::Prefetch(static_cast<const std::byte*>(from) + at);
+  }
+}
 
 /// A piece of one input row.
 struct MaskPiece {
@@ -141,7 +153,12 @@ void mask_rows(const MaskTile& tile) {
     TileSums<kMost> sums(tile.checks);
     TileGroup group;
     for (std::int64_t i = 0; i < whole; i += kTileGroup) {
-      mask_group<kPad, kNarrow>(piece(i), scale, group);
+      const MaskPiece here = piece(i);
+      if (r + kRowsAhead < tile.rows) {
+        fetch_group(here.x + kRowsAhead * tile.x_stride, sizeof(float));
+        fetch_group(static_cast<Out*>(here.out) + kRowsAhead * tile.out_stride, sizeof(Out));
+      }
+      mask_group<kPad, kNarrow>(here, scale, group);
       sums.add(group, tile.keys, i);
     }
     if (whole < tile.columns) {
@@ -228,7 +245,12 @@ void unmask_rows(const UnmaskTile& tile) {
     TileSums<kMaxChecks> sums(tile.checks);
     TileGroup group;
     for (std::int64_t i = 0; i < whole; i += kTileGroup) {
-      unmask_group<kPad, kNarrow>(piece(i), inverse, group);
+      const UnmaskPiece here = piece(i);
+      if (r + kRowsAhead < tile.rows) {
+        fetch_group(static_cast<const In*>(here.y) + kRowsAhead * tile.y_stride, sizeof(In));
+        fetch_group(here.out + kRowsAhead * tile.out_stride, sizeof(float));
+      }
+      unmask_group<kPad, kNarrow>(here, inverse, group);
       sums.add(group, tile.keys, i);
     }
     if (whole < tile.columns) {
