@@ -311,12 +311,15 @@ TEST_P(RingOperatorsTest, GoesOnWithFreshKeysAfterALie) {
   const Plan plan = plan_of("sealed");
   TestShield shield(*checkpoint_, worker_.fingerprint(), plan,
                     Endpoint(session.client()).through(liar), &noise_);
-  const RingProduct& product = shield.model().product(0, Weight::kQ);
-  const std::vector<std::uint32_t> keys(product.keys.as<std::uint32_t>(),
-                                        product.keys.as<std::uint32_t>() + product.out);
+  const auto keys_now = [&] {
+    const RingProduct& product = shield.model().product(0, Weight::kQ);
+    const auto* const keys = product.keys.as<std::uint32_t>();
+    return std::vector<std::uint32_t>(keys, keys + product.out);
+  };
+  const std::vector<std::uint32_t> keys = keys_now();
   EXPECT_THROW((void)logits(plan, shield.operators()), Error);
   const auto after = logits(plan, shield.operators());
-  EXPECT_FALSE(std::equal(keys.begin(), keys.end(), product.keys.as<std::uint32_t>()));
+  EXPECT_NE(keys_now(), keys);
 
   testing::TestSession honest(worker_, model_.config());
   TestShield other(*checkpoint_, worker_.fingerprint(), plan, honest.client(), &noise_);

@@ -32,10 +32,11 @@ struct RingKernel {
   int digit_bytes = 0;
   int most_digits = 0;  ///< rows times digits of one tile
   int most_panels = 0;
-  /// A row of `count` elements of `dtype` (kRing or kI16) as [digits][terms], padded with zeros.
-  void (*split)(DType dtype, const void* row, std::int64_t count, std::int64_t terms, void* digits);
-  /// out[row][column] = residue of row times column, rows `stride` apart: `rows` rows split as
-  /// above, one behind the other.
+  /// Rows of `count` elements of `dtype` (kRing or kI16), `stride` elements apart, as
+  /// [terms / 4][rows][digits][4], padded with zeros: a tile reads them in one stream.
+  void (*split)(DType dtype, const void* x, std::int64_t stride, int rows, std::int64_t count,
+                std::int64_t terms, void* digits);
+  /// out[row][column] = residue of row times column, rows `stride` apart, of rows split as above.
   void (*tile)(DType dtype, const void* digits, int rows, const RingPanels& panels,
                std::uint32_t* out, std::int64_t stride);
 

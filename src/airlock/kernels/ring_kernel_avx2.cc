@@ -19,23 +19,30 @@ constexpr std::int64_t kSafeTerms = 1024;
 /// Columns of two vectors: four each, every one as two lanes.
 constexpr int kHalf = 8;
 
-AIRLOCK_RING_AVX2 void split_avx2(DType dtype, const void* row, std::int64_t count,
-                                  std::int64_t terms, void* digits) {
+void split_avx2(DType dtype, const void* x, std::int64_t stride, int rows, std::int64_t count,
+                std::int64_t terms, void* digits) {
   auto* const out = static_cast<std::int16_t*>(digits);
-  if (dtype == DType::kI16) {
-    std::memcpy(out, row, static_cast<std::size_t>(count) * sizeof(std::int16_t));
-    std::fill(out + count, out + terms, std::int16_t{0});
-    return;
+  for (int row = 0; row < rows; ++row) {
+    for (std::int64_t k = 0; k < terms; k += 4) {
+      const std::int64_t valid = std::clamp<std::int64_t>(count - k, 0, 4);
+      if (dtype == DType::kI16) {
+        std::int16_t* const to = out + (k / 4 * rows + row) * 4;
+        const auto* const from = static_cast<const std::int16_t*>(x) + row * stride + k;
+        for (std::int64_t i = 0; i < 4; ++i) to[i] = i < valid ? from[i] : std::int16_t{0};
+        continue;
+      }
+      // x = high * 2^16 + low, low in [-2^15, 2^15), high in [0, 2^15).
+      std::int16_t* const to = out + (k / 4 * rows + row) * 8;
+      const auto* const from = static_cast<const std::uint32_t*>(x) + row * stride + k;
+      for (std::int64_t i = 0; i < 4; ++i) {
+        std::uint32_t value = i < valid ? from[i] : 0;
+        value = std::min(value, value - kFieldPrime);  // twice covers all 32 bits
+        value = std::min(value, value - kFieldPrime);
+        to[i] = static_cast<std::int16_t>(value & 0xffffU);
+        to[4 + i] = static_cast<std::int16_t>((value + 0x8000U) >> 16);
+      }
+    }
   }
-  // x = high * 2^16 + low, low in [-2^15, 2^15), high in [0, 2^15).
-  const auto* const x = static_cast<const std::uint32_t*>(row);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint32_t value = std::min(x[i], x[i] - kFieldPrime);  // twice covers all 32 bits
-    const std::uint32_t reduced = std::min(value, value - kFieldPrime);
-    out[i] = static_cast<std::int16_t>(reduced & 0xffffU);
-    out[terms + i] = static_cast<std::int16_t>((reduced + 0x8000U) >> 16);
-  }
-  for (std::int64_t i = count; i < terms; ++i) out[i] = out[terms + i] = 0;
 }
 
 /// Sums of neighbouring lanes in 64 bits, one a column.
@@ -81,7 +88,7 @@ AIRLOCK_RING_AVX2 void multiply_avx2(const std::int16_t* digits, const std::int8
 #pragma GCC unroll 6
       for (int i = 0; i < kLines; ++i) {
         long long four;
-        std::memcpy(&four, digits + i * terms + k, sizeof four);
+        std::memcpy(&four, digits + k * kLines + i * 4, sizeof four);
         const __m256i x = _mm256_set1_epi64x(four);
         sums[0][i] = _mm256_add_epi32(sums[0][i], _mm256_madd_epi16(x, w0));
         sums[1][i] = _mm256_add_epi32(sums[1][i], _mm256_madd_epi16(x, w1));

@@ -2,6 +2,7 @@
 #include "airlock/kernels/ring_kernel.h"
 
 #if defined(__x86_64__)
+#include <algorithm>
 #include <cstring>
 #include <immintrin.h>
 
@@ -15,39 +16,55 @@ namespace {
 /// int16 rows leave as unsigned: what that adds is taken away with the columns' sums.
 constexpr std::int32_t kBias = 32768;
 
-AIRLOCK_VNNI void split_vnni(DType dtype, const void* row, std::int64_t count, std::int64_t terms,
-                             void* digits) {
+AIRLOCK_VNNI void split_int16(const std::int16_t* x, std::int64_t stride, int rows,
+                              std::int64_t count, std::int64_t terms, std::uint8_t* out) {
+  const __m128i bytes = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m128i bias = _mm_set1_epi16(static_cast<std::int16_t>(kBias));
+  for (int row = 0; row < rows; ++row) {
+    const std::int16_t* const from = x + row * stride;
+    for (std::int64_t k = 0; k < terms; k += 4) {
+      // Padding meets weights of zero.
+      const auto mask = static_cast<__mmask8>((1U << std::clamp<std::int64_t>(count - k, 0, 4)) - 1);
+      const __m128i four = _mm_xor_si128(_mm_maskz_loadu_epi16(mask, from + k), bias);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(out + (k / 4 * rows + row) * 8),
+                       _mm_shuffle_epi8(four, bytes));
+    }
+  }
+}
+
+/// Four values become their lowest bytes, then the next ones, and so on.
+AIRLOCK_VNNI void split_ring(const std::uint32_t* x, std::int64_t stride, int rows,
+                             std::int64_t count, std::int64_t terms, std::uint8_t* out) {
+  const __m512i bytes = _mm512_broadcast_i32x4(
+      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  for (int row = 0; row < rows; ++row) {
+    const std::uint32_t* const from = x + row * stride;
+    for (std::int64_t k = 0; k < terms; k += 16) {
+      const auto mask =
+          static_cast<__mmask16>((1U << std::clamp<std::int64_t>(count - k, 0, 16)) - 1);
+      const __m512i v = _mm512_shuffle_epi8(_mm512_maskz_loadu_epi32(mask, from + k), bytes);
+      std::uint8_t* const to = out + (k / 4 * rows + row) * 16;
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_castsi512_si128(v));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + rows * 16), _mm512_extracti32x4_epi32(v, 1));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + rows * 32), _mm512_extracti32x4_epi32(v, 2));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + rows * 48), _mm512_extracti32x4_epi32(v, 3));
+    }
+  }
+}
+
+void split_vnni(DType dtype, const void* x, std::int64_t stride, int rows, std::int64_t count,
+                std::int64_t terms, void* digits) {
   auto* const out = static_cast<std::uint8_t*>(digits);
   if (dtype == DType::kI16) {
-    const auto* const x = static_cast<const std::int16_t*>(row);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto value = static_cast<std::uint32_t>(x[i] + kBias);
-      out[i] = static_cast<std::uint8_t>(value);
-      out[terms + i] = static_cast<std::uint8_t>(value >> 8);
-    }
-    // Padding meets weights of zero.
-    for (std::int64_t i = count; i < terms; ++i) out[i] = out[terms + i] = 0;
-    return;
+    split_int16(static_cast<const std::int16_t*>(x), stride, rows, count, terms, out);
+  } else {
+    split_ring(static_cast<const std::uint32_t*>(x), stride, rows, count, terms, out);
   }
-  const auto* const x = static_cast<const std::uint32_t*>(row);
-  std::int64_t i = 0;
-  for (; i + 16 <= count; i += 16) {
-    const __m512i v = _mm512_loadu_si512(x + i);
-    const auto store = [&](int digit, __m512i shifted) AIRLOCK_VNNI {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + digit * terms + i),
-                       _mm512_cvtepi32_epi8(shifted));
-    };
-    store(0, v);
-    store(1, _mm512_srli_epi32(v, 8));
-    store(2, _mm512_srli_epi32(v, 16));
-    store(3, _mm512_srli_epi32(v, 24));
-  }
-  for (; i < terms; ++i) {
-    const std::uint32_t value = i < count ? x[i] : 0;
-    for (int digit = 0; digit < 4; ++digit) {
-      out[digit * terms + i] = static_cast<std::uint8_t>(value >> (8 * digit));
-    }
-  }
+}
+
+/// The intrinsic makes GCC 12 copy each accumulator twice.
+AIRLOCK_VNNI inline void add_products(__m512i& sums, __m512i x, __m512i w) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(x), "v"(w));
 }
 
 /// Residues of t in [0, 2^57), by 2^31 = 2^24 - 1 modulo p.
@@ -101,11 +118,12 @@ AIRLOCK_VNNI void multiply_vnni(const std::uint8_t* digits, const RingPanels& pa
 #pragma GCC unroll 12
     for (int i = 0; i < kLines; ++i) {
       std::int32_t four;
-      std::memcpy(&four, digits + i * terms + k, sizeof four);
+      std::memcpy(&four, digits + i * 4, sizeof four);
       const __m512i x = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
-      for (int c = 0; c < kPanels; ++c) sums[c][i] = _mm512_dpbusd_epi32(sums[c][i], x, w[c]);
+      for (int c = 0; c < kPanels; ++c) add_products(sums[c][i], x, w[c]);
     }
+    digits += kLines * 4;
   }
   for (int c = 0; c < kPanels; ++c) {
     for (int row = 0; row < kRows; ++row) {

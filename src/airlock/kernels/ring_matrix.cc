@@ -29,16 +29,19 @@ std::int64_t panels_of(std::int64_t out) {
   return (out + kRingPanel - 1) / kRingPanel;
 }
 
-void split_portable(DType dtype, const void* row, std::int64_t count, std::int64_t terms,
-                    void* digits) {
+void split_portable(DType dtype, const void* x, std::int64_t stride, int rows, std::int64_t count,
+                    std::int64_t terms, void* digits) {
   auto* const out = static_cast<std::int64_t*>(digits);
-  for (std::int64_t i = 0; i < terms; ++i) {
-    if (i >= count) {
-      out[i] = 0;
-    } else if (dtype == DType::kI16) {
-      out[i] = static_cast<const std::int16_t*>(row)[i];
-    } else {
-      out[i] = static_cast<const std::uint32_t*>(row)[i];
+  for (int row = 0; row < rows; ++row) {
+    for (std::int64_t k = 0; k < terms; ++k) {
+      std::int64_t& to = out[(k / 4 * rows + row) * 4 + k % 4];
+      if (k >= count) {
+        to = 0;
+      } else if (dtype == DType::kI16) {
+        to = static_cast<const std::int16_t*>(x)[row * stride + k];
+      } else {
+        to = static_cast<const std::uint32_t*>(x)[row * stride + k];
+      }
     }
   }
 }
@@ -46,13 +49,13 @@ void split_portable(DType dtype, const void* row, std::int64_t count, std::int64
 void tile_portable(DType /*dtype*/, const void* digits, int rows, const RingPanels& panels,
                    std::uint32_t* out, std::int64_t stride) {
   for (int row = 0; row < rows; ++row) {
-    const auto* const x = static_cast<const std::int64_t*>(digits) + row * panels.terms;
+    const auto* const x = static_cast<const std::int64_t*>(digits) + row * 4;
     for (std::int64_t column = 0; column < panels.count * kRingPanel; ++column) {
       const std::int8_t* const w = panels.data + column / kRingPanel * panels.terms * kRingPanel +
                                    column % kRingPanel * 4;
       std::int64_t sum = 0;  // below 2^32 * 127 * 2^15
       for (std::int64_t k = 0; k < panels.terms; k += 4) {
-        for (std::int64_t i = 0; i < 4; ++i) sum += x[k + i] * w[k * kRingPanel + i];
+        for (std::int64_t i = 0; i < 4; ++i) sum += x[k * rows + i] * w[k * kRingPanel + i];
       }
       out[row * stride + column] = to_field(sum);
     }
@@ -163,9 +166,10 @@ void ring_multiply(const RingKernel& kernel, const BufferPool& pool, const RingM
     const std::int64_t count = std::min(block, rows - first);
     const auto* const from =
         static_cast<const std::byte*>(x) + static_cast<std::size_t>(first) * x_row;
-    parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin; row < end; ++row) {
-        kernel.split(x_dtype, from + static_cast<std::size_t>(row) * x_row, w.in, terms,
+    parallel_for((count + group - 1) / group, 2, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin * group; row < std::min(end * group, count); row += group) {
+        kernel.split(x_dtype, from + static_cast<std::size_t>(row) * x_row, w.in,
+                     static_cast<int>(std::min<std::int64_t>(group, count - row)), w.in, terms,
                      split.data() + row * row_bytes);
       }
     });

@@ -372,8 +372,8 @@ CallMessage parse_call_message(std::span<const std::byte> bytes) {
             "a Call message names {} weights, at most {} are allowed", table.weights()->size(),
             kMaxTensors);
     for (const std::uint8_t weight : *table.weights()) {
-      require(is_layer_matrix(weight), ErrorCode::kProtocol, "a Call message names weight {}",
-              weight);
+      require(is_layer_matrix(weight) || weight == static_cast<unsigned>(Weight::kLmHead),
+              ErrorCode::kProtocol, "a Call message names weight {}", weight);
       call.weights.push_back(static_cast<Weight>(weight));
     }
   }
