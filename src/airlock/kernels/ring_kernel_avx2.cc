@@ -94,7 +94,9 @@ AIRLOCK_RING_AVX2 void multiply_avx2(const std::int16_t* digits, const std::int8
         sums[1][i] = _mm256_add_epi32(sums[1][i], _mm256_madd_epi16(x, w1));
       }
     }
+#pragma GCC unroll 2
     for (int c = 0; c < 2; ++c) {
+#pragma GCC unroll 6
       for (int i = 0; i < kLines; ++i) totals[c][i] = add_lanes(totals[c][i], sums[c][i]);
     }
   }

@@ -125,9 +125,16 @@ AIRLOCK_VNNI void multiply_vnni(const std::uint8_t* digits, const RingPanels& pa
     }
     digits += kLines * 4;
   }
+  // A copy: what is indexed at run time would keep the accumulators out of registers.
+  __m512i results[kPanels][kLines];
+#pragma GCC unroll 4
+  for (int c = 0; c < kPanels; ++c) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kLines; ++i) results[c][i] = sums[c][i];
+  }
   for (int c = 0; c < kPanels; ++c) {
     for (int row = 0; row < kRows; ++row) {
-      const __m512i* const own = sums[c] + row * kDigits;
+      const __m512i* const own = results[c] + row * kDigits;
       const std::int32_t* const column_sums = panels.sums + c * kRingPanel;
       std::uint32_t* const to = out + row * stride + c * kRingPanel;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
