@@ -65,6 +65,23 @@ AIRLOCK_RING_AVX2 inline __m256i folded(__m256i t) {
   return t;
 }
 
+using FourDigits = std::int16_t[4];
+
+/// Four digits times the weights of eight columns. GCC 12 would load the digits of all rows first
+/// and run out of registers.
+AIRLOCK_RING_AVX2 inline void add_products(__m256i& sums0, __m256i& sums1, const std::int16_t* four,
+                                           __m256i w0, __m256i w1) {
+  __m256i x;
+  __m256i product;
+  asm("vpbroadcastq %4, %2\n\t"
+      "vpmaddwd %5, %2, %3\n\t"
+      "vpmaddwd %6, %2, %2\n\t"
+      "vpaddd %3, %0, %0\n\t"
+      "vpaddd %2, %1, %1"
+      : "+x"(sums0), "+x"(sums1), "=&x"(x), "=&x"(product)
+      : "m"(*reinterpret_cast<const FourDigits*>(four)), "x"(w0), "x"(w1));
+}
+
 template <int kDigits, int kRows>
 AIRLOCK_RING_AVX2 void multiply_avx2(const std::int16_t* digits, const std::int8_t* panel,
                                      std::int64_t terms, std::uint32_t* out, std::int64_t stride) {
@@ -87,11 +104,7 @@ AIRLOCK_RING_AVX2 void multiply_avx2(const std::int16_t* digits, const std::int8
       const __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128(w + 1));
 #pragma GCC unroll 6
       for (int i = 0; i < kLines; ++i) {
-        long long four;
-        std::memcpy(&four, digits + k * kLines + i * 4, sizeof four);
-        const __m256i x = _mm256_set1_epi64x(four);
-        sums[0][i] = _mm256_add_epi32(sums[0][i], _mm256_madd_epi16(x, w0));
-        sums[1][i] = _mm256_add_epi32(sums[1][i], _mm256_madd_epi16(x, w1));
+        add_products(sums[0][i], sums[1][i], digits + k * kLines + i * 4, w0, w1);
       }
     }
 #pragma GCC unroll 2
