@@ -186,6 +186,17 @@ struct UnmaskPiece {
   float* out;
 };
 
+/// What was loaded, such that no compiler loads it again: a peer may have changed it meanwhile.
+template <class V>
+HWY_INLINE V once(V loaded) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  asm("" : "+x"(loaded.raw));
+#else
+  std::atomic_signal_fence(std::memory_order_acq_rel);
+#endif
+  return loaded;
+}
+
 /// Elements as received, in 32 bits, any of them.
 HWY_INLINE hn::Vec<TileU32> load_product(TileU32 du, const std::uint32_t* y) {
   return hn::LoadU(du, y);
@@ -200,17 +211,11 @@ HWY_INLINE void unmask_group(const UnmaskPiece& piece, hn::Vec<TileF32> inverse,
   const TileF32 df;
   const TileI32 di;
   const TileU32 du;
-  hn::Vec<TileU32> received[kSumVectors];
-#pragma GCC unroll 4
-  for (int v = 0; v < kSumVectors; ++v) {
-    received[v] = load_product(du, static_cast<const In*>(piece.y) + v * kTileLanes);
-  }
-  // No compiler reads it a second time: a peer may have changed it.
-  std::atomic_signal_fence(std::memory_order_acq_rel);
 #pragma GCC unroll 4
   for (int v = 0; v < kSumVectors; ++v) {
     const std::int64_t at = v * kTileLanes;
-    auto element = kNarrow ? reduce_once(du, received[v]) : reduce_any(du, received[v]);
+    const auto received = once(load_product(du, static_cast<const In*>(piece.y) + at));
+    auto element = kNarrow ? reduce_once(du, received) : reduce_any(du, received);
     if constexpr (kPad) {
       element = reduce_negative(du, hn::Sub(element, hn::LoadU(du, piece.pad + at)));
     }
