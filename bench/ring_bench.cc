@@ -1,8 +1,8 @@
 // Exact products beside float ones of the same shapes: the 1B shape's gate and up, and its decode.
-#include <benchmark/benchmark.h>
-
 #include <random>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "airlock/kernels/gemm.h"
 #include "airlock/kernels/ring_kernel.h"
@@ -18,7 +18,8 @@ constexpr std::int64_t kOut = 8192;
 
 struct Sample {
   explicit Sample(std::int64_t rows)
-      : weight(static_cast<std::size_t>(kIn * kOut)), x(static_cast<std::size_t>(rows * kIn)),
+      : weight(static_cast<std::size_t>(kIn * kOut)),
+        x(static_cast<std::size_t>(rows * kIn)),
         out(static_cast<std::size_t>(rows * kOut)) {
     std::mt19937 random(1);
     std::normal_distribution<float> normal;
@@ -33,8 +34,8 @@ struct Sample {
 };
 
 void report(benchmark::State& state, std::int64_t rows) {
-  state.counters["GMAC/s"] = benchmark::Counter(
-      static_cast<double>(rows * kIn * kOut) * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GMAC/s"] = benchmark::Counter(static_cast<double>(rows * kIn * kOut) * 1e-9,
+                                                benchmark::Counter::kIsIterationInvariantRate);
 }
 
 void ring(benchmark::State& state, DType dtype) {
@@ -49,8 +50,12 @@ void ring(benchmark::State& state, DType dtype) {
   }
   report(state, rows);
 }
-void BM_ring(benchmark::State& state) { ring(state, DType::kRing); }
-void BM_int16(benchmark::State& state) { ring(state, DType::kI16); }
+void BM_ring(benchmark::State& state) {
+  ring(state, DType::kRing);
+}
+void BM_int16(benchmark::State& state) {
+  ring(state, DType::kI16);
+}
 
 void product(benchmark::State& state, DType dtype) {
   const std::int64_t rows = state.range(0);
@@ -64,7 +69,9 @@ void product(benchmark::State& state, DType dtype) {
   }
   report(state, rows);
 }
-void BM_f32(benchmark::State& state) { product(state, DType::kF32); }
+void BM_f32(benchmark::State& state) {
+  product(state, DType::kF32);
+}
 void BM_bf16(benchmark::State& state) {
   if (!onednn_has_bf16()) return state.SkipWithError("no bf16 instructions here");
   product(state, DType::kBF16);

@@ -25,10 +25,10 @@ struct Weight {
       : out(out_rows), in(in_columns), values(static_cast<std::size_t>(out_rows * in_columns)) {
     std::normal_distribution<float> normal;
     for (std::size_t i = 0; i < values.size(); ++i) {
-      values[i] = fill == Fill::kRandom        ? normal(random)
-                  : fill == Fill::kHighest     ? 0.5F
+      values[i] = fill == Fill::kRandom       ? normal(random)
+                  : fill == Fill::kHighest    ? 0.5F
                   : (i * 7 + i / 5) % 3 == 0U ? -0.5F
-                                               : 0.5F;
+                                              : 0.5F;
     }
   }
   [[nodiscard]] ConstTensor tensor() const {
@@ -103,8 +103,10 @@ TEST(RingMultiply, IsExactForEveryKernelAndShape) {
 
 TEST(RingMultiply, IsExactAtTheLargestSums) {
   for (const RingKernel* kernel : ring_kernels()) {
-    for (const std::int64_t in : {std::int64_t{1024}, std::int64_t{1028}, std::int64_t{28672}, kMaxRingTerms}) {
-      for (const Fill fill : {Fill::kHighest, Fill::kAlternating}) compare(*kernel, 4, 17, in, fill);
+    for (const std::int64_t in :
+         {std::int64_t{1024}, std::int64_t{1028}, std::int64_t{28672}, kMaxRingTerms}) {
+      for (const Fill fill : {Fill::kHighest, Fill::kAlternating})
+        compare(*kernel, 4, 17, in, fill);
     }
   }
 }
@@ -149,11 +151,12 @@ TEST(PackRingMatrix, TakesHalfOfWhatBf16Takes) {
 }
 
 TEST(QuantizeWeightRows, RoundsToNearestEvenWithinTheRowsLargest) {
-  std::vector<float> values = {127, -127, 0.5F, 1.5F, -2.5F, 126.4F,  //
-                               0,   0,    0,    0,    0,     0,       //
-                               1e-45F, 0, 0, 0, 0, 0,                 //
-                               3e38F, -1e38F, 1, 0, -3e38F, 2.9e38F};
-  const ConstTensor weight{{DType::kF32, {4, 6}}, reinterpret_cast<const std::byte*>(values.data())};
+  std::vector<float> values = {127,    -127,   0.5F, 1.5F, -2.5F,  126.4F,  //
+                               0,      0,      0,    0,    0,      0,       //
+                               1e-45F, 0,      0,    0,    0,      0,       //
+                               3e38F,  -1e38F, 1,    0,    -3e38F, 2.9e38F};
+  const ConstTensor weight{{DType::kF32, {4, 6}},
+                           reinterpret_cast<const std::byte*>(values.data())};
   std::vector<std::int8_t> q(24);
   std::vector<float> scales(4);
   quantize_weight_rows(weight, 0, 4, q, scales);
@@ -172,7 +175,8 @@ TEST(QuantizeWeightRows, NamesTheRowThatIsNotFinite) {
   for (const float bad : {INFINITY, -INFINITY, std::nanf("")}) {
     std::vector<float> values(12, 1.0F);
     values[7] = bad;
-    const ConstTensor weight{{DType::kF32, {3, 4}}, reinterpret_cast<const std::byte*>(values.data())};
+    const ConstTensor weight{{DType::kF32, {3, 4}},
+                             reinterpret_cast<const std::byte*>(values.data())};
     std::vector<std::int8_t> q(12);
     std::vector<float> scales(3);
     try {

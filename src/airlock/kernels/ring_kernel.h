@@ -13,7 +13,7 @@ namespace airlock {
 /// kRingTerms.
 inline constexpr std::int64_t kRingPanel = 16;
 inline constexpr std::int64_t kRingTerms = 64;
-inline constexpr int kMostRingRows = 12;    ///< RingKernel::rows at most
+inline constexpr int kMostRingRows = 12;   ///< RingKernel::rows at most
 inline constexpr int kMostRingPanels = 4;  ///< RingKernel::panels at most
 
 /// Panels next to each other of one weight.

@@ -4,6 +4,7 @@
 #if defined(__x86_64__)
 #include <algorithm>
 #include <cstring>
+
 #include <immintrin.h>
 
 #include "airlock/math/field.h"
@@ -120,8 +121,8 @@ AIRLOCK_RING_AVX2 void multiply_avx2(const std::int16_t* digits, const std::int8
       if (kDigits == 2) {
         t = _mm256_add_epi64(t, _mm256_slli_epi64(totals[c][row * kDigits + 1], 16));
       }
-      const __m256i narrow = _mm256_permutevar8x32_epi32(
-          folded(t), _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+      const __m256i narrow =
+          _mm256_permutevar8x32_epi32(folded(t), _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
       const __m128i values = _mm256_castsi256_si128(narrow);
       const __m128i less =
           _mm_sub_epi32(values, _mm_set1_epi32(static_cast<std::int32_t>(kFieldPrime)));

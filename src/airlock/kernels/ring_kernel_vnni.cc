@@ -1,9 +1,11 @@
-// Digits of 8 bits, unsigned, times int8: vpdpbusd adds four products to 32 bits without saturating.
+// Digits of 8 bits, unsigned, times int8: vpdpbusd adds four products to 32 bits without
+// saturating.
 #include "airlock/kernels/ring_kernel.h"
 
 #if defined(__x86_64__)
 #include <algorithm>
 #include <cstring>
+
 #include <immintrin.h>
 
 #include "airlock/math/field.h"
@@ -24,7 +26,8 @@ AIRLOCK_VNNI void split_int16(const std::int16_t* x, std::int64_t stride, int ro
     const std::int16_t* const from = x + row * stride;
     for (std::int64_t k = 0; k < terms; k += 4) {
       // Padding meets weights of zero.
-      const auto mask = static_cast<__mmask8>((1U << std::clamp<std::int64_t>(count - k, 0, 4)) - 1);
+      const auto mask =
+          static_cast<__mmask8>((1U << std::clamp<std::int64_t>(count - k, 0, 4)) - 1);
       const __m128i four = _mm_xor_si128(_mm_maskz_loadu_epi16(mask, from + k), bias);
       _mm_storel_epi64(reinterpret_cast<__m128i*>(out + (k / 4 * rows + row) * 8),
                        _mm_shuffle_epi8(four, bytes));
@@ -35,8 +38,8 @@ AIRLOCK_VNNI void split_int16(const std::int16_t* x, std::int64_t stride, int ro
 /// Four values become their lowest bytes, then the next ones, and so on.
 AIRLOCK_VNNI void split_ring(const std::uint32_t* x, std::int64_t stride, int rows,
                              std::int64_t count, std::int64_t terms, std::uint8_t* out) {
-  const __m512i bytes = _mm512_broadcast_i32x4(
-      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  const __m512i bytes =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
   for (int row = 0; row < rows; ++row) {
     const std::uint32_t* const from = x + row * stride;
     for (std::int64_t k = 0; k < terms; k += 16) {
@@ -80,7 +83,8 @@ AIRLOCK_VNNI inline __m512i residues(__m512i t) {
 }
 
 template <int kDigits>
-AIRLOCK_VNNI inline __m512i half_of(const __m512i* sums, const std::int32_t* column_sums, int half) {
+AIRLOCK_VNNI inline __m512i half_of(const __m512i* sums, const std::int32_t* column_sums,
+                                    int half) {
   // Large enough to make any sum positive, and 0 modulo p.
   __m512i t = _mm512_set1_epi64(std::int64_t{kFieldPrime} << 25);
 #pragma GCC unroll 4

@@ -51,8 +51,8 @@ void tile_portable(DType /*dtype*/, const void* digits, int rows, const RingPane
   for (int row = 0; row < rows; ++row) {
     const auto* const x = static_cast<const std::int64_t*>(digits) + row * 4;
     for (std::int64_t column = 0; column < panels.count * kRingPanel; ++column) {
-      const std::int8_t* const w = panels.data + column / kRingPanel * panels.terms * kRingPanel +
-                                   column % kRingPanel * 4;
+      const std::int8_t* const w =
+          panels.data + column / kRingPanel * panels.terms * kRingPanel + column % kRingPanel * 4;
       std::int64_t sum = 0;  // below 2^32 * 127 * 2^15
       for (std::int64_t k = 0; k < panels.terms; k += 4) {
         for (std::int64_t i = 0; i < 4; ++i) sum += x[k * rows + i] * w[k * kRingPanel + i];
@@ -154,7 +154,8 @@ void ring_multiply(const RingKernel& kernel, const BufferPool& pool, const RingM
   const std::int64_t terms = padded_terms(w.in);
   const std::int64_t panels = panels_of(w.out);
   const auto* const data = w.data.as<const std::int8_t>();
-  const auto* const sums = reinterpret_cast<const std::int32_t*>(data + panels * kRingPanel * terms);
+  const auto* const sums =
+      reinterpret_cast<const std::int32_t*>(data + panels * kRingPanel * terms);
   const int digits = kernel.digits(x_dtype);
   const std::int64_t row_bytes = digits * kernel.digit_bytes * terms;
   const int group = kernel.most_digits / digits;

@@ -12,6 +12,7 @@
 #include "airlock/core/threads.h"
 #include "airlock/math/field.h"
 #include "airlock/plan/lowering.h"
+#include "airlock/shield/pad_tiles.h"
 #include "airlock/shield/secret_memory.h"
 #include "airlock/shield/shield_rates.h"
 
@@ -19,8 +20,6 @@ namespace airlock {
 namespace {
 using Clock = std::chrono::steady_clock;
 
-/// Columns of a tile that is made from a lattice secret: with 512 coefficients it fills 128 KiB.
-constexpr std::int64_t kTileColumns = 64;
 /// Elements of other tiles, at least: below, handing out tasks costs more than they do.
 constexpr std::int64_t kTileElements = 32768;
 
@@ -52,7 +51,7 @@ struct RingOperators::State {
 
 /// What one thread works in.
 struct RingOperators::ThreadMemory {
-  Buffer tile;  ///< [degree, kTileColumns]
+  Buffer tiles;  ///< as pad_tiles.h has them
   std::vector<std::uint32_t> sums;
   double pad_ms = 0;
   double kernel_ms = 0;
@@ -146,56 +145,17 @@ std::int64_t RingOperators::tile_columns(const State& state, std::int64_t column
   return std::min(std::max(wide, kTileColumns), columns);
 }
 
-namespace {
-
-/// Rows of a call and the pad that covers them: a piece without a pad where there is none.
-struct TileRows {
-  std::int64_t first = 0;
-  std::int64_t rows = 0;
-  const PadSegment* pad = nullptr;
-};
-
 template <typename Body>
-void for_each_segment(const Pad& pad, std::int64_t rows, const Body& body) {
-  if (pad.segments().empty()) return body(TileRows{0, rows, nullptr});
-  std::int64_t first = 0;
-  for (const PadSegment& segment : pad.segments()) {
-    body(TileRows{first, segment.rows, &segment});
-    first += segment.rows;
-  }
+void RingOperators::for_each_tile(const State& state, PadPart part, std::int64_t column,
+                                  std::int64_t columns, ThreadMemory& memory, const Body& body) {
+  auto* const tiles = memory.tiles.as<std::uint32_t>();
+  const auto make = [&](std::span<const PadSegment> segments) {
+    const auto began = Clock::now();
+    make_tiles(segments, part, column, columns, tiles);
+    memory.pad_ms += ms_since(began);
+  };
+  for_each_piece(state.pad, state.rows, part, column, tiles, make, body);
 }
-
-/// A tile of a pad's rows, made in `scratch` if it is not stored.
-struct PadTile {
-  const std::uint32_t* data = nullptr;
-  std::int64_t stride = 0;
-};
-
-PadTile pad_tile(const std::uint32_t* stored, std::int64_t stored_stride,
-                 const PolynomialTable* table, const PadSegment& segment, std::int64_t column,
-                 std::int64_t columns, Buffer& scratch, double& pad_ms) {
-  if (segment.secret == nullptr) return {stored + column, stored_stride};
-  const auto began = Clock::now();
-  const auto& parameters = table->parameters();
-  const std::int64_t blocks = (columns + kLatticeBlock - 1) / kLatticeBlock;
-  lattice_tile(*table, column / kLatticeBlock, blocks,
-               {segment.secret, static_cast<std::size_t>(parameters.rows())},
-               scratch.as<std::uint32_t>(), kTileColumns);
-  pad_ms += ms_since(began);
-  return {scratch.as<std::uint32_t>(), kTileColumns};
-}
-
-/// Room for a tile of the largest secret of `pad`.
-void make_room(const Pad& pad, const BufferPool& pool, Buffer& tile) {
-  int degree = 0;
-  for (const PadSegment& segment : pad.segments()) {
-    if (segment.secret != nullptr) degree = std::max(degree, segment.table->parameters().degree);
-  }
-  const std::size_t bytes = size_of(degree * kTileColumns, sizeof(std::uint32_t));
-  if (tile.size() < bytes) tile = pool.acquire(bytes);
-}
-
-}  // namespace
 
 void RingOperators::quantize(State& state, const ConstTensor& x) {
   const std::int64_t columns = state.products[0]->in;
@@ -255,26 +215,23 @@ void RingOperators::mask(State& state, const ConstTensor& x) {
             product.key_products.as<std::uint32_t>() + c * product.in + column;
       }
     }
-    for_each_segment(state.pad, state.rows, [&](const TileRows& rows) {
+    const auto run = [&](const TileRows& rows) {
       const std::int64_t at = rows.first * columns + column;
       tile.rows = rows.rows;
       tile.x = reinterpret_cast<const float*>(x.data) + at;
       tile.scales = state.scales.as<RowScale>() + rows.first;
       tile.noise = noise_ != nullptr ? state.noise.as<std::int8_t>() + at : nullptr;
       tile.out = state.sent.data() + static_cast<std::size_t>(at) * element;
-      if (rows.pad != nullptr) {
-        const PadTile pad = pad_tile(rows.pad->input, rows.pad->input_stride, rows.pad->table,
-                                     *rows.pad, column, tile.columns, memory.tile, memory.pad_ms);
-        tile.pad = pad.data;
-        tile.pad_stride = pad.stride;
-      }
+      tile.pad = rows.pad;
+      tile.pad_stride = rows.pad_stride;
       for (int i = 0; i < sums; ++i) {
         tile.sums[i] = memory.sums.data() + i * state.rows + rows.first;
       }
       const auto began = Clock::now();
       mask_tile(tile);
       memory.kernel_ms += ms_since(began);
-    });
+    };
+    for_each_tile(state, {}, column, tile.columns, memory, run);
   };
   run_tiles((columns + width - 1) / width, mask_share_, body);
   gather_sums(sums, state.rows);
@@ -302,26 +259,22 @@ void RingOperators::unmask(State& state, int index) {
     for (int c = 0; c < checks_; ++c) {
       tile.keys[c] = product.keys.as<std::uint32_t>() + c * product.out + column;
     }
-    for_each_segment(state.pad, state.rows, [&](const TileRows& rows) {
+    const auto run = [&](const TileRows& rows) {
       const std::int64_t at = rows.first * columns + column;
       tile.rows = rows.rows;
       tile.y = state.received[m].data() + static_cast<std::size_t>(at) * dtype_size(dtype);
       tile.scales = state.scales.as<RowScale>() + rows.first;
       tile.out = state.wanted[m].as<float>() + at;
-      if (rows.pad != nullptr) {
-        const PadTile pad =
-            pad_tile(rows.pad->output[m], rows.pad->output_stride[m], rows.pad->hints[m], *rows.pad,
-                     column, tile.columns, memory.tile, memory.pad_ms);
-        tile.pad = pad.data;
-        tile.pad_stride = pad.stride;
-      }
+      tile.pad = rows.pad;
+      tile.pad_stride = rows.pad_stride;
       for (int c = 0; c < checks_; ++c) {
         tile.sums[c] = memory.sums.data() + c * state.rows + rows.first;
       }
       const auto began = Clock::now();
       unmask_tile(tile);
       memory.kernel_ms += ms_since(began);
-    });
+    };
+    for_each_tile(state, {index}, column, tile.columns, memory, run);
   };
   run_tiles((columns + width - 1) / width, unmask_share_, body);
   gather_sums(checks_, state.rows);
@@ -375,7 +328,7 @@ CallTicket RingOperators::submit(const Call& call, std::span<const ConstTensor> 
     while (threads_.size() < static_cast<std::size_t>(threads())) {
       threads_.push_back(std::make_unique<ThreadMemory>());
     }
-    for (const auto& thread : threads_) make_room(state.pad, secret_, thread->tile);
+    for (const auto& thread : threads_) make_tile_room(state.pad, secret_, thread->tiles);
   }
   mask(state, inputs[0]);
   std::array<Tensor, kMaxShared> replies;

@@ -14,6 +14,7 @@
 #include "airlock/plan/plan.h"
 #include "airlock/shield/noise.h"
 #include "airlock/shield/pad_source.h"
+#include "airlock/shield/pad_tiles.h"
 #include "airlock/shield/ring_model.h"
 #include "airlock/shield/tile_kernels.h"
 
@@ -64,6 +65,10 @@ class RingOperators final : public ForwardingOperators {
   [[nodiscard]] ThreadMemory& memory_of(int thread) {
     return *threads_[static_cast<std::size_t>(thread)];
   }
+  /// Calls body(TileRows) for all of a call's rows with the pad's tiles of those columns.
+  template <typename Body>
+  void for_each_tile(const State& state, PadPart part, std::int64_t column, std::int64_t columns,
+                     ThreadMemory& memory, const Body& body);
   void zero_sums(int count, std::int64_t rows);
   /// Sum of the threads' sums of a check, row by row, into the first thread's.
   void gather_sums(int count, std::int64_t rows);
