@@ -51,10 +51,11 @@ void field_axpy_simd(const std::int8_t* weight, std::uint32_t factor, std::int64
   const auto factors = hn::Set(d, factor);
   const auto quotients =
       hn::Set(d, static_cast<std::uint32_t>((std::uint64_t{factor} << 32) / kFieldPrime));
+  const auto prime = hn::Set(d, detail::kPrimeVariable);
   const auto add = [&](const std::int8_t* from, std::uint32_t* to) {
     const auto signed_weight = hn::PromoteTo(di, hn::LoadU(d8, from));
     const auto value = reduce_negative(d, hn::BitCast(d, signed_weight));
-    const auto product = reduce_once(d, mul_shoup(d, value, factors, quotients));
+    const auto product = reduce_once(d, mul_shoup(d, value, factors, quotients, prime));
     hn::StoreU(reduce_once(d, hn::Add(hn::LoadU(d, to), product)), d, to);
   };
   std::int64_t i = 0;

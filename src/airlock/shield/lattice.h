@@ -64,7 +64,9 @@ class PolynomialTable {
 /// tile[t][c] = coefficient t, in [0, degree), of INTT(sum over i of table_i * secret_i) for the
 /// columns of blocks [block, block + blocks): row-major, rows `stride` elements apart (at least
 /// blocks * 16). `secret`: [rank * degree] u32 below p, in the transform domain, whose order is the
-/// transform's own. Constant time in the secret. Thread-safe; allocates nothing.
+/// transform's own. Constant time in the secret. Thread-safe; allocates nothing, but takes up to
+/// 400 KB of stack (50 KB at degree 512), wiped. A block's part of the table is read from memory
+/// once: take the tiles of all secrets that use it one after the other.
 void lattice_tile(const PolynomialTable& table, std::int64_t block, std::int64_t blocks,
                   std::span<const std::uint32_t> secret, std::uint32_t* tile, std::int64_t stride);
 

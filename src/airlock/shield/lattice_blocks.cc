@@ -90,7 +90,7 @@ HWY_INLINE void transform_group(const ShoupFactor* twiddles, std::int64_t first,
       quotients[(kLines >> (level + 1)) + i] = hn::Set(d, twiddle.quotient);
     }
   }
-  const auto p = hn::Set(d, kFieldPrime);
+  const auto p = hn::Set(d, detail::kPrimeVariable);
   for (std::int64_t j = 0; j < count; ++j) {
     ColumnVec v[kLines];
 #pragma GCC unroll 8
@@ -105,7 +105,7 @@ HWY_INLINE void transform_group(const ShoupFactor* twiddles, std::int64_t first,
         const int twiddle = (kLines >> (level + 1)) + group;
         const auto sum = reduce_once(d, hn::Add(v[low], v[high]));
         const auto difference = hn::Add(hn::Sub(v[low], v[high]), p);
-        v[high] = reduce_once(d, mul_shoup(d, difference, factors[twiddle], quotients[twiddle]));
+        v[high] = reduce_once(d, mul_shoup(d, difference, factors[twiddle], quotients[twiddle], p));
         v[low] = sum;
       }
     }
@@ -172,8 +172,9 @@ void lattice_blocks_simd(const LatticeBlocks& job) {
   const std::int64_t lanes = column_lanes();
   const std::int64_t table_rows = std::int64_t{job.degree} * job.rank;
   for (std::int64_t i = 0; i < table_rows; i += lanes) {
-    const auto scaled = mul_shoup(d, hn::LoadU(d, job.secret + i), hn::Set(d, job.scale.factor),
-                                  hn::Set(d, job.scale.quotient));
+    const auto scaled =
+        mul_shoup(d, hn::LoadU(d, job.secret + i), hn::Set(d, job.scale.factor),
+                  hn::Set(d, job.scale.quotient), hn::Set(d, detail::kPrimeVariable));
     hn::Store(reduce_once(d, scaled), d, job.scaled + i);
   }
   const std::int64_t chunk = detail::lattice_chunk(job.degree);
