@@ -38,8 +38,8 @@ class DealerPads final : public StoredPads {
         pieces,
         [&](const PadPiece& piece, int /*slot*/, std::span<Tensor> outputs) {
           for (std::size_t k = 0; k < outputs.size(); ++k) {
-            outputs[k].data = reinterpret_cast<std::byte*>(
-                batch.output[k] + piece.row * batch.output_stride[k]);
+            outputs[k].data =
+                reinterpret_cast<std::byte*>(batch.output[k] + piece.row * batch.output_stride[k]);
           }
         },
         [&](const PadPiece& piece, int /*slot*/) { finish(batch, piece, seed); });
@@ -51,9 +51,9 @@ class DealerPads final : public StoredPads {
     const RingGroup& group = bank().group(batch.group);
     parallel_for(piece.rows, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = piece.row + begin; row < piece.row + end; ++row) {
-        expand_field_row(seed, static_cast<std::uint64_t>(row),
-                         {batch.input + row * batch.input_stride,
-                          static_cast<std::size_t>(group.in)});
+        expand_field_row(
+            seed, static_cast<std::uint64_t>(row),
+            {batch.input + row * batch.input_stride, static_cast<std::size_t>(group.in)});
         for (int k = 0; k < group.weights.size(); ++k) {
           reduce_to_field({batch.output[k] + row * batch.output_stride[k],
                            static_cast<std::size_t>(batch.output_stride[k])});

@@ -103,9 +103,8 @@ HintReader::~HintReader() {
 }
 
 void HintReader::read(std::int64_t offset, std::span<std::byte> into) const {
-  require(
-      read_all(fd_, path_, static_cast<std::int64_t>(sizeof(HintHeader)) + offset, into),
-      ErrorCode::kCorruptFile, "{} ends within its hints", path_.string());
+  require(read_all(fd_, path_, static_cast<std::int64_t>(sizeof(HintHeader)) + offset, into),
+          ErrorCode::kCorruptFile, "{} ends within its hints", path_.string());
 }
 
 HintWriter::HintWriter(const std::filesystem::path& folder, const HintFile& file) {

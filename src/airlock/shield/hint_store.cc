@@ -265,8 +265,7 @@ LatticeHints load_hints(const RingModel& model, Operators& worker, const PadOpti
   return loader.take();
 }
 
-HintBytes hint_bytes(const ModelConfig& config, bool lm_head,
-                     const LatticeParameters& parameters) {
+HintBytes hint_bytes(const ModelConfig& config, bool lm_head, const LatticeParameters& parameters) {
   const std::vector<RingGroup> groups = ring_groups(config, lm_head);
   HintBytes bytes;
   bytes.calls = std::ssize(hint_pieces(groups, parameters.rows()));

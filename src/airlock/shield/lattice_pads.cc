@@ -53,8 +53,8 @@ class LatticePads final : public StoredPads {
     segment.secret = secret->as<std::uint32_t>();
     segment.table = &hints_.columns;
     for (int k = 0; k < bank().group(group).weights.size(); ++k) {
-      segment.hints[k] = &hints_.outputs[static_cast<std::size_t>(group)]
-                                        [static_cast<std::size_t>(k)];
+      segment.hints[k] =
+          &hints_.outputs[static_cast<std::size_t>(group)][static_cast<std::size_t>(k)];
     }
     pad.add(segment, secret, {secret->span()});
     counts().make_ms +=
@@ -87,8 +87,8 @@ class LatticePads final : public StoredPads {
     }
     constexpr std::int64_t kTileStride = kBlocksAtATime * kLatticeBlock;
     const std::int64_t tile_elements = degree_ * kTileStride;
-    const Buffer tiles = secrets_.acquire(
-        static_cast<std::size_t>(threads() * tile_elements) * sizeof(std::uint32_t));
+    const Buffer tiles = secrets_.acquire(static_cast<std::size_t>(threads() * tile_elements) *
+                                          sizeof(std::uint32_t));
     parallel_tasks(tasks, [&](std::int64_t task, int thread) {
       const Part* part = parts.data();
       while (part + 1 < parts.data() + count && (part + 1)->first_task <= task) ++part;

@@ -147,8 +147,7 @@ std::int64_t PadBank::bytes() const {
   return blocks_->bytes();
 }
 
-void PadBank::make(int group, std::int64_t rows,
-                   const std::function<void(const PadBatch&)>& fill) {
+void PadBank::make(int group, std::int64_t rows, const std::function<void(const PadBatch&)>& fill) {
   Group& held = held_[static_cast<std::size_t>(group)];
   auto slab = std::make_shared<Slab>(blocks_);
   const int matrices = groups_[static_cast<std::size_t>(group)].weights.size();

@@ -74,12 +74,11 @@ struct MatrixPass {
     const std::int64_t rows = std::min(rows_at_a_time, product.out - first);
     std::vector<std::int8_t>& q = quantized[static_cast<std::size_t>(thread)];
     const std::span<std::int8_t> piece(q.data(), static_cast<std::size_t>(rows * in));
-    quantize_weight_rows(
-        weight, first, rows, piece,
-        {product.scales.as<float>() + first, static_cast<std::size_t>(rows)});
+    quantize_weight_rows(weight, first, rows, piece,
+                         {product.scales.as<float>() + first, static_cast<std::size_t>(rows)});
     const std::int64_t row_bytes = weight.bytes() / product.out;
-    checkpoint.drop_pages(std::span(weight.data + first * row_bytes,
-                                    static_cast<std::size_t>(rows * row_bytes)));
+    checkpoint.drop_pages(
+        std::span(weight.data + first * row_bytes, static_cast<std::size_t>(rows * row_bytes)));
     std::int64_t largest = 0;
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int8_t* const values = piece.data() + row * in;
@@ -162,17 +161,17 @@ class ModelPass {
       std::fill_n(sums_.as<std::uint32_t>(), sum_count * static_cast<std::size_t>(team_), 0U);
     }
 
-    MatrixPass pass{checkpoint_, tensor, product, std::max<std::int64_t>(
-                    1, kPieceWeights / product.in), quantized_, sums_, options_.checks, {}, 0, {}};
-    const std::int64_t pieces =
-        (product.out + pass.rows_at_a_time - 1) / pass.rows_at_a_time;
+    MatrixPass pass{
+        checkpoint_, tensor, product,         std::max<std::int64_t>(1, kPieceWeights / product.in),
+        quantized_,  sums_,  options_.checks, {},
+        0,           {}};
+    const std::int64_t pieces = (product.out + pass.rows_at_a_time - 1) / pass.rows_at_a_time;
     const std::int64_t wave = std::max<std::int64_t>(1, kReportWeights / kPieceWeights);
     for (std::int64_t first = 0; first < pieces; first += wave) {
       options_.stop.throw_if_stopped();
       const std::int64_t count = std::min(wave, pieces - first);
-      parallel_tasks(count, [&](std::int64_t index, int thread) {
-        pass.try_piece(first + index, thread);
-      });
+      parallel_tasks(
+          count, [&](std::int64_t index, int thread) { pass.try_piece(first + index, thread); });
       if (pass.error) rethrow_naming(pass.error, tensor_name(weight, layer));
       const std::int64_t rows = std::min((first + count) * pass.rows_at_a_time, product.out);
       if (options_.progress) {
