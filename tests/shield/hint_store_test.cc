@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "airlock/shield/hint_cache.h"
 
@@ -207,6 +208,21 @@ TEST(Hints, AFolderThatCannotBeWrittenEndsNoRun) {
   EXPECT_TRUE(setting.fetches());
   setting.options.hint_cache = "/proc/airlock-hints";
   EXPECT_TRUE(setting.fetches());
+}
+
+TEST(Hints, WhatAKilledWriterLeftIsRemoved) {
+  Setting setting;
+  std::filesystem::create_directories(setting.options.hint_cache);
+  const std::string name = setting.file().filename();
+  const auto temporary = [&](std::int64_t process) {
+    return fmt::format(".{}.{}.tmp", name, process);
+  };
+  const std::string others = temporary(::getppid());
+  write_file(setting.options.hint_cache / temporary(2'000'000'000), "half of the hints");
+  write_file(setting.options.hint_cache / others, "more to come");
+  write_file(setting.options.hint_cache / "notes.tmp", "mine");
+  EXPECT_TRUE(setting.fetches());
+  EXPECT_THAT(setting.files(), ::testing::UnorderedElementsAre(name, others, "notes.tmp"));
 }
 
 TEST(Hints, ADiskThatFillsUpEndsNoRun) {
