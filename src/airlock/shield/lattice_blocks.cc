@@ -1,5 +1,7 @@
 #include "airlock/shield/lattice_blocks.h"
 
+#include <bit>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "airlock/shield/lattice_blocks.cc"
 #include <hwy/cache_control.h>
@@ -82,13 +84,11 @@ HWY_INLINE void transform_group(const ShoupFactor* twiddles, std::int64_t first,
   ColumnVec factors[kLines];
   ColumnVec quotients[kLines];
 #pragma GCC unroll 8
-  for (int level = 0; level < kLevels; ++level) {
-#pragma GCC unroll 8
-    for (int i = 0; i < kLines >> (level + 1); ++i) {
-      const ShoupFactor& twiddle = twiddles[(first >> level) + i];
-      factors[(kLines >> (level + 1)) + i] = hn::Set(d, twiddle.factor);
-      quotients[(kLines >> (level + 1)) + i] = hn::Set(d, twiddle.quotient);
-    }
+  for (int i = 1; i < kLines; ++i) {  // of the last level, of the two before it, of the four before
+    const int level = kLevels - std::bit_width(static_cast<unsigned>(i));
+    const ShoupFactor& twiddle = twiddles[(first >> level) + i - (kLines >> (level + 1))];
+    factors[i] = hn::Set(d, twiddle.factor);
+    quotients[i] = hn::Set(d, twiddle.quotient);
   }
   const auto p = hn::Set(d, detail::kPrimeVariable);
   for (std::int64_t j = 0; j < count; ++j) {

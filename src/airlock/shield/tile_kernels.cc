@@ -1,6 +1,7 @@
 #include "airlock/shield/tile_kernels.h"
 
 #include <algorithm>
+#include <atomic>
 #include <type_traits>
 
 #include "airlock/core/error.h"
@@ -60,15 +61,13 @@ class TileSums {
   SplitSum<TileI32> sums_[kMost];
 };
 
-/// Fetches a group of a row to come, each element of `size` bytes: rows of a tile lie far apart,
-/// where no hardware looks ahead. A few rows on, for a miss in the tables of pages too.
+/// Fetches a group of a row to come: rows of a tile lie far apart, where no hardware looks ahead. A
+/// few rows on, for a miss in the tables of pages too.
 constexpr std::int64_t kRowsAhead = 6;
-HWY_INLINE void fetch_group(const void* from, std::int64_t size) {
-  constexpr std::int64_t kLine = 64;
-#pragma GCC unroll 4
-  for (std::int64_t at = 0; at < kTileGroup * size; at += kLine) {
-    hwy::Prefetch(static_cast<const std::byte*>(from) + at);
-  }
+template <typename T>
+HWY_INLINE void fetch_group(const T* from) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  for (std::int64_t at = 0; at < kTileGroup; at += kLine) hwy::Prefetch(from + at);
 }
 
 /// A piece of one input row.
@@ -155,8 +154,8 @@ void mask_rows(const MaskTile& tile) {
     for (std::int64_t i = 0; i < whole; i += kTileGroup) {
       const MaskPiece here = piece(i);
       if (r + kRowsAhead < tile.rows) {
-        fetch_group(here.x + kRowsAhead * tile.x_stride, sizeof(float));
-        fetch_group(static_cast<Out*>(here.out) + kRowsAhead * tile.out_stride, sizeof(Out));
+        fetch_group(here.x + kRowsAhead * tile.x_stride);
+        fetch_group(static_cast<Out*>(here.out) + kRowsAhead * tile.out_stride);
       }
       mask_group<kPad, kNarrow>(here, scale, group);
       sums.add(group, tile.keys, i);
@@ -187,21 +186,36 @@ struct UnmaskPiece {
   float* out;
 };
 
+/// What was loaded, such that no compiler loads it again: a peer may have changed it meanwhile.
+template <class V>
+HWY_INLINE V once(V loaded) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  asm("" : "+x"(loaded.raw));
+#else
+  std::atomic_signal_fence(std::memory_order_acq_rel);
+#endif
+  return loaded;
+}
+
+/// Elements as received, in 32 bits, any of them.
+HWY_INLINE hn::Vec<TileU32> load_product(TileU32 du, const std::uint32_t* y) {
+  return hn::LoadU(du, y);
+}
+HWY_INLINE hn::Vec<TileU32> load_product(TileU32 du, const std::uint16_t* y) {
+  return hn::ShiftLeft<kRing16Shift>(hn::PromoteTo(du, hn::LoadU(TileU16(), y)));
+}
+
 template <bool kPad, bool kNarrow>
 HWY_INLINE void unmask_group(const UnmaskPiece& piece, hn::Vec<TileF32> inverse, TileGroup& group) {
+  using In = std::conditional_t<kNarrow, std::uint16_t, std::uint32_t>;
   const TileF32 df;
   const TileI32 di;
   const TileU32 du;
 #pragma GCC unroll 4
   for (int v = 0; v < kSumVectors; ++v) {
     const std::int64_t at = v * kTileLanes;
-    auto element = hn::Undefined(du);
-    if constexpr (kNarrow) {
-      const auto upper = hn::LoadU(TileU16(), static_cast<const std::uint16_t*>(piece.y) + at);
-      element = reduce_once(du, hn::ShiftLeft<kRing16Shift>(hn::PromoteTo(du, upper)));
-    } else {
-      element = reduce_any(du, hn::LoadU(du, static_cast<const std::uint32_t*>(piece.y) + at));
-    }
+    const auto received = once(load_product(du, static_cast<const In*>(piece.y) + at));
+    auto element = kNarrow ? reduce_once(du, received) : reduce_any(du, received);
     if constexpr (kPad) {
       element = reduce_negative(du, hn::Sub(element, hn::LoadU(du, piece.pad + at)));
     }
@@ -247,8 +261,8 @@ void unmask_rows(const UnmaskTile& tile) {
     for (std::int64_t i = 0; i < whole; i += kTileGroup) {
       const UnmaskPiece here = piece(i);
       if (r + kRowsAhead < tile.rows) {
-        fetch_group(static_cast<const In*>(here.y) + kRowsAhead * tile.y_stride, sizeof(In));
-        fetch_group(here.out + kRowsAhead * tile.out_stride, sizeof(float));
+        fetch_group(static_cast<const In*>(here.y) + kRowsAhead * tile.y_stride);
+        fetch_group(here.out + kRowsAhead * tile.out_stride);
       }
       unmask_group<kPad, kNarrow>(here, inverse, group);
       sums.add(group, tile.keys, i);
