@@ -4,7 +4,10 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstring>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -23,6 +26,7 @@ static_assert(std::endian::native == std::endian::little, "hints are kept little
 
 constexpr std::array<char, 8> kHintMagic = {'A', 'L', 'H', 'I', 'N', 'T', 'S', '\n'};
 constexpr std::uint32_t kHintVersion = 1;
+constexpr std::string_view kTemporary = ".tmp";  ///< ends names with the writer's process number
 
 struct HintHeader {
   std::array<char, 8> magic = kHintMagic;
@@ -51,6 +55,22 @@ double mib(std::uint64_t bytes) {
 
 std::string system_text() {
   return std::generic_category().message(errno);
+}
+
+/// Removes what writers that were killed left of a file: it may be gigabytes.
+void remove_leftovers(const std::filesystem::path& folder, const std::string& prefix) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    pid_t writer = 0;
+    if (!name.starts_with(prefix) || !name.ends_with(kTemporary)) continue;
+    const char* const first = name.data() + prefix.size();
+    const char* const last = name.data() + name.size() - kTemporary.size();
+    const auto [parsed, failed] = std::from_chars(first, last, writer);
+    if (failed != std::errc() || parsed != last || writer <= 0) continue;
+    if (::kill(writer, 0) != 0 && errno == ESRCH) ::unlink(entry->path().c_str());
+  }
 }
 
 /// Fills `into` from `position`; false where the file ends.
@@ -112,7 +132,9 @@ HintWriter::HintWriter(const std::filesystem::path& folder, const HintFile& file
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   path_ = folder / file.name();
-  temporary_ = folder / fmt::format(".{}.{}.tmp", file.name(), ::getpid());
+  const std::string prefix = fmt::format(".{}.", file.name());
+  temporary_ = folder / fmt::format("{}{}{}", prefix, ::getpid(), kTemporary);
+  remove_leftovers(folder, prefix);
   if (error) {
     give_up(error.message());
   } else {

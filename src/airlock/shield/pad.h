@@ -22,7 +22,7 @@ struct PadSegment {
   std::int64_t output_stride[3] = {};
 
   /// Made on the way: tiles of `table` and `hints` under `secret` [rank * degree]; rows past
-  /// `rows` are thrown away.
+  /// `rows` are thrown away. `table` may have more columns than the input: its beginning counts.
   const std::uint32_t* secret = nullptr;
   const PolynomialTable* table = nullptr;
   const PolynomialTable* hints[3] = {};

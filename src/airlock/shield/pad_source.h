@@ -48,7 +48,8 @@ class PadSource {
 };
 
 struct PadOptions {
-  std::int64_t memory = std::int64_t{1} << 30;  ///< of rows made ahead, bytes at most; 0: none
+  /// Bytes at most of rows made ahead; less than a row of every group: none are.
+  std::int64_t memory = std::int64_t{1} << 30;
   LatticeParameters lattice;
   std::filesystem::path hint_cache;  ///< folder for hints; empty: none are kept on disk
   Fingerprint fingerprint;           ///< of the model, in the cache's names
