@@ -159,6 +159,11 @@ LedgerHeader parse_header(const LineReader& line, std::string_view where) {
     fail(ErrorCode::kCorruptFile, "{}: {}", where, error.what());
   }
   header.link = line.text("link");
+  if (line.has("sequences")) {
+    const LineReader run = line.object("sequences");
+    header.sequences = {static_cast<int>(run.count("count", 1, kMaxRanges)),
+                        run.count("prompt", 1, kMaxCalls), run.count("generated", 0, kMaxCalls)};
+  }
   return header;
 }
 
@@ -207,6 +212,11 @@ std::string to_json(const LedgerHeader& header) {
                  attention_name(plan.attention), mlp_name(plan.mlp), dtype_name(plan.wire_dtype),
                  side_name(plan.embedding), side_name(plan.lm_head), plan.chunk);
   text(R"(,"link")", header.link);
+  if (const auto& run = header.sequences) {
+    fmt::format_to(std::back_inserter(line),
+                   R"(,"sequences":{{"count":{},"prompt":{},"generated":{}}})", run->sequences,
+                   run->prompt, run->generated);
+  }
   line.push_back('}');
   return fmt::to_string(line);
 }
