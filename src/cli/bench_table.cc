@@ -33,7 +33,8 @@ Table bench_table(const std::string& model, std::int64_t tokens,
     return std::any_of(measurements.begin(), measurements.end(),
                        [&](const Measurement& m) { return m.*member > least; });
   };
-  const bool together = any(&Measurement::sequences, 1);
+  const bool together = std::any_of(measurements.begin(), measurements.end(),
+                                    [](const Measurement& m) { return m.ran.sequences > 1; });
   const auto any_plan = [&](auto holds) {
     return std::any_of(measurements.begin(), measurements.end(),
                        [&](const Measurement& m) { return holds(m.plan); });
@@ -97,7 +98,7 @@ Table bench_table(const std::string& model, std::int64_t tokens,
         fmt::format("{:.0f}-{:.0f}", m.wall_ms.min, m.wall_ms.max),
         milliseconds(m.tokens_per_second),
         milliseconds(m.decode_tokens_per_second),
-        std::int64_t{m.sequences},
+        std::int64_t{m.ran.sequences},
         milliseconds(m.runner_ms),
         milliseconds(m.worker_ms),
         milliseconds(m.link_ms),

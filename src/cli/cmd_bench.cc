@@ -53,7 +53,7 @@ void save_ledger(const std::string& dir, const std::string& model, const OpenMod
   FileLedger file(std::filesystem::path(dir) /
                   fmt::format("{}-{}.jsonl", measurement.plan.name, measurement.link));
   file.begin({model_name(model), short_form(open.fingerprint), open.model->config(),
-              measurement.plan, measurement.link});
+              measurement.plan, measurement.link, measurement.ran});
   for (const LedgerEntry& entry : measurement.ledger) file.record(entry);
   file.close();
 }

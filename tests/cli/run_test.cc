@@ -75,6 +75,20 @@ TEST_F(Cli, ALedgerSaysWhatRanThenHasOneLineACallAndCanBeReported) {
   EXPECT_NE(report->out().find("prediction: equal"), std::string::npos) << report->out();
 }
 
+TEST_F(Cli, TheLedgerOfSequencesSideBySideEqualsItsPrediction) {
+  for (const std::string plan : {"baseline", "flash", "runner-attention", "blocks"}) {
+    auto bench = start({"bench", "-m", model(), "--tokens", "9", "-n", "4", "--sequences", "3",
+                        "-r", "1", "--plan", plan, "--link", "unix", "--ledger-dir", dir()});
+    ASSERT_EQ(bench->wait(), 0) << bench->err();
+    auto report = start({"report", (dir() / (plan + "-unix.jsonl")).string()});
+    EXPECT_EQ(report->wait(), 0) << report->err();
+    EXPECT_NE(report->out().find("27 prompt tokens, 12 generated in 3 sequences side by side"),
+              std::string::npos)
+        << report->out();
+    EXPECT_NE(report->out().find("prediction: equal"), std::string::npos) << report->out();
+  }
+}
+
 TEST_F(Cli, BenchMeasuresEveryPlanAgainstItsPrediction) {
   auto bench = start({"bench", "-m", model(), "--tokens", "9", "--plan", "all", "--link",
                       "unix,tcp,inproc", "-r", "1", "--reference", "--format", "csv"});

@@ -31,6 +31,7 @@ TEST(IsaTest, AnotherNameIsOneErrorThatSaysWhichThereAre) {
       EXPECT_NE(std::string(error.what()).find("avx2, avx512, avx512_bf16 or amx"),
                 std::string::npos)
           << error.what();
+      EXPECT_EQ(std::string(error.what()).find("`base`"), std::string::npos) << error.what();
     }
   }
 }

@@ -1,24 +1,20 @@
-// A client with several calls under way: honest workers, and hostile ones that speak raw bytes.
-#include <algorithm>
+// A client with several calls under way, and workers that refuse or misuse them.
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <thread>
-#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
-#include "airlock/ops/rules.h"
 #include "airlock/remote/client.h"
 
+#include "tests/remote/the_call.h"
 #include "tests/support/fake_worker.h"
 #include "tests/support/leftovers.h"
-#include "tests/support/raw_peer.h"
-#include "tests/support/runner.h"
 
 namespace airlock::client_lanes_test {
 namespace {
@@ -29,20 +25,18 @@ using testing::message_bytes;
 using testing::RawPeer;
 using testing::small_config;
 using testing::small_fingerprint;
+using testing::the_call;
 using namespace std::chrono_literals;
 
 constexpr int kLanes = 4;
 
-Call the_call() {
-  return testing::legal_calls(small_config(), 3, DType::kF32)[3].call;
-}
+/// Of a worker with lanes.
+const WelcomeMessage kWelcome = testing::raw_welcome(kLanes, std::int64_t{1} << 30);
 
 Bytes reply_frame(std::uint64_t id) {
-  const TensorSpecs specs = infer_outputs(small_config(), the_call());
-  std::vector<std::int64_t> sizes;
-  for (const TensorSpec& spec : specs) sizes.push_back(spec.bytes());
+  const TensorSpecs specs = testing::its_outputs();
   return testing::frame_bytes(FrameType::kReply, id, message_bytes(ReplyMessage{1, specs}),
-                              Bytes(payload_bytes_of(sizes)));
+                              testing::reply_payload(specs));
 }
 
 Bytes failure_frame(std::uint64_t id, ErrorCode code, const std::string& text) {
@@ -54,14 +48,6 @@ std::vector<CallMemory> some_memory(const Call& call) {
   std::vector<CallMemory> memory;
   for (std::uint64_t i = 0; i < kLanes; ++i) memory.emplace_back(small_config(), call, i);
   return memory;
-}
-
-/// Reads Hello and answers it as a worker with lanes would.
-void open(RawPeer& peer) {
-  peer.read();
-  peer.send(FrameType::kWelcome, 0,
-            message_bytes(WelcomeMessage{small_fingerprint(), DType::kF32, "raw", "raw worker",
-                                         kLanes, std::int64_t{1} << 30}));
 }
 
 using Script = std::function<void(RawPeer&)>;
@@ -79,7 +65,7 @@ class ClientLanes : public ::testing::TestWithParam<Transport> {
     std::thread worker([&script, reads, end = std::move(ends.second)]() mutable {
       RawPeer peer(std::move(end));
       try {
-        open(peer);
+        open(peer, kWelcome);
         for (int i = 0; i < reads; ++i) peer.read();
         script(peer);
         while (peer.read()) {
@@ -321,7 +307,7 @@ TEST_P(ClientLanes, HearsWhyAWorkerHungUpWhileItWasStillSending) {
     auto ends = testing::make_ends(GetParam());
     std::thread worker([&, end = std::move(ends.second)]() mutable {
       RawPeer peer(std::move(end));
-      open(peer);
+      open(peer, kWelcome);
       for (int i = 0; i < small_calls; ++i) peer.read();
       Bytes header(FrameHeader::kBytes);
       peer.link().receive(header);
@@ -373,90 +359,6 @@ TEST_P(ClientLanes, ARealWorkersRefusalOfALargePayloadIsHeardWithLanes) {
   EXPECT_NE(std::string(error->what()).find("at most 1000 are allowed"), std::string::npos)
       << error->what();
   client.abandon();
-}
-
-TEST_P(ClientLanes, CallsUnderWayTogetherGetTheirOwnAnswers) {
-  testing::FakeWorker worker(small_config());
-  for (int lanes = 1; lanes <= HelloMessage::kMaxLanes; lanes += 5) {
-    ClientOptions options;
-    options.lanes = lanes;
-    MemoryLedger ledger;
-    RemoteClient client(worker.dial(GetParam()), small_config(), small_fingerprint(), options,
-                        &ledger);
-    ASSERT_EQ(client.lanes(), lanes);
-    const auto calls = testing::legal_calls(small_config(), 2, DType::kF32);
-    std::vector<CallMemory> memory;
-    for (std::uint64_t i = 0; i < 48; ++i) {
-      memory.emplace_back(small_config(), calls[i % calls.size()].call, i);
-    }
-    for (std::size_t i = 0; i < memory.size() + static_cast<std::size_t>(lanes); ++i) {
-      if (i >= static_cast<std::size_t>(lanes)) client.collect(client.oldest());
-      if (i >= memory.size()) continue;
-      client.submit(calls[i % calls.size()].call, memory[i].inputs, memory[i].outputs);
-    }
-    for (const CallMemory& each : memory) EXPECT_TRUE(each.answered());
-    EXPECT_EQ(ledger.entries().size(), memory.size());
-    EXPECT_EQ(client.stats().sessions, 1);
-  }
-}
-
-TEST_P(ClientLanes, ASequenceEndsWithoutAnAnswerWhetherCallsAreUnderWayOrNot) {
-  testing::FakeWorker worker(small_config());
-  ClientOptions options;
-  options.lanes = 2;
-  RemoteClient client(worker.dial(GetParam()), small_config(), small_fingerprint(), options,
-                      nullptr);
-  std::vector<Call> calls(3, testing::legal_calls(small_config(), 2, DType::kF32)[9].call);
-  std::vector<CallMemory> memory;
-  for (std::uint32_t i = 0; i < 3; ++i) {
-    calls[i].ranges = {{i, 2, 0}};
-    memory.emplace_back(small_config(), calls[i], i);
-    client.execute(calls[i], memory[i].inputs, memory[i].outputs);
-  }
-  EXPECT_EQ(client.stats().kv_bytes, 6 * testing::FakeSequence::kRowBytes);
-  client.end_sequence(0);
-  EXPECT_EQ(client.stats().kv_bytes, 4 * testing::FakeSequence::kRowBytes);
-  for (std::uint32_t i = 1; i < 3; ++i) {
-    calls[i].ranges = {{2, 2, 2 * i}};
-    client.submit(calls[i], memory[i].inputs, memory[i].outputs);
-  }
-  client.end_sequence(1);
-  client.collect(client.oldest());
-  client.collect(client.oldest());
-  EXPECT_EQ(client.stats().kv_bytes, 6 * testing::FakeSequence::kRowBytes);
-}
-
-TEST_P(ClientLanes, TakesNoMoreLanesThanTheWorkerHas) {
-  for (const auto& [offered, taken] : {std::pair(0, 1), {1, 1}, {3, 3}, {200, kLanes}}) {
-    auto ends = testing::make_ends(GetParam());
-    RawPeer peer(std::move(ends.second));
-    peer.send(FrameType::kWelcome, 0,
-              message_bytes(WelcomeMessage{small_fingerprint(), DType::kF32, "", "", offered, 0}));
-    ClientOptions options;
-    options.lanes = kLanes;
-    RemoteClient client(std::move(ends.first), small_config(), small_fingerprint(), options,
-                        nullptr);
-    EXPECT_EQ(client.lanes(), taken);
-  }
-}
-
-TEST_P(ClientLanes, GoesAwayWithCallsUnderWay) {
-  const auto before = testing::holdings();
-  {
-    testing::FakeWorker worker(small_config());
-    ClientOptions options;
-    options.lanes = kLanes;
-    CallMemory memory(small_config(), the_call(), 1);
-    for (int i = 0; i < 20; ++i) {
-      RemoteClient client(worker.dial(GetParam()), small_config(), small_fingerprint(), options,
-                          nullptr);
-      for (int call = 0; call < i % (kLanes + 1); ++call) {
-        client.submit(the_call(), memory.inputs, memory.outputs);
-      }
-    }
-  }
-  EXPECT_TRUE(testing::holds_no_more_than(before));
-  EXPECT_EQ(testing::FakeSequence::alive(), 0);
 }
 
 }  // namespace

@@ -12,49 +12,27 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
-#include "airlock/ops/rules.h"
 
+#include "tests/remote/the_call.h"
 #include "tests/support/link_pair.h"
-#include "tests/support/raw_peer.h"
-#include "tests/support/runner.h"
-#include "tests/support/small_model.h"
 
 namespace airlock::client_test {
 namespace {
 
 using testing::Bytes;
 using testing::bytes_of;
+using testing::its_outputs;
 using testing::message_bytes;
+using testing::open;
 using testing::RawPeer;
+using testing::reply;
+using testing::reply_payload;
 using testing::small_config;
 using testing::small_fingerprint;
+using testing::the_call;
 using namespace std::chrono_literals;
 
-const WelcomeMessage kWelcome{small_fingerprint(), DType::kF32, "raw", "raw worker"};
-
-/// The call that all hostile workers get: two outputs of [3, 14].
-Call the_call(DType wire = DType::kF32) {
-  return testing::legal_calls(small_config(), 3, wire)[3].call;
-}
-TensorSpecs its_outputs(DType wire = DType::kF32) {
-  return infer_outputs(small_config(), the_call(wire));
-}
-
-Bytes reply_payload(const TensorSpecs& specs) {
-  std::vector<std::int64_t> sizes;
-  for (const TensorSpec& spec : specs) sizes.push_back(spec.bytes());
-  return Bytes(payload_bytes_of(sizes));
-}
-
-void reply(RawPeer& peer, std::uint64_t id, const TensorSpecs& specs, std::uint64_t ns = 0) {
-  peer.send(FrameType::kReply, id, message_bytes(ReplyMessage{ns, specs}), reply_payload(specs));
-}
-
-/// Reads Hello and answers it as a worker would.
-void open(RawPeer& peer) {
-  peer.read();
-  peer.send(FrameType::kWelcome, 0, message_bytes(kWelcome));
-}
+const WelcomeMessage kWelcome = testing::raw_welcome();
 
 using Script = std::function<void(RawPeer&)>;
 
@@ -354,98 +332,6 @@ TEST_P(ClientTest, AnAbsurdWorkerTimeLeavesTheStagesAddingUp) {
     // Five additions of numbers no larger than the total.
     EXPECT_NEAR(e.encode_ms + e.send_ms + e.worker_ms + e.receive_ms + e.decode_ms, e.total_ms,
                 8 * std::numeric_limits<double>::epsilon() * e.total_ms);
-  }
-}
-
-TEST_P(ClientTest, IsClosedForGoodAfterABrokenProtocol) {
-  auto ends = testing::make_ends(GetParam());
-  RawPeer peer(std::move(ends.second));
-  peer.send(FrameType::kWelcome, 0, message_bytes(kWelcome));
-  reply(peer, 7, its_outputs());
-  reply(peer, 2, its_outputs());  // would be the right answer to the next call
-  RemoteClient client(std::move(ends.first), small_config(), small_fingerprint(), {}, nullptr);
-  testing::CallMemory memory(small_config(), the_call(), 1);
-  EXPECT_THROW(client.execute(the_call(), memory.inputs, memory.outputs), Error);
-  try {
-    client.execute(the_call(), memory.inputs, memory.outputs);
-    ADD_FAILURE() << "a session that broke was used on";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kConnectionLost) << error.what();
-  }
-}
-
-TEST_P(ClientTest, HearsWhyAWorkerHungUpWhileItWasStillSending) {
-  ModelConfig config = small_config();
-  config.max_position = 1 << 20;
-  auto ends = testing::make_ends(GetParam());
-  std::thread worker([end = std::move(ends.second)]() mutable {
-    RawPeer peer(std::move(end));
-    open(peer);
-    Bytes header(FrameHeader::kBytes);
-    peer.link().receive(header);
-    peer.send(FrameType::kFailure, 1,
-              message_bytes(FailureMessage{ErrorCode::kResourceExhausted, "too much"}));
-    peer.close();
-  });
-  RemoteClient client(std::move(ends.first), config, small_fingerprint(), {}, nullptr);
-  Call call = the_call();
-  call.op = Op::kGatedMlp;
-  call.weights = {};
-  const std::int64_t tokens = 1 << 19;
-  call.inputs = {{DType::kF32, {tokens, config.hidden}}};
-  std::vector<std::byte> in(static_cast<std::size_t>(call.inputs[0].bytes()));
-  std::vector<std::byte> out(in.size());
-  const ConstTensor input{call.inputs[0], in.data()};
-  const Tensor output{call.inputs[0], out.data()};
-  try {
-    client.execute(call, {&input, 1}, {&output, 1});
-    ADD_FAILURE() << "a call succeeded on a closed link";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
-    EXPECT_NE(std::string(error.what()).find("the worker says: too much"), std::string::npos);
-  }
-  worker.join();
-}
-
-TEST_P(ClientTest, AnIllegalCallNeverLeavesAndTheSessionGoesOn) {
-  auto ends = testing::make_ends(GetParam());
-  RawPeer peer(std::move(ends.second));
-  peer.send(FrameType::kWelcome, 0, message_bytes(kWelcome));
-  reply(peer, 1, its_outputs());
-  RemoteClient client(std::move(ends.first), small_config(), small_fingerprint(), {}, nullptr);
-  testing::CallMemory memory(small_config(), the_call(), 1);
-  Call illegal = the_call();
-  illegal.layer = 2;
-  EXPECT_THROW(client.execute(illegal, memory.inputs, memory.outputs), Error);
-  const std::span outputs(memory.outputs);
-  EXPECT_THROW(client.execute(the_call(), memory.inputs, outputs.first(1)), Error);
-  EXPECT_THROW(client.execute(the_call(), {}, outputs), Error);
-  Tensor narrow[2] = {outputs[0], outputs[1]};
-  narrow[1].spec.shape = {3, 13};
-  EXPECT_THROW(client.execute(the_call(), memory.inputs, narrow), Error);
-  EXPECT_NO_THROW(client.execute(the_call(), memory.inputs, outputs));
-  EXPECT_EQ(peer.read()->header.type, FrameType::kHello);
-  EXPECT_EQ(peer.read()->header.request_id, 1U);
-}
-
-TEST_P(ClientTest, RefusesStatsThatAreNone) {
-  for (const Bytes& answer :
-       {testing::frame_bytes(FrameType::kStats, 1, Bytes(3)),
-        testing::frame_bytes(FrameType::kReply, 1, message_bytes(WorkerStats{})),
-        testing::frame_bytes(FrameType::kStats, 1, message_bytes(WorkerStats{}), Bytes(64)),
-        testing::frame_bytes(FrameType::kStats, 1, message_bytes(WorkerStats{-1, 0, 0, 0, 0}))}) {
-    auto ends = testing::make_ends(GetParam());
-    RawPeer peer(std::move(ends.second));
-    peer.send(FrameType::kWelcome, 0, message_bytes(kWelcome));
-    peer.send(answer);
-    RemoteClient client(std::move(ends.first), small_config(), small_fingerprint(), {}, nullptr);
-    try {
-      client.stats();
-      ADD_FAILURE() << "absurd stats were believed";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kProtocol) << error.what();
-      EXPECT_EQ(std::string(error.what()).rfind("Stats: ", 0), 0U) << error.what();
-    }
   }
 }
 

@@ -85,6 +85,26 @@ TEST(LedgerJson, AHeaderComesBackFromItsLineAndACallHasNone) {
   }
 }
 
+TEST(LedgerJson, AHeaderSaysItsSequencesIfTheyAreKnown) {
+  LedgerHeader header = some_header();
+  header.sequences = {16, 1024, 9};
+  const std::string line = to_json(header);
+  EXPECT_THAT(line, HasSubstr(R"("link":"unix","sequences":{"count":16,"prompt":1024,)"
+                              R"("generated":9}})"));
+  EXPECT_EQ(parse_ledger_line(line, "l").header, header);
+  for (const auto& [from, to] : {std::pair("16", "0"),
+                                 {"16", "65"},
+                                 {"16", "16.5"},
+                                 {"1024", "0"},
+                                 {"1024", "99999999999999999"},
+                                 {":9}", ":-1}"},
+                                 {R"("prompt")", R"("promt")"}}) {
+    std::string wrong = line;
+    wrong.replace(wrong.find(from, wrong.find("sequences")), std::string_view(from).size(), to);
+    EXPECT_THROW(parse_ledger_line(wrong, "l"), Error) << wrong;
+  }
+}
+
 TEST(LedgerJson, KeysOfALaterFirstLineAreSkipped) {
   std::string line = to_json(some_header());
   for (const char* object : {"{\"model\"", "{\"name\":\"llama", "{\"name\":\"flash"}) {

@@ -81,6 +81,37 @@ TEST(FindRun, SeveralSequencesAreToldApart) {
   EXPECT_EQ(run.predict(run.plan), summarize(ledger).traffic());
 }
 
+TEST(FindRun, SequencesThatDecodeSideBySideAreWhatTheLedgerSays) {
+  for (Plan plan : all_plans()) {
+    for (const std::int64_t chunk : {0, 4}) {
+      plan.chunk = chunk;
+      const auto ledger = fake_side_by_side(odd_model(), plan, {5, 8, 4});
+      const auto run = find_run(odd_model(), plan, ledger, SideBySide{5, 8, 4});
+      ASSERT_TRUE(run.has_value()) << plan_name(plan);
+      ASSERT_EQ(run->sequences.size(), 5U);
+      EXPECT_EQ(run->sequences[4].prompt, 8);
+      EXPECT_EQ(run->sequences[4].generated, 4);
+      EXPECT_EQ(run->predict(plan), summarize(ledger).traffic()) << plan_name(plan);
+      // Which is what the calls alone do not tell.
+      const auto guess = find_run(odd_model(), plan, ledger);
+      if (!guess || plan.lm_head == Side::kRunner) continue;
+      EXPECT_NE(guess->predict(plan), summarize(ledger).traffic()) << plan_name(plan);
+    }
+  }
+}
+
+TEST(FindRun, SequencesThatCannotBeTheCallsAreNoRun) {
+  const Plan plan = find_plan("flash");
+  const auto ledger = fake_ledger(odd_model(), plan, 9, 2);
+  const auto calls = static_cast<std::int64_t>(ledger.size());
+  EXPECT_TRUE(find_run(odd_model(), plan, ledger, SideBySide{1, 4095, 2}).has_value());
+  for (const SideBySide& wrong :
+       {SideBySide{1, 4097, 0}, SideBySide{1, 4095, 3}, SideBySide{1, 9, calls + 1},
+        SideBySide{64, 9, calls}, SideBySide{1, std::int64_t{1} << 53, 1}}) {
+    EXPECT_FALSE(find_run(odd_model(), plan, ledger, wrong).has_value());
+  }
+}
+
 TEST(FindRun, CallsOfAnotherModelOrOfNoWholeTokensAreNoRun) {
   const Plan plan = find_plan("baseline");
   auto ledger = fake_ledger(odd_model(), plan, 9, 2);

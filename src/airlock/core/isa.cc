@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <span>
 #include <string>
 
 #include "airlock/core/error.h"
@@ -70,7 +71,7 @@ Isa parse_max_isa(std::string_view name) {
   const auto found = std::find(kNames.begin() + 1, kNames.end(), name);
   require(found != kNames.end(), ErrorCode::kInvalidArgument,
           "AIRLOCK_MAX_ISA is {}, expected avx2, avx512, avx512_bf16 or amx{}", name,
-          suggest(name, kNames));
+          suggest(name, std::span(kNames).subspan(1)));
   return static_cast<Isa>(found - kNames.begin());
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "airlock/core/error.h"
@@ -13,6 +14,29 @@ using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+/// True if one of the sequences in a pass may be why it failed.
+bool may_be_of_one(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& e) {
+    const ErrorCode code = e.code();
+    // kInterrupted: one was stopped after it was taken into the pass.
+    return code == ErrorCode::kResourceExhausted || code == ErrorCode::kSessionLost ||
+           code == ErrorCode::kInvalidArgument || code == ErrorCode::kInterrupted;
+  } catch (...) {
+    return false;
+  }
+}
+
+/// An Error says whose it is; other exceptions pass as they are.
+[[noreturn]] void rethrow_naming(const std::exception_ptr& error, std::uint64_t id) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& e) {
+    fail(e.code(), "generation {}: {}", id, e.what());
+  }
 }
 }  // namespace
 
@@ -36,27 +60,53 @@ Generation generate(Engine& engine, std::span<const std::int64_t> prompt, TextGe
 }
 
 struct GenerationBatch::Active {
-  Active(Engine& engine, std::span<const std::int64_t> ids, TextGeneration& generation,
-         OnToken take, StopToken stop)
-      : prompt(ids.begin(), ids.end()),
+  Active(std::uint64_t number, std::span<const std::int64_t> ids, TextGeneration& generation,
+         OnToken take, OnEnd end, StopToken stop_token, Engine& engine)
+      : id(number),
+        prompt(ids.begin(), ids.end()),
         text(generation),
         on_token(std::move(take)),
-        sequence(engine.open(std::move(stop))) {}
+        on_end(std::move(end)),
+        stop(std::move(stop_token)),
+        sequence(engine.open(stop)) {}
 
   /// What is fed next: the prompt's rest, or the token chosen last.
   [[nodiscard]] std::span<const std::int64_t> left() const {
-    const auto fed = static_cast<std::size_t>(sequence.position());
+    const auto fed = static_cast<std::size_t>(sequence->position());
     return fed < prompt.size() ? std::span(prompt).subspan(fed) : text.ids().last(1);
   }
   [[nodiscard]] bool decodes() const {
-    return sequence.position() >= static_cast<std::int64_t>(prompt.size());
+    return sequence->position() >= static_cast<std::int64_t>(prompt.size());
+  }
+  [[nodiscard]] bool starts() const { return sequence->position() == 0; }
+  /// Frees what a pass that failed took for it.
+  void restart(Engine& engine) {
+    sequence.reset();
+    sequence.emplace(engine.open(stop));
+  }
+  /// Frees its keys and values at once: another may be waiting for the memory.
+  void fail_with(std::exception_ptr why) {
+    ended = true;
+    error = std::move(why);
+    sequence.reset();
+  }
+  /// True if it ended, or its stop was asked for and ends it now.
+  [[nodiscard]] bool over() {
+    if (!ended && sequence->stopped()) {
+      fail_with(std::make_exception_ptr(Error(ErrorCode::kInterrupted, "interrupted")));
+    }
+    return ended;
   }
 
-  std::vector<std::int64_t> prompt;
+  const std::uint64_t id;
+  const std::vector<std::int64_t> prompt;
   TextGeneration& text;
-  OnToken on_token;
-  Sequence sequence;
+  const OnToken on_token;
+  const OnEnd on_end;
+  const StopToken stop;
+  std::optional<Sequence> sequence;
   bool ended = false;
+  std::exception_ptr error;
 };
 
 GenerationBatch::GenerationBatch(Engine& engine, std::int64_t prefill_rows)
@@ -69,19 +119,14 @@ GenerationBatch::GenerationBatch(Engine& engine, std::int64_t prefill_rows)
 
 GenerationBatch::~GenerationBatch() = default;
 
-void GenerationBatch::add(std::span<const std::int64_t> prompt, TextGeneration& text,
-                          OnToken on_token, StopToken stop) {
-  // Refused here, or it would end the steps of all.
-  const ModelConfig& config = engine_.config();
-  require(!prompt.empty() && static_cast<std::int64_t>(prompt.size()) <= config.max_position,
-          ErrorCode::kInvalidArgument, "a prompt of {} tokens, the model's context is {}",
-          prompt.size(), config.max_position);
-  for (const std::int64_t id : prompt) {
-    require(id >= 0 && id < config.vocab, ErrorCode::kInvalidArgument,
-            "token id {} is outside the vocabulary of {}", id, config.vocab);
-  }
-  active_.push_back(
-      std::make_unique<Active>(engine_, prompt, text, std::move(on_token), std::move(stop)));
+std::uint64_t GenerationBatch::add(std::span<const std::int64_t> prompt, TextGeneration& text,
+                                   OnToken on_token, OnEnd on_end, StopToken stop) {
+  const auto tokens = static_cast<std::int64_t>(prompt.size());
+  require(tokens == text.prompt_tokens(), ErrorCode::kInvalidArgument,
+          "a prompt of {} tokens for a generation behind {}", tokens, text.prompt_tokens());
+  active_.push_back(std::make_unique<Active>(next_id_, prompt, text, std::move(on_token),
+                                             std::move(on_end), std::move(stop), engine_));
+  return next_id_++;
 }
 
 void GenerationBatch::cancel(const TextGeneration& text) {
@@ -90,13 +135,18 @@ void GenerationBatch::cancel(const TextGeneration& text) {
 }
 
 bool GenerationBatch::step() {
+  gather();
+  if (!feeds_.empty()) run();
+  tell_ended();
+  return !active_.empty();
+}
+
+void GenerationBatch::gather() {
   feeds_.clear();
   fed_.clear();
-  std::erase_if(active_,
-                [](const auto& active) { return active->ended || active->sequence.stopped(); });
   std::int64_t rows = prefill_rows_;
   for (const auto& active : active_) {
-    if (feeds_.size() == kMaxRanges) break;
+    if (active->over() || feeds_.size() == kMaxRanges) continue;
     std::span<const std::int64_t> part = active->left();
     std::int64_t logit_rows = 1;
     if (!active->decodes()) {
@@ -106,31 +156,88 @@ bool GenerationBatch::step() {
       rows -= static_cast<std::int64_t>(part.size());
       logit_rows = part.size() == left ? 1 : 0;
     }
-    feeds_.push_back({&active->sequence, part, logit_rows});
+    feeds_.push_back({&*active->sequence, part, logit_rows});
     fed_.push_back(active.get());
   }
-  if (feeds_.empty()) return false;
-  std::span<const float> logits = engine_.run(feeds_);
-  std::exception_ptr thrown;
+}
+
+void GenerationBatch::run() {
+  std::span<const float> logits;
+  try {
+    logits = engine_.run(feeds_);
+  } catch (...) {
+    return run_each_alone(std::current_exception());
+  }
+  const auto vocab = static_cast<std::size_t>(engine_.config().vocab);
   for (std::size_t i = 0; i < fed_.size(); ++i) {
-    if (feeds_[i].logit_rows == 0) continue;
+    const auto own = logits.first(feeds_[i].logit_rows == 0 ? 0 : vocab);
+    logits = logits.subspan(own.size());
+    take_token(i, own);
+  }
+}
+
+void GenerationBatch::run_each_alone(const std::exception_ptr& shared) {
+  // No sequence has moved: what was fed can be fed again.
+  bool lost = !may_be_of_one(shared);
+  const auto run_alone = [&](std::size_t i) {
     Active& active = *fed_[i];
-    const auto row = logits.first(static_cast<std::size_t>(engine_.config().vocab));
-    logits = logits.subspan(row.size());
+    if (lost || fed_.size() == 1) return active.fail_with(shared);
     try {
-      if (!active.ended && !active.text.finished()) {
-        const GeneratedToken& token = active.text.push(row);
-        if (active.on_token) active.on_token(token);
-      }
-      active.ended |= active.text.finished().has_value();
+      take_token(i, engine_.run({&feeds_[i], 1}));
+    } catch (const Error& error) {
+      // Then the first error ended the session, and says why.
+      lost = error.code() == ErrorCode::kConnectionLost;
+      active.fail_with(lost ? shared : std::current_exception());
     } catch (...) {
-      active.ended = true;
+      active.fail_with(std::current_exception());
+    }
+  };
+  for (Active* active : fed_) {
+    if (!lost && !active->over() && active->starts()) active->restart(engine_);
+  }
+  for (std::size_t i = fed_.size(); i-- > 0;) {
+    if (!fed_[i]->over() && !fed_[i]->starts()) run_alone(i);
+  }
+  for (std::size_t i = 0; i < fed_.size(); ++i) {
+    if (!fed_[i]->over() && fed_[i]->starts()) run_alone(i);
+  }
+}
+
+void GenerationBatch::take_token(std::size_t i, std::span<const float> logits) {
+  Active& active = *fed_[i];
+  if (logits.empty() || active.ended) return;
+  try {
+    if (!active.text.finished()) {
+      const GeneratedToken& token = active.text.push(logits);
+      if (active.on_token) active.on_token(token);
+    }
+    active.ended |= active.text.finished().has_value();
+  } catch (...) {
+    active.fail_with(std::current_exception());
+  }
+}
+
+void GenerationBatch::tell_ended() {
+  std::vector<std::unique_ptr<Active>> ended;
+  for (auto& active : active_) {
+    if (active->ended) ended.push_back(std::move(active));
+  }
+  if (ended.empty()) return;
+  std::erase(active_, nullptr);
+  for (const auto& active : ended) active->sequence.reset();
+  std::exception_ptr thrown;
+  for (const auto& active : ended) {
+    try {
+      if (active->on_end) {
+        active->on_end({active->id, &active->text, active->error});
+      } else if (active->error) {
+        rethrow_naming(active->error, active->id);
+      }
+    } catch (...) {
       if (!thrown) thrown = std::current_exception();
     }
   }
-  std::erase_if(active_, [](const auto& active) { return active->ended; });
   if (thrown) std::rethrow_exception(thrown);
-  return true;
 }
 
 }  // namespace airlock

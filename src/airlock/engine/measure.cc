@@ -59,22 +59,6 @@ struct Runs {
   std::vector<Feed> feeds;
 };
 
-/// What Runs::run sends and receives.
-Traffic predict_runs(const ModelConfig& config, const Plan& plan, const MeasureOptions& options) {
-  std::vector<Batch> batches;
-  for (int i = 0; i < options.sequences; ++i) {
-    for (const Pass& pass : make_passes(plan, options.tokens, 0)) batches.emplace_back(pass);
-  }
-  for (std::int64_t i = 1; i < options.generated; ++i) {
-    Batch batch;
-    for (int sequence = 0; sequence < options.sequences; ++sequence) {
-      batch.add({options.tokens + i - 1, 1, 1, static_cast<std::uint32_t>(sequence)});
-    }
-    batches.push_back(batch);
-  }
-  return predict_traffic(config, plan, batches);
-}
-
 /// What the same cores run without a worker: for exact products, the float ones.
 Plan reference_plan(const Plan& plan) {
   return plan.ring() ? find_plan("runner-attention") : plan;
@@ -129,9 +113,9 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   }
   const Plan& plan = result.plan;
   result.lanes = session.lanes();
-  result.predicted = predict_runs(config, plan, options);
+  result.ran = {options.sequences, options.tokens, options.generated};
+  result.predicted = predict_traffic(config, plan, result.ran);
   ledger.reserve(static_cast<std::size_t>(result.predicted.calls()));
-  result.sequences = options.sequences;
   const ShieldedEndpoint shielded(plan, session, wanted, options.shield);
   Runs split(model, plan, shielded.endpoint(), options.sequences, worker.link.stop);
   std::optional<Runs> whole;

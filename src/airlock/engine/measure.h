@@ -55,7 +55,7 @@ struct Measurement {
   int repetitions = 0;
   Spread wall_ms;
   double tokens_per_second = 0;  ///< tokens through all layers / wall median
-  int sequences = 1;
+  SideBySide ran;                ///< of each repetition
   /// Tokens of all sequences after the first of each / median time of those passes; 0 for none.
   double decode_tokens_per_second = 0;
   double runner_ms = 0;  ///< medians: local steps, encode and decode, the shield's work

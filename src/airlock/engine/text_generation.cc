@@ -14,13 +14,14 @@ TextGeneration::TextGeneration(const Tokenizer& tokenizer, const ModelConfig& co
                                std::span<const std::int64_t> prompt, TextGenerationOptions options)
     : tokenizer_(tokenizer),
       options_(std::move(options)),
+      prompt_tokens_(static_cast<std::int64_t>(prompt.size())),
       sampler_(options_.sampling),
       stop_texts_(options_.stop),
       decoder_(tokenizer.stream_decoder()) {
-  const auto length = static_cast<std::int64_t>(prompt.size());
-  require(length >= 1, ErrorCode::kInvalidArgument, "the prompt has no tokens");
-  require(length <= config.max_position, ErrorCode::kInvalidArgument,
-          "the prompt has {} tokens, the model's context is {}", length, config.max_position);
+  require(prompt_tokens_ >= 1, ErrorCode::kInvalidArgument, "the prompt has no tokens");
+  require(prompt_tokens_ <= config.max_position, ErrorCode::kInvalidArgument,
+          "the prompt has {} tokens, the model's context is {}", prompt_tokens_,
+          config.max_position);
   require(options_.max_tokens >= 0, ErrorCode::kInvalidArgument,
           "{} tokens to generate, expected 0 or more", options_.max_tokens);
   const int top = options_.logprobs.value_or(0);
@@ -28,7 +29,7 @@ TextGeneration::TextGeneration(const Tokenizer& tokenizer, const ModelConfig& co
           "log-probabilities of {} tokens, expected 0 to {}", top, kMaxTopLogprobs);
   if (!options_.ignore_eos) end_tokens_ = config.eos;
   // The last token needs no pass of its own, so the context may be filled to the brim.
-  limit_ = std::min(options_.max_tokens, config.max_position - length + 1);
+  limit_ = std::min(options_.max_tokens, config.max_position - prompt_tokens_ + 1);
   ids_.reserve(static_cast<std::size_t>(limit_));
   sampler_.see(prompt);
   if (limit_ == 0) token_.finished = FinishReason::kLength;

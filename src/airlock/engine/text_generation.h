@@ -61,6 +61,7 @@ class TextGeneration {
   /// throws.
   const GeneratedToken& push(std::span<const float> logits);
 
+  [[nodiscard]] std::int64_t prompt_tokens() const noexcept { return prompt_tokens_; }
   /// Why no token follows; none while one does. With max_tokens 0 set from the start.
   [[nodiscard]] std::optional<FinishReason> finished() const noexcept { return token_.finished; }
   /// All tokens so far, a closing end token and those of a stop text included.
@@ -73,6 +74,7 @@ class TextGeneration {
   const Tokenizer& tokenizer_;
   TextGenerationOptions options_;
   std::vector<std::int64_t> end_tokens_;
+  const std::int64_t prompt_tokens_;
   std::int64_t limit_ = 0;  ///< tokens that max_tokens and the context leave room for
   Sampler sampler_;
   StopTexts stop_texts_;

@@ -1,4 +1,4 @@
-// What flash_attention.cc (who computes what) asks of a kernel (how one tile is computed): three
+// What flash_schedule.cc (who computes what) asks of a kernel (how one tile is computed): three
 // kernels share one schedule. Internal to math/.
 #pragma once
 

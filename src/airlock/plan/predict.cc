@@ -15,11 +15,12 @@ std::int64_t sum(const std::vector<OpTraffic>& ops, std::int64_t OpTraffic::*fie
       [field](std::int64_t total, const OpTraffic& op) { return total + op.*field; });
 }
 
-/// Adds the calls of one batch.
+/// Adds the calls of one batch that is run `repeats` times.
 void count(const Program& program, const ModelConfig& config, const Plan& plan, const Batch& batch,
-           Traffic& traffic) {
-  visit_steps(program, batch, [&](const Visit& visit, std::int64_t times) {
+           Traffic& traffic, std::int64_t repeats = 1) {
+  visit_steps(program, batch, [&](const Visit& visit, std::int64_t visits) {
     if (visit.step->kind != StepKind::kRemote) return;
+    const std::int64_t times = visits * repeats;
     const Call call = lower_call(make_call(visit, config, batch), plan);
     std::int64_t sent = 0;
     std::int64_t received = 0;
@@ -71,6 +72,25 @@ Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_
   Traffic traffic;
   for (const Pass& pass : make_passes(plan, prompt, generated)) {
     count(program, config, plan, pass, traffic);
+  }
+  return traffic;
+}
+
+Traffic predict_traffic(const ModelConfig& config, const Plan& plan, const SideBySide& run) {
+  require(run.sequences >= 1 && run.sequences <= kMaxRanges, ErrorCode::kInvalidArgument,
+          "{} sequences, expected 1 to {}", run.sequences, kMaxRanges);
+  check_tokens(config, run.prompt, run.generated);
+  const Program program = build_program(config, plan);
+  Traffic traffic;
+  for (const Pass& pass : make_passes(plan, run.prompt, 0)) {
+    count(program, config, plan, pass, traffic, run.sequences);
+  }
+  for (std::int64_t i = 1; i < run.generated; ++i) {
+    Batch batch;
+    for (int sequence = 0; sequence < run.sequences; ++sequence) {
+      batch.add({run.prompt + i - 1, 1, 1, static_cast<std::uint32_t>(sequence)});
+    }
+    count(program, config, plan, batch, traffic);
   }
   return traffic;
 }

@@ -47,6 +47,17 @@ void check_tokens(const ModelConfig& config, std::int64_t prompt, std::int64_t g
 Traffic predict_traffic(const ModelConfig& config, const Plan& plan, std::int64_t prompt,
                         std::int64_t generated);
 
+/// Sequences of the same lengths that prefill one after the other and then generate side by side.
+struct SideBySide {
+  int sequences = 1;           ///< 1 to kMaxRanges
+  std::int64_t prompt = 0;     ///< tokens of each
+  std::int64_t generated = 0;  ///< tokens of each, as predict_traffic counts those of one
+  friend bool operator==(const SideBySide&, const SideBySide&) = default;
+};
+
+/// Their traffic. Throws as for one sequence.
+Traffic predict_traffic(const ModelConfig& config, const Plan& plan, const SideBySide& run);
+
 /// Traffic of batches one after the other. Throws Error(kInvalidArgument) past 2^58 bytes, and as
 /// build_program does.
 Traffic predict_traffic(const ModelConfig& config, const Plan& plan,

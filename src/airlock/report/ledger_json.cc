@@ -166,6 +166,11 @@ LedgerHeader parse_header(const LineReader& line, std::string_view where) {
     fail(ErrorCode::kCorruptFile, "{}: {}", where, error.what());
   }
   header.link = line.text("link");
+  if (line.has("sequences")) {
+    const LineReader run = line.object("sequences");
+    header.sequences = {static_cast<int>(run.count("count", 1, kMaxRanges)),
+                        run.count("prompt", 1, kMaxCalls), run.count("generated", 0, kMaxCalls)};
+  }
   return header;
 }
 
@@ -219,6 +224,11 @@ std::string to_json(const LedgerHeader& header) {
                    pad_kind_name(plan.pads));
   }
   text(R"(},"link")", header.link);
+  if (const auto& run = header.sequences) {
+    fmt::format_to(std::back_inserter(line),
+                   R"(,"sequences":{{"count":{},"prompt":{},"generated":{}}})", run->sequences,
+                   run->prompt, run->generated);
+  }
   line.push_back('}');
   return fmt::to_string(line);
 }

@@ -7,6 +7,7 @@
 
 #include "airlock/model/config.h"
 #include "airlock/plan/plan.h"
+#include "airlock/plan/predict.h"
 #include "airlock/remote/ledger.h"
 
 namespace airlock {
@@ -19,12 +20,14 @@ struct LedgerHeader {
   ModelConfig config;
   Plan plan;
   std::string link;  ///< "unix", "tcp", …
+  /// What ran, where that is known before the first call.
+  std::optional<SideBySide> sequences = {};
 
   friend bool operator==(const LedgerHeader&, const LedgerHeader&) = default;
 };
 
 /// One JSON object without a newline: "model" (name, fingerprint and counts), "plan" (name and
-/// every knob) and "link".
+/// every knob), "link" and, if they are known, "sequences" (their count, and the tokens of each).
 std::string to_json(const LedgerHeader& header);
 /// The JSON object of one entry, without a newline, keys as the CLI contract lists them and then
 /// "start_ms", "sent_wire_bytes" and "received_wire_bytes". Times have six digits (nanoseconds);

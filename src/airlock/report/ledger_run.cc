@@ -62,9 +62,24 @@ std::vector<SequenceLengths> sequences_of(std::span<const PassTokens> passes, co
   }
   return sequences;
 }
+
+std::optional<LedgerRun> stated_run(const ModelConfig& config, const Plan& plan,
+                                    std::span<const LedgerEntry> entries, const SideBySide& run) {
+  const auto calls = static_cast<std::int64_t>(entries.size());
+  if (run.prompt > config.max_position || run.generated > calls ||
+      run.generated - 1 > config.max_position - run.prompt) {
+    return std::nullopt;
+  }
+  const std::int64_t piece = plan.chunk > 0 ? plan.chunk : run.prompt;
+  const std::int64_t prefills = ((run.prompt - 1) / piece + 1) * run.sequences;
+  if (prefills + std::max<std::int64_t>(run.generated, 1) - 1 > calls) return std::nullopt;
+  const SequenceLengths each{run.prompt, std::max<std::int64_t>(run.generated, 1)};
+  return LedgerRun{config, plan, std::vector(static_cast<std::size_t>(run.sequences), each), run};
+}
 }  // namespace
 
 Traffic LedgerRun::predict(const Plan& other) const {
+  if (side_by_side) return predict_traffic(config, other, *side_by_side);
   Traffic sum;
   for (const SequenceLengths& sequence : sequences) {
     const Traffic one = predict_traffic(config, other, sequence.prompt, sequence.generated);
@@ -74,7 +89,10 @@ Traffic LedgerRun::predict(const Plan& other) const {
 }
 
 std::optional<LedgerRun> find_run(const ModelConfig& config, const Plan& plan,
-                                  std::span<const LedgerEntry> entries) {
+                                  std::span<const LedgerEntry> entries,
+                                  const std::optional<SideBySide>& stated) {
+  // The predictor walks passes: a forged ledger must not make it walk more than there are calls.
+  if (stated) return stated_run(config, plan, entries, *stated);
   const Mark mark(config, plan);
   if (mark.ambiguous) return std::nullopt;
   std::vector<PassTokens> passes;
@@ -86,7 +104,6 @@ std::optional<LedgerRun> find_run(const ModelConfig& config, const Plan& plan,
   }
   if (passes.empty()) return std::nullopt;
   LedgerRun run{config, plan, sequences_of(passes, plan)};
-  // The predictor walks passes: a forged ledger must not make it walk more than there are calls.
   std::int64_t walked = 0;
   for (const SequenceLengths& s : run.sequences) {
     if (s.prompt + s.generated - 1 > config.max_position) return std::nullopt;

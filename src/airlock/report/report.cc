@@ -12,7 +12,8 @@ Report make_report(std::string name, const Ledger& ledger, const ModelConfig* kn
   report.header = ledger.header;
   if (report.header) {
     const Plan& plan = report.header->plan;
-    report.run = find_run(known != nullptr ? *known : report.header->config, plan, ledger.entries);
+    report.run = find_run(known != nullptr ? *known : report.header->config, plan, ledger.entries,
+                          report.header->sequences);
     try {
       if (report.run) report.predicted = report.run->predict(plan);
       report.advice = advise(report.summary, report.run ? &*report.run : nullptr);

@@ -81,7 +81,8 @@ std::string run_line(const Report& report) {
     prompt += s.prompt, generated += s.generated;
   text += fmt::format(": {} prompt tokens, {} generated", prompt, generated);
   if (report.run->sequences.size() > 1) {
-    text += fmt::format(" in {} sequences", report.run->sequences.size());
+    text += fmt::format(" in {} sequences{}", report.run->sequences.size(),
+                        report.run->side_by_side ? " side by side" : "");
   }
   return text;
 }

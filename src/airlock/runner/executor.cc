@@ -92,6 +92,7 @@ std::span<const float> Executor::run_pieces(std::span<const Piece> pieces,
                                             std::span<const std::int64_t> ids,
                                             const StopToken& stop) {
   stop_ = &stop;
+  // Of all pieces, before anything is sent of the first.
   auto left = ids;
   for (const Piece& piece : pieces) {
     const Batch& batch = piece;

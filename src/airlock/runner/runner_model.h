@@ -29,8 +29,8 @@ class RunnerModel {
   /// The LM head for products in `dtype`, loaded when first asked for and then shared. Throws as
   /// load_lm_head does.
   [[nodiscard]] std::shared_ptr<const LmHeadMatrix> lm_head(DType dtype) const;
-  /// Copies the embedding's rows of `ids` to `out`: [ids, hidden] f32. Throws
-  /// Error(kInvalidArgument) for an id outside the vocabulary.
+  /// Copies the embedding's rows of `ids` to `out`: [ids, hidden] f32. The ids are of the
+  /// vocabulary, which Executor::run has checked of all it is given.
   void embed(std::span<const std::int64_t> ids, float* out) const;
 
  private:

@@ -1,7 +1,6 @@
 #include "airlock/worker/local_operators.h"
 
 #include <array>
-#include <chrono>
 
 #include "airlock/ops/rules.h"
 
@@ -11,7 +10,6 @@ CallTicket LocalOperators::submit(const Call& call, std::span<const ConstTensor>
                                   std::span<const Tensor> outputs) {
   require(submitted_ == collected_, ErrorCode::kInternal, "{}: 1 calls are under way already",
           call);
-  const auto begin = std::chrono::steady_clock::now();
   Call local = call;
   local.reply_dtype = DType::kF32;
   for (int i = 0; i < local.inputs.size(); ++i) {
@@ -26,8 +24,6 @@ CallTicket LocalOperators::submit(const Call& call, std::span<const ConstTensor>
     sequences[count++] = sequence.get();
   }
   backend_.execute(local, std::span(sequences).first(count), inputs, outputs);
-  backend_ms_ +=
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   return {submitted_++};
 }
 

@@ -26,13 +26,9 @@ class LocalOperators final : public Operators {
   void abandon() noexcept override { collected_ = submitted_; }
   void end_sequence(std::uint32_t sequence) override { sequences_.erase(sequence); }
 
-  /// Time spent in the backend since the start, in ms.
-  [[nodiscard]] double backend_ms() const noexcept { return backend_ms_; }
-
  private:
   Backend& backend_;
   std::map<std::uint32_t, std::unique_ptr<BackendSequence>> sequences_;
-  double backend_ms_ = 0;
   std::uint64_t submitted_ = 0;
   std::uint64_t collected_ = 0;
 };
