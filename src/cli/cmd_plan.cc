@@ -9,6 +9,7 @@
 #include "airlock/plan/auto_plan.h"
 #include "airlock/plan/cost.h"
 #include "airlock/report/plan_table.h"
+#include "airlock/shield/prepared.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/plan_flags.h"
@@ -68,6 +69,9 @@ void run_plan(const PlanOptions& options) {
     }
   }
   for (PlanRow& row : rows) {
+    row.prepared_bytes = predict_prepared(config, row.plan, {}, options.tokens, options.generated);
+  }
+  for (PlanRow& row : rows) {
     if (!timed && !compute) break;
     row.time = plan_stages(config, row.plan, options.tokens, options.generated, rates).sum();
   }
@@ -79,7 +83,9 @@ void run_plan(const PlanOptions& options) {
         "time on link: calls * rtt + bytes sent / bandwidth + bytes received / bandwidth, since "
         "calls follow one another");
   }
-  note("the worker sees these in plaintext: plans protect data in transit, not from the worker");
+  note(
+      "what the worker sees, it sees in plaintext; where it sees nothing, that rests on what the "
+      "plan assumes");
 }
 }  // namespace
 

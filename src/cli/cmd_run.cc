@@ -15,6 +15,7 @@
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/ledger_file.h"
 #include "airlock/report/text.h"
+#include "airlock/shield/secret_memory.h"
 #include "cli/commands.h"
 #include "cli/model_source.h"
 #include "cli/plan_flags.h"
@@ -97,6 +98,7 @@ Plan only_plan(const PlanFlags& flags) {
 }
 
 void run(const RunFlags& flags) {
+  forbid_core_dumps();  // before the prompt is read
   Plan plan = only_plan(flags.plan);
   const bool chosen = flags.plan.is_auto();
   WorkerOptions worker = chosen ? flags.worker.options_for_auto() : flags.worker.options();
@@ -129,7 +131,7 @@ void run(const RunFlags& flags) {
   shielding.progress = shield_progress(flags.quiet);
   Shield shield(*open.model, open.fingerprint, for_plans(shielding, {&plan, 1}));
   const ShieldedEndpoint shielded(plan, session, worker, &shield);
-  shield.fill(std::max<std::int64_t>(prompt, 1));
+  shield.fill(prompt + flags.generation.max_tokens);
   ledger.begin({model_name(flags.model), short_form(open.fingerprint), config, plan, ""});
   if (!flags.quiet) {
     print_worker(worker, session.worker());

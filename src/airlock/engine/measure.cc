@@ -182,6 +182,10 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.link_ms = spread_of(linked).median;
   result.pad_ms = spread_of(pads).median;
   result.check_ms = spread_of(checks).median;
+  if (options.shield != nullptr) {
+    const PadStats pads_made = options.shield->pad_stats();
+    result.prepared_bytes = pads_made.prepared_sent + pads_made.prepared_received;
+  }
   result.reference_ms = spread_of(referenced);
   if (whole) result.slowdown = result.wall_ms.median / result.reference_ms.median;
   result.worker_peak_bytes = session.stats().peak_resident_bytes;

@@ -29,7 +29,8 @@ class Checker {
 
   void no_ranges() const {
     require(call_.ranges.empty(), ErrorCode::kProtocol,
-            "{} has {} ranges of rows, only attention has any", call_, call_.ranges.size());
+            "{} has {} ranges of rows, only attention and PadProduct have any", call_,
+            call_.ranges.size());
   }
 
   /// The named matrices, which multiply rows of the same columns; gives those columns.

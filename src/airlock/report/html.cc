@@ -259,9 +259,8 @@ std::string render_html(std::span<const NamedLedger> ledgers) {
   }
   for (std::size_t i = 0; i < ledgers.size(); ++i) run_section(out, ledgers[i], i);
   out +=
-      "<footer>Plans protect data in transit and from everyone but the worker: what the worker "
-      "saw, "
-      "it saw in plaintext. Made by airlock report.</footer>\n</main>\n";
+      "<footer>What a plan lets the worker see, it sees in plaintext. Made by airlock "
+      "report.</footer>\n</main>\n";
   out += "<script>\n";
   out += kPageScript;
   out += "</script></body></html>\n";

@@ -17,7 +17,7 @@ struct PlanRow {
   Plan plan;
   Traffic traffic;
   std::optional<Stages> time;       ///< calls one after the other
-  std::int64_t prepared_bytes = 0;  ///< of hints and dealt pads: PreparedBytes of plan/prepared.h
+  std::int64_t prepared_bytes = 0;  ///< of hints and dealt pads: shield/prepared.h says which
 };
 
 /// Columns plan, wire, calls, sent, received, total MiB, then the time on the link (and, with
