@@ -11,8 +11,9 @@ BackendMaker cuda_maker() {
   return {"cuda",
           {DType::kF32, DType::kBF16, DType::kF16, DType::kI8},
           why_no_cuda(0),
-          [](WeightSource& source, DType compute, const BufferPool&) {
+          [](WeightSource& source, DType compute, ProductKinds products, const BufferPool&) {
             CudaBackendOptions options;
+            options.products = products;
             options.compute_dtype = compute;
             options.kv_bytes = std::int64_t{64} << 20;
             return make_cuda_backend(source, options);
@@ -24,15 +25,17 @@ BackendMaker cuda_maker() {
 const std::vector<BackendMaker>& backend_makers() {
   static const std::vector<BackendMaker> makers = [] {
     std::vector<BackendMaker> all;
-    all.push_back({"cpu",
-                   {DType::kF32, DType::kBF16},
-                   "",
-                   [](WeightSource& source, DType compute, const BufferPool& pool) {
-                     CpuBackendOptions options;
-                     options.compute_dtype = compute;
-                     options.pool = pool;
-                     return make_cpu_backend(source, options);
-                   }});
+    all.push_back(
+        {"cpu",
+         {DType::kF32, DType::kBF16},
+         "",
+         [](WeightSource& source, DType compute, ProductKinds products, const BufferPool& pool) {
+           CpuBackendOptions options;
+           options.products = products;
+           options.compute_dtype = compute;
+           options.pool = pool;
+           return make_cpu_backend(source, options);
+         }});
     if (built_with_cuda()) all.push_back(cuda_maker());
     return all;
   }();
@@ -43,7 +46,7 @@ void BackendTest::use(const ModelConfig& config, DType weights) {
   sequence_.reset();
   backend_.reset();
   weights_ = std::make_unique<RandomWeights>(config, weights);
-  backend_ = GetParam().maker.make(*weights_, GetParam().compute, pool_);
+  backend_ = GetParam().maker.make(*weights_, GetParam().compute, ProductKinds::kAll, pool_);
   sequence_ = backend_->open_sequence();
 }
 

@@ -24,7 +24,8 @@ struct BackendMaker {
   std::string name;
   std::vector<DType> computes;
   std::string missing;  ///< why it cannot run here, or ""
-  std::function<std::unique_ptr<Backend>(WeightSource&, DType compute, const BufferPool& pool)>
+  std::function<std::unique_ptr<Backend>(WeightSource&, DType compute, ProductKinds products,
+                                         const BufferPool& pool)>
       make;
 };
 const std::vector<BackendMaker>& backend_makers();

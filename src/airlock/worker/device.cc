@@ -22,6 +22,7 @@ std::unique_ptr<Backend> make_backend(WeightSource& source, const ComputeOptions
   CudaBackendOptions cuda;
   cuda.device = options.device.index;
   cuda.compute_dtype = options.dtype;
+  cuda.products = options.products;
   cuda.progress = loading.progress;
   cuda.stop = loading.stop;
   cuda.gpu_memory = options.gpu_memory;

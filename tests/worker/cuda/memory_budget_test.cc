@@ -27,24 +27,44 @@ std::string refusal(const MemoryNeeds& needs, std::int64_t free, std::int64_t as
 
 TEST(CudaMemoryNeeds, OfLlama1BAreItsMatricesCachesAndCalls) {
   const ModelConfig config = *find_preset("llama-3.2-1b");
-  const MemoryNeeds needs = memory_needs(config, DType::kBF16, 8 * kGiB);
+  const MemoryNeeds needs = memory_needs(config, ProductKinds::kPlain, DType::kBF16, 8 * kGiB);
   // 16 layers of 60,817,408 weights and a head of 128256 x 2048, two bytes each; nothing to align.
   EXPECT_EQ(needs.weights, 2 * (16 * std::int64_t{60'817'408} + std::int64_t{128256} * 2048));
   EXPECT_EQ(needs.caches, 8 * kGiB + kGiB / 2);
   // Scores of 32 heads outweigh gate and up: 1024 x 32768 against 1024 x 18432 elements.
   EXPECT_EQ(needs.calls, 2 * 4 * (std::int64_t{1024} * 32768 + std::int64_t{1024} * 4 * 2048));
-  EXPECT_EQ(memory_needs(config, DType::kF32, 8 * kGiB).weights, 2 * needs.weights);
+  EXPECT_EQ(memory_needs(config, ProductKinds::kPlain, DType::kF32, 8 * kGiB).weights,
+            2 * needs.weights);
 }
 
 TEST(CudaMemoryNeeds, OfInt8AreBytesScalesAndWhatPaddingReads) {
   const ModelConfig config = *find_preset("llama-3.2-1b");
-  const MemoryNeeds needs = memory_needs(config, DType::kI8, 8 * kGiB);
+  const MemoryNeeds needs = memory_needs(config, ProductKinds::kPlain, DType::kI8, 8 * kGiB);
   // 15 rows behind q,k,v, behind o, behind gate,up and behind down; a scale for each of their rows.
   const std::int64_t layer = 60'817'408 + 15 * (3 * 2048 + 8192) + 4 * (3072 + 2048 + 16384 + 2048);
   const std::int64_t head = std::int64_t{128256 + 15} * 2048 + 4 * std::int64_t{128256};
   EXPECT_EQ(needs.weights, 16 * layer + head);
-  EXPECT_EQ(needs.caches, memory_needs(config, DType::kBF16, 8 * kGiB).caches);
-  EXPECT_EQ(needs.calls, memory_needs(config, DType::kBF16, 8 * kGiB).calls);
+  EXPECT_EQ(needs.caches,
+            memory_needs(config, ProductKinds::kPlain, DType::kBF16, 8 * kGiB).caches);
+  EXPECT_EQ(needs.calls, memory_needs(config, ProductKinds::kPlain, DType::kBF16, 8 * kGiB).calls);
+}
+
+TEST(CudaMemoryNeeds, OfTheRingAreInt8WeightsAndCallsAndNoCaches) {
+  const ModelConfig config = *find_preset("llama-3.2-1b");
+  const MemoryNeeds ring = memory_needs(config, ProductKinds::kRing, DType::kBF16, 8 * kGiB);
+  const MemoryNeeds int8 = memory_needs(config, ProductKinds::kPlain, DType::kI8, 8 * kGiB);
+  EXPECT_EQ(ring.weights, int8.weights);  // sums in place of scales
+  EXPECT_EQ(ring.caches, 0);
+  EXPECT_EQ(ring.workspace, MemoryNeeds::kWorkspace);
+  // 1024 rows of gate and up: as they travel, and digits and sums of 128 of them.
+  EXPECT_EQ(ring.calls,
+            1024 * 4 * std::int64_t{2048 + 16384} + 512 * std::int64_t{2048 + 4 * 16384});
+  const MemoryNeeds plain = memory_needs(config, ProductKinds::kPlain, DType::kBF16, 8 * kGiB);
+  const MemoryNeeds all = memory_needs(config, ProductKinds::kAll, DType::kBF16, 8 * kGiB);
+  EXPECT_EQ(all.weights, plain.weights + ring.weights);
+  EXPECT_EQ(all.caches, plain.caches);
+  EXPECT_EQ(all.calls, std::max(plain.calls, ring.calls));
+  EXPECT_EQ(all.workspace, plain.workspace);
 }
 
 TEST(CudaMemoryNeeds, WhatFitsLeavesTheRestToCalls) {

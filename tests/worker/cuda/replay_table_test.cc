@@ -125,8 +125,8 @@ TEST(CudaReplayTable, TheLeastRecentlyUsedMakesRoom) {
 }
 
 TEST(CudaReplayable, OnlyCallsOfFewTokensWhoseShapesStayTheSame) {
-  for (const Op op :
-       {Op::kBatchLinear, Op::kFlashAttention, Op::kAttentionBlock, Op::kGatedMlp, Op::kLmHead}) {
+  for (const Op op : {Op::kBatchLinear, Op::kFlashAttention, Op::kAttentionBlock, Op::kGatedMlp,
+                      Op::kLmHead, Op::kRingLinear}) {
     EXPECT_TRUE(replayable(call_of(op, 1))) << op_name(op);
     EXPECT_TRUE(replayable(call_of(op, kReplayedTokens - 1))) << op_name(op);
     EXPECT_FALSE(replayable(call_of(op, kReplayedTokens))) << op_name(op);
@@ -136,7 +136,8 @@ TEST(CudaReplayable, OnlyCallsOfFewTokensWhoseShapesStayTheSame) {
   EXPECT_TRUE(replayable(many));
   many.ranges = {{1, 1, 0}, {2, 1, 0}};  // at two positions, in two caches
   EXPECT_FALSE(replayable(many));
-  for (const Op op : {Op::kInit, Op::kEmbedding, Op::kMatmul, Op::kFusedAttention}) {
+  for (const Op op :
+       {Op::kInit, Op::kEmbedding, Op::kMatmul, Op::kFusedAttention, Op::kPadProduct}) {
     EXPECT_FALSE(replayable(call_of(op, 1))) << op_name(op);
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
 
 #include <cuda_runtime_api.h>
 
@@ -12,6 +13,7 @@
 #include "airlock/worker/cuda/kernels/launch.h"
 #include "airlock/worker/cuda/layer_layout.h"
 #include "airlock/worker/cuda/operators.h"
+#include "airlock/worker/cuda/ring_layout.h"
 
 namespace airlock {
 namespace cuda {
@@ -46,13 +48,16 @@ MemoryNeeds checked_needs(const Gpu& gpu, const ModelConfig& config,
           "--device {}: this build has no code for {}, of compute capability {}: configure it with "
           "CMAKE_CUDA_ARCHITECTURES for that",
           gpu.label(), gpu.name(), gpu.capability());
-  const std::int64_t shared = PlainShared(static_cast<int>(config.head_dim)).total *
-                              static_cast<std::int64_t>(sizeof(float));
-  require(shared <= gpu.shared_bytes(), ErrorCode::kUnsupported,
-          "{}: heads of {} elements need {} bytes of shared memory, a block has {}", gpu.label(),
-          config.head_dim, shared, gpu.shared_bytes());
-  check_sums(config, options.compute_dtype);
-  return memory_needs(config, options.compute_dtype, options.kv_bytes);
+  if (has_plain(options.products)) {
+    const std::int64_t shared = PlainShared(static_cast<int>(config.head_dim)).total *
+                                static_cast<std::int64_t>(sizeof(float));
+    require(shared <= gpu.shared_bytes(), ErrorCode::kUnsupported,
+            "{}: heads of {} elements need {} bytes of shared memory, a block has {}", gpu.label(),
+            config.head_dim, shared, gpu.shared_bytes());
+    check_sums(config, options.compute_dtype);
+  }
+  if (has_ring(options.products)) check_ring_terms(config);
+  return memory_needs(config, options.products, options.compute_dtype, options.kv_bytes);
 }
 
 class CudaSequence final : public BackendSequence {
@@ -79,6 +84,7 @@ class CudaBackend final : public Backend {
       : source_(source),
         config_(source.config()),
         compute_(checked_compute(options.compute_dtype)),
+        products_(options.products),
         gpu_(options.device),
         needs_(checked_needs(gpu_, config_, options)),
         calls_(gpu_.label() + ": memory for calls",
@@ -91,9 +97,9 @@ class CudaBackend final : public Backend {
         transfers_(host_, stream_),
         graphs_(options.graphs),
         arena_(calls_),
-        gemm_(fixed_, options.tf32),
-        weights_(source, compute_, fixed_, options.progress, options.stop) {
-    allow_plain_attention(static_cast<int>(config_.head_dim));
+        gemm_(fixed_, options.tf32) {
+    upload(options);
+    if (has_plain(products_)) allow_plain_attention(static_cast<int>(config_.head_dim));
     position_ = DeviceBuffer(fixed_, sizeof(std::int64_t));
     const std::vector<double> frequencies =
         rope_inverse_frequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling);
@@ -109,10 +115,18 @@ class CudaBackend final : public Backend {
 
   [[nodiscard]] const ModelConfig& config() const override { return config_; }
   [[nodiscard]] DType compute_dtype() const override { return compute_; }
-  [[nodiscard]] std::int64_t weight_bytes() const override { return weights_.bytes(); }
+  [[nodiscard]] ProductKinds products() const override { return products_; }
+  [[nodiscard]] std::int64_t weight_bytes() const override {
+    return (weights_ ? weights_->bytes() : 0) + (ring_ ? ring_->bytes() : 0);
+  }
   [[nodiscard]] std::string description() const override {
-    return fmt::format("{} {}, {}{}", gpu_.label(), gpu_.name(), dtype_name(compute_),
-                       compute_ == DType::kI8 ? " (attention in bf16)" : "");
+    std::string text = fmt::format("{} {}", gpu_.label(), gpu_.name());
+    if (has_plain(products_)) {
+      text += fmt::format(", {}{}", dtype_name(compute_),
+                          compute_ == DType::kI8 ? " (attention in bf16)" : "");
+    }
+    if (has_ring(products_)) text += ", ring by int8";
+    return text;
   }
 
   [[nodiscard]] std::unique_ptr<BackendSequence> open_sequence() override {
@@ -128,6 +142,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] bool lost() const noexcept override { return lost_; }
 
  private:
+  void upload(const CudaBackendOptions& options);
   void enqueue(const Call& call, std::span<DeviceCache* const> caches, Inputs inputs,
                Outputs outputs);
   void run_operator(const Context& context, std::span<const CacheView> caches, const Call& call,
@@ -137,6 +152,7 @@ class CudaBackend final : public Backend {
   WeightSource& source_;
   ModelConfig config_;
   DType compute_;
+  const ProductKinds products_;
   Gpu gpu_;
   MemoryNeeds needs_;
   MemoryBudget calls_;
@@ -148,7 +164,8 @@ class CudaBackend final : public Backend {
   const bool graphs_;
   Arena arena_;
   Gemm gemm_;
-  DeviceWeights weights_;
+  std::optional<DeviceWeights> weights_;
+  std::optional<DeviceWeights> ring_;
   DeviceBuffer frequencies_;
   DeviceBuffer position_;  ///< one i64: of the call whose kernels may be replayed
   ReplayTable<Graph> replays_;
@@ -156,6 +173,23 @@ class CudaBackend final : public Backend {
   std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
   std::atomic<bool> lost_{false};
 };
+
+void CudaBackend::upload(const CudaBackendOptions& options) {
+  // Progress is of all kinds together.
+  const int kinds = (has_plain(products_) ? 1 : 0) + (has_ring(products_) ? 1 : 0);
+  int before = 0;
+  const auto tell = [&](std::int64_t done, std::int64_t total) {
+    if (options.progress) options.progress(before * total + done, kinds * total);
+  };
+  if (has_ring(products_)) {
+    ring_.emplace(source_, WeightUse{DType::kI8, true, !has_plain(products_)}, fixed_, tell,
+                  options.stop);
+    ++before;
+  }
+  if (has_plain(products_)) {
+    weights_.emplace(source_, WeightUse{compute_, false, true}, fixed_, tell, options.stop);
+  }
+}
 
 void CudaBackend::embed(ConstTensor ids, Tensor out) {
   // The rows lie in host memory and are wanted there: no GPU looks them up faster.
@@ -171,7 +205,7 @@ void CudaBackend::run_operator(const Context& context, std::span<const CacheView
                                const Call& call, Inputs inputs, Outputs outputs) {
   switch (call.op) {
     case Op::kBatchLinear:
-      return batch_linear(context, weights_, call, inputs, outputs);
+      return batch_linear(context, *weights_, call, inputs, outputs);
     case Op::kMatmul:
       return matmul(context, call, inputs, outputs);
     case Op::kFusedAttention:
@@ -179,14 +213,15 @@ void CudaBackend::run_operator(const Context& context, std::span<const CacheView
     case Op::kFlashAttention:
       return flash_attention(context, caches, call, inputs, outputs);
     case Op::kAttentionBlock:
-      return attention_block(context, weights_, caches, call, inputs, outputs);
+      return attention_block(context, *weights_, caches, call, inputs, outputs);
     case Op::kGatedMlp:
-      return gated_mlp(context, weights_, call, inputs, outputs);
+      return gated_mlp(context, *weights_, call, inputs, outputs);
     case Op::kLmHead:
-      return lm_head(context, weights_, inputs, outputs);
+      return lm_head(context, *weights_, inputs, outputs);
     case Op::kRingLinear:
+      return ring_linear(context, *ring_, call, inputs, outputs);
     case Op::kPadProduct:
-      fail(ErrorCode::kUnsupported, "{}: this worker has no products of the ring", call);
+      return pad_product(context, *ring_, call, inputs, outputs);
     case Op::kInit:
     case Op::kEmbedding:
       break;
@@ -236,6 +271,8 @@ void CudaBackend::enqueue(const Call& call, std::span<DeviceCache* const> caches
 
 void CudaBackend::execute(const Call& call, std::span<BackendSequence* const> sequences,
                           Inputs inputs, Outputs outputs) {
+  require(is_ring(call.op) ? has_ring(products_) : has_plain(products_), ErrorCode::kUnsupported,
+          "{}: this worker was started with --products {}", call, product_kinds_name(products_));
   if (call.op == Op::kEmbedding) return embed(inputs[0], outputs[0]);
   std::array<DeviceCache*, kMaxRanges> caches;
   std::size_t count = 0;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "airlock/core/device.h"
 #include "airlock/core/dtype.h"
 #include "airlock/core/stop.h"
 #include "airlock/worker/backend.h"
@@ -16,8 +17,12 @@ namespace airlock {
 
 struct CudaBackendOptions {
   int device = 0;  ///< as the driver counts them
-  /// kF32, or kBF16 or kF16: products of such values accumulated in f32. kI8: products with weights
-  /// of int8 rows, accumulated in i32; all else, the KV cache too, is then in bf16.
+  /// What weights are uploaded for. For the ring alone a model takes its int8 weights, half of
+  /// bf16's, and no memory for KV caches.
+  ProductKinds products = ProductKinds::kAll;
+  /// Of the plain products. kF32, or kBF16 or kF16: products of such values accumulated in f32.
+  /// kI8: products with weights of int8 rows, accumulated in i32; all else, the KV cache too, is
+  /// then in bf16.
   DType compute_dtype = DType::kBF16;
   /// f32 products in TF32 (operands keep 10 bits of fraction): faster, and outside f32's bounds.
   bool tf32 = false;
@@ -34,8 +39,9 @@ struct CudaBackendOptions {
   StopToken stop = {};
 };
 
-/// Uploads all weights of `source` (which outlives the backend) and releases each from the source
-/// as it goes. Throws as require_cuda, Error(kInvalidArgument) for another compute dtype,
+/// Uploads all weights of `source` (which outlives the backend), once for each kind of products,
+/// and releases each from the source as it goes. Throws as require_cuda, Error(kInvalidArgument)
+/// for another compute dtype or weights of the ring's products that are not finite,
 /// Error(kUnsupported) for heads or int8 rows too wide for the kernels, Error(kResourceExhausted),
 /// with what would be needed, if weights, caches and workspace do not fit (before anything is
 /// allocated), Error(kInterrupted). What CUDA itself refuses is Error(kInternal) naming the call.

@@ -33,7 +33,8 @@ struct LayerLayout {
   static constexpr std::int64_t kAlignment = 256;  ///< what cuBLASLt's fastest kernels ask
 
   std::array<std::int64_t, kWeightCount> offsets{};  ///< bytes, by Weight of layer_matrices()
-  std::array<std::int64_t, kWeightCount> scales{};   ///< of f32, one a row; for int8
+  /// Of f32, one a row, for int8; of i32 sums of rows for exact products.
+  std::array<std::int64_t, kWeightCount> scales{};
   std::int64_t bytes = 0;
 };
 
@@ -41,7 +42,7 @@ LayerLayout layer_layout(const ModelConfig& config, DType compute);
 
 /// The LM head, a block of its own.
 struct HeadLayout {
-  std::int64_t scales = 0;  ///< bytes; for int8
+  std::int64_t scales = 0;  ///< bytes; for int8, as LayerLayout::scales
   std::int64_t bytes = 0;
 };
 

@@ -4,12 +4,37 @@
 
 #include "airlock/core/error.h"
 #include "airlock/worker/cuda/layer_layout.h"
+#include "airlock/worker/cuda/ring_layout.h"
 
 namespace airlock::cuda {
 namespace {
 
 double gib(std::int64_t bytes) {
   return static_cast<double>(bytes) / 0x1p30;
+}
+
+std::int64_t assumed_tokens(const ModelConfig& config) {
+  return std::min(MemoryNeeds::kAssumedTokens, config.max_position);
+}
+
+std::int64_t plain_call_bytes(const ModelConfig& config, DType compute) {
+  const std::int64_t tokens = assumed_tokens(config);
+  // Elements in and out of the largest calls: products with gate and up, scores, one row of logits.
+  const std::int64_t mlp = tokens * (config.hidden + 2 * config.ffn);
+  const std::int64_t attention = tokens * (4 * config.q_dim() + config.heads * tokens);
+  const std::int64_t logit_rows = compute == DType::kI8 ? kInt8Tokens : 1;  // as padded
+  const std::int64_t logits = config.hidden + logit_rows * config.vocab;
+  // As they travel in f32, and once more for what lies between them.
+  return 2 * 4 * std::max({mlp, attention, logits});
+}
+
+/// Of products with gate and up, with down, and of one piece of logits: pads of the LM head come as
+/// many at a time.
+std::int64_t exact_call_bytes(const ModelConfig& config) {
+  const std::int64_t tokens = assumed_tokens(config);
+  return std::max({ring_call_bytes(tokens, config.hidden, 2 * config.ffn),
+                   ring_call_bytes(tokens, config.ffn, config.hidden),
+                   ring_call_bytes(ring_grain(DType::kRing), config.hidden, config.vocab)});
 }
 
 }  // namespace
@@ -26,19 +51,19 @@ std::int64_t matrix_bytes(const ModelConfig& config, DType compute) {
   return config.layers * layer_layout(config, compute).bytes + head_layout(config, compute).bytes;
 }
 
-MemoryNeeds memory_needs(const ModelConfig& config, DType compute, std::int64_t kv_bytes) {
+MemoryNeeds memory_needs(const ModelConfig& config, ProductKinds products, DType compute,
+                         std::int64_t kv_bytes) {
   MemoryNeeds needs;
-  needs.weights = matrix_bytes(config, compute);
-  needs.caches = kv_bytes + kv_bytes / std::max<std::int64_t>(config.layers, 1);
   needs.workspace = MemoryNeeds::kWorkspace;
-  const std::int64_t tokens = std::min(MemoryNeeds::kAssumedTokens, config.max_position);
-  // Elements in and out of the largest calls: products with gate and up, scores, one row of logits.
-  const std::int64_t mlp = tokens * (config.hidden + 2 * config.ffn);
-  const std::int64_t attention = tokens * (4 * config.q_dim() + config.heads * tokens);
-  const std::int64_t logit_rows = compute == DType::kI8 ? kInt8Tokens : 1;  // as padded
-  const std::int64_t logits = config.hidden + logit_rows * config.vocab;
-  // As they travel in f32, and once more for what lies between them.
-  needs.calls = 2 * 4 * std::max({mlp, attention, logits});
+  if (has_plain(products)) {
+    needs.weights += matrix_bytes(config, compute);
+    needs.caches = kv_bytes + kv_bytes / std::max<std::int64_t>(config.layers, 1);
+    needs.calls = plain_call_bytes(config, compute);
+  }
+  if (has_ring(products)) {
+    needs.weights += matrix_bytes(config, DType::kI8);
+    needs.calls = std::max(needs.calls, exact_call_bytes(config));
+  }
   return needs;
 }
 

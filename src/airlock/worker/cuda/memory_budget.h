@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "airlock/core/device.h"
 #include "airlock/core/dtype.h"
 #include "airlock/model/config.h"
 
@@ -49,10 +50,12 @@ struct MemoryNeeds {
   [[nodiscard]] std::int64_t total() const noexcept { return weights + caches + workspace + calls; }
 };
 
-/// Of a model of `config` that computes in `compute` and keeps up to `kv_bytes` of KV caches.
-MemoryNeeds memory_needs(const ModelConfig& config, DType compute, std::int64_t kv_bytes);
+/// Of a model of `config` with weights for `products`: plain ones are in `compute`, and what
+/// computes them keeps up to `kv_bytes` of KV caches; those of the ring are int8 and keep nothing.
+MemoryNeeds memory_needs(const ModelConfig& config, ProductKinds products, DType compute,
+                         std::int64_t kv_bytes);
 
-/// Bytes of all matrices but the embedding, in `compute`, int8 ones with their scales.
+/// Bytes of all matrices but the embedding, in `compute`, int8 ones with their scales or sums.
 std::int64_t matrix_bytes(const ModelConfig& config, DType compute);
 
 /// Left for calls beyond the other needs. Throws Error(kResourceExhausted) that lists the needs and

@@ -26,6 +26,15 @@ void gated_mlp(const Context& context, const DeviceWeights& weights, const Call&
 /// a [batch, m, k] times b [batch, k, n], or [batch, n, k] if call.transpose_b.
 void matmul(const Context& context, const Call& call, Inputs in, Outputs out);
 
+/// x [tokens, in], kRing or kI16, times each of the weights of exact products that `call` names,
+/// transposed, mod p: kRing or kRing16.
+void ring_linear(const Context& context, const DeviceWeights& weights, const Call& call, Inputs in,
+                 Outputs out);
+/// The same on the rows of the matrix that a seed stands for, made on the host; nothing that may be
+/// recorded.
+void pad_product(const Context& context, const DeviceWeights& weights, const Call& call, Inputs in,
+                 Outputs out);
+
 /// q [tokens, heads * head_dim], k and v [position + tokens, heads * head_dim]. Materialises the
 /// scores of a piece's rows.
 void fused_attention(const Context& context, const Call& call, Inputs in, Outputs out);

@@ -36,6 +36,7 @@ inline bool replayable(const Call& call) {
     case Op::kAttentionBlock:
     case Op::kGatedMlp:
     case Op::kLmHead:
+    case Op::kRingLinear:
       return call.inputs[0].shape[0] < kReplayedTokens;
     default:
       return false;

@@ -26,12 +26,21 @@ void Transfers::in(const std::byte* host, std::byte* device, std::int64_t bytes)
   }
   for (std::int64_t begin = 0; begin < bytes; begin += kSlotBytes) {
     const std::int64_t piece = std::min(kSlotBytes, bytes - begin);
-    Slot& slot = in_slots_[next_in_++ % in_slots_.size()];
-    slot.copied.wait();
+    const Slot& slot = next_in_slot();
     std::memcpy(slot.memory.data(), host + begin, static_cast<std::size_t>(piece));
-    copy(device + begin, slot.memory.data(), piece, cudaMemcpyHostToDevice, in_);
-    slot.copied.record(in_);
+    send_slot(slot, device + begin, piece);
   }
+}
+
+const Transfers::Slot& Transfers::next_in_slot() {
+  const Slot& slot = in_slots_[next_in_++ % in_slots_.size()];
+  slot.copied.wait();
+  return slot;
+}
+
+void Transfers::send_slot(const Slot& slot, std::byte* device, std::int64_t bytes) {
+  copy(device, slot.memory.data(), bytes, cudaMemcpyHostToDevice, in_);
+  slot.copied.record(in_);
 }
 
 void Transfers::publish_in() {

@@ -8,6 +8,7 @@
 #include "airlock/worker/cuda/kernels/attention.h"
 #include "airlock/worker/cuda/kernels/convert.h"
 #include "airlock/worker/cuda/kernels/elementwise.h"
+#include "airlock/worker/cuda/kernels/ring.h"
 #include "airlock/worker/cuda/kernels/softmax.h"
 
 namespace airlock::cuda {
@@ -25,6 +26,10 @@ void launch_rope_angles(const AnglesArgs& args, cudaStream_t stream);
 void launch_rope(const RopeArgs& args, DType dtype, cudaStream_t stream);
 void launch_append(const AppendArgs& args, DType dtype, cudaStream_t stream);
 void launch_softmax(const SoftmaxArgs& args, DType weights, cudaStream_t stream);
+
+/// `x`: kRing or kI16; `to`: kRing or kRing16.
+void launch_digits(const DigitsArgs& args, DType x, cudaStream_t stream);
+void launch_recombine(const RecombineArgs& args, DType x, DType to, cudaStream_t stream);
 
 /// The plain kernel, and the merge if there are several parts. `out`: f32 or `dtype`.
 void launch_plain_attention(const AttentionArgs& args, DType dtype, DType out, cudaStream_t stream);
