@@ -1,6 +1,6 @@
 // A GPU's products, attention and copies at the shapes of LLaMA 3.2-1B: products as the worker runs
-// them against the best that cuBLASLt proposes, attention by our kernel, the worker's copies
-// against one pinned copy. Medians, of kernels by the GPU's own clock.
+// them against the best that cuBLASLt proposes, exact ones against bf16's, attention by our kernel,
+// the worker's copies against one pinned copy. Medians, of kernels by the GPU's own clock.
 
 #include <algorithm>
 #include <chrono>
@@ -19,6 +19,7 @@
 #include "airlock/worker/cuda/gpu.h"
 #include "airlock/worker/cuda/host_memory.h"
 #include "airlock/worker/cuda/kernels/launch.h"
+#include "airlock/worker/cuda/ring_layout.h"
 #include "airlock/worker/cuda/row_chunks.h"
 #include "airlock/worker/cuda/stream.h"
 #include "airlock/worker/cuda/transfers.h"
@@ -90,6 +91,59 @@ void bench_products(MemoryBudget& budget, const Stream& stream) {
       const double flops = 2.0 * static_cast<double>(kTokens * in * out);
       fmt::print("{:<25} {:<6} {:>7.3f} {:>8.1f} {:>8.3f} {:>7.0f} %\n", name, dtype_name(dtype),
                  own, flops / own * 1e-9, best, 100 * best / own);
+    }
+  }
+}
+
+/// Exact products in pieces as the worker cuts them, beside the bf16 product of all rows.
+void bench_ring(MemoryBudget& budget, const Stream& stream) {
+  struct Shape {
+    const char* name;
+    std::int64_t in, out;
+  };
+  constexpr std::int64_t kTokens = 1024;
+  Gemm gemm(budget, false);
+  fmt::print("\nexact product, 1024 rows  x      digits ms  int8 ms  mod p ms  of bf16's time\n");
+  for (const auto& [name, in, out] : {Shape{"q,k,v", 2048, 3072}, Shape{"o", 2048, 2048},
+                                      Shape{"gate,up", 2048, 16384}, Shape{"down", 8192, 2048}}) {
+    const DeviceBuffer x = zeros(budget, kTokens * in * 4);
+    const DeviceBuffer w = zeros(budget, out * in * 2);
+    const DeviceBuffer y = zeros(budget, kTokens * out * 4);
+    const DeviceBuffer weight_sums = zeros(budget, out * 4);
+    const double bf16 = milliseconds(stream, [&] {
+      gemm.multiply(Product::linear(kTokens, in, out, DType::kBF16, DType::kBF16), x.data(),
+                    w.data(), y.data(), stream.get());
+    });
+    for (const DType dtype : {DType::kRing, DType::kI16}) {
+      const auto element = static_cast<std::int64_t>(dtype_size(dtype));
+      const RowChunks chunks(kTokens, element * in + 4 * out, ring_grain(dtype));
+      const RingShape whole(dtype, chunks[0].count, in, out);
+      const DeviceBuffer digits = zeros(budget, whole.digit_bytes());
+      const DeviceBuffer sums = zeros(budget, whole.sum_count() * 4);
+      const auto each_piece = [&](const auto& work) {
+        return milliseconds(stream, [&] {
+          for (std::int64_t i = 0; i < chunks.count(); ++i) work(chunks[i]);
+        });
+      };
+      const double splitting = each_piece([&](RowChunk rows) {
+        launch_digits({x.data() + rows.begin * in * element,
+                       reinterpret_cast<std::int8_t*>(digits.data()), whole.stride, rows.count, in},
+                      dtype, stream.get());
+      });
+      const double multiplying = each_piece([&](RowChunk rows) {
+        const RingShape shape(dtype, rows.count, in, out);
+        gemm.multiply(
+            Product::linear(shape.rows, shape.stride, shape.columns, DType::kI8, DType::kI8),
+            digits.data(), w.data(), sums.data(), stream.get());
+      });
+      const double joining = each_piece([&](RowChunk rows) {
+        launch_recombine({reinterpret_cast<const std::int32_t*>(sums.data()), whole.columns,
+                          reinterpret_cast<const std::int32_t*>(weight_sums.data()),
+                          y.data() + rows.begin * out * 4, rows.count, out},
+                         dtype, DType::kRing, stream.get());
+      });
+      fmt::print("{:<25} {:<6} {:>8.3f} {:>8.3f} {:>9.3f} {:>12.1f}\n", name, dtype_name(dtype),
+                 splitting, multiplying, joining, (splitting + multiplying + joining) / bf16);
     }
   }
 }
@@ -193,6 +247,7 @@ int main() {
     const airlock::cuda::Stream stream;
     fmt::print("{}\n\n", gpu.name());
     airlock::cuda::bench_products(budget, stream);
+    airlock::cuda::bench_ring(budget, stream);
     airlock::cuda::bench_attention(budget, stream);
     airlock::cuda::bench_copies(gpu, budget, stream);
   } catch (const airlock::Error& error) {

@@ -2,7 +2,7 @@
 # Everything that only a GPU can show, in one command: tools/gpu_test.sh [GPU number] [jobs]
 # Builds preset cuda, runs the tests on the GPU, again under compute-sanitizer on small shapes,
 # times products, attention (and PyTorch's, if python3 has it) and copies, and whole prefills and
-# tokens over shared memory. Logs lie in build/gpu.
+# tokens over shared memory, of the ring's plans too. Logs lie in build/gpu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 gpu=${1:-0}
@@ -41,7 +41,9 @@ export CUDA_VISIBLE_DEVICES=$gpu
 say "tests"
 step host "$tests/worker_test" --gtest_brief=1 --gtest_filter='Cuda*'
 step backend "$tests/worker_test" --gtest_brief=1 --gtest_filter='*cuda*:BackendCuda*'
-if grep -q SKIPPED "$out/backend.log"; then
+# RingLinear and PadProduct, each bit against 64-bit arithmetic; the step before has them too.
+step ring "$tests/worker_test" --gtest_brief=1 --gtest_filter='*BackendRingTest*cuda*'
+if grep -q SKIPPED "$out/backend.log" "$out/ring.log"; then
   echo "backend: tests were skipped: no GPU was used"
   failed=1
 fi
@@ -49,7 +51,7 @@ fi
 say "compute-sanitizer"
 if command -v compute-sanitizer >/dev/null; then
   # Tests of thousands of tokens would take hours under it.
-  small='*cuda*:BackendCuda*:-*EveryNumberOfTokens*:*ACallPastItsMemory*:*InAnyChunks*'
+  small='*cuda*:BackendCuda*:-*EveryNumberOfTokens*:*ACallPastItsMemory*:*InAnyChunks*:*ManyRingRows*'
   for tool in memcheck racecheck synccheck; do
     step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests/worker_test" \
       --gtest_brief=1 --gtest_filter="$small"
@@ -80,6 +82,14 @@ step int8 "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 5 --link shm --devic
   --compute-dtype int8 --plan combined,blocks
 cat "$out/int8.log"
 
+say "masked and checked: exact products (worker_ms of sealed beside runner-attention's)"
+step sealed "$airlock" bench -m llama-3.2-1b --tokens 1024 -n 16 -r 3 --link shm --device cuda:0 \
+  --plan sealed,private,verified,runner-attention --ledger-dir "$out/ring-ledgers"
+cat "$out/sealed.log"
+step sealed-ahead "$airlock" bench -m llama-3.2-1b --tokens 1024 -r 3 --link shm --device cuda:0 \
+  --plan sealed --pads-ahead
+cat "$out/sealed-ahead.log"
+
 say "how the time of two prefills falls into kernels and copies"
 if command -v nsys >/dev/null; then
   step split nsys profile --trace=cuda --stats=true --force-overwrite=true -o "$out/prefill" \
@@ -95,14 +105,19 @@ step decode "$airlock" bench -m llama-3.2-1b --tokens 128 -n 64 -r 3 --link shm 
   --plan combined,blocks
 cat "$out/decode.log"
 
-say "text on the demo model: GPU and processor say the same"
+say "text on the demo model: GPU and processor say the same; verified's products are the same bits"
+# text_of PLAN DEVICE
 text_of() {
-  "$airlock" run -q -m models/demo -p "She was not at all" -n 40 --temp 0 --plan blocks \
-    --compute-dtype f32 --device "$1" >"$out/text-${1%%:*}.txt"
+  "$airlock" run -q -m models/demo -p "She was not at all" -n 40 --temp 0 --plan "$1" \
+    --compute-dtype f32 --device "$2" >"$out/text-$1-${2%%:*}.txt"
 }
-step text-cpu text_of cpu
-step text-cuda text_of cuda:0
-step text cmp "$out/text-cpu.txt" "$out/text-cuda.txt"
+for plan in blocks verified; do
+  step "text-$plan-cpu" text_of "$plan" cpu
+  step "text-$plan-cuda" text_of "$plan" cuda:0
+  step "text-$plan" cmp "$out/text-$plan-cpu.txt" "$out/text-$plan-cuda.txt"
+done
+# Every reply is checked: a wrong product would end it.
+step text-sealed-cuda text_of sealed cuda:0
 
 [ "$failed" = 0 ] && say "gpu: OK" || say "gpu: FAILED"
 exit "$failed"
