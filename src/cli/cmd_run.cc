@@ -128,11 +128,11 @@ void run(const RunFlags& flags) {
     plan = choice.plan;
     if (!flags.quiet) fmt::print(stderr, "{}\n", fmt::join(choice.why, "\n"));
   }
+  ledger.begin({model_name(flags.model), short_form(open.fingerprint), config, plan, ""});
   shielding.progress = shield_progress(flags.quiet);
   Shield shield(*open.model, open.fingerprint, for_plans(shielding, {&plan, 1}));
   const ShieldedEndpoint shielded(plan, session, worker, &shield);
   shield.fill(prompt + flags.generation.max_tokens);
-  ledger.begin({model_name(flags.model), short_form(open.fingerprint), config, plan, ""});
   if (!flags.quiet) {
     print_worker(worker, session.worker());
     fmt::print(stderr, "plan {}: {} prompt tokens\n", plan.name, prompt);

@@ -142,7 +142,7 @@ std::vector<Plan> PlanFlags::apply(const std::vector<Plan>& plans) const {
   for (const Plan& plan : plans) {
     for (const std::optional<DType> wire : wires) {
       named.wire_dtype =
-          plan.ring() && (wires.size() > 1 || plans.size() > 1) ? std::nullopt : wire;
+          plan.ring() && (wire_dtype_ == "all" || plans.size() > 1) ? std::nullopt : wire;
       Plan next = with_knobs(plan, named);
       const bool known = std::any_of(changed.begin(), changed.end(),
                                      [&](const Plan& p) { return same_knobs(p, next); });

@@ -119,7 +119,8 @@ TEST_F(CliPerplexity, RefusesWhatItCannotScoreInOneClearError) {
 }
 
 TEST_F(CliPerplexity, ARunHasOnlyOneWireDType) {
-  auto run = start({"run", "-m", model(), "-p", "x", "--wire-dtype", "f32,bf16"});
+  auto run =
+      start({"run", "-m", model(), "-p", "x", "--plan", "baseline", "--wire-dtype", "f32,bf16"});
   EXPECT_EQ(run->wait(), 2);
   EXPECT_NE(run->err().find("name 2 plans"), std::string::npos) << run->err();
 }

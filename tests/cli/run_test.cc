@@ -62,7 +62,8 @@ TEST_F(Cli, ARunOverAShapedLinkIsTheSameRun) {
 
 TEST_F(Cli, ALedgerSaysWhatRanThenHasOneLineACallAndCanBeReported) {
   const std::string ledger = (dir() / "run.jsonl").string();
-  auto run = start({"run", "-m", model(), "-p", "Hello", "-n", "1", "--ledger", ledger});
+  auto run = start(
+      {"run", "-m", model(), "-p", "Hello", "-n", "1", "--plan", "baseline", "--ledger", ledger});
   ASSERT_EQ(run->wait(), 0) << run->err();
   const std::string text = testing::file_text(ledger);
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 2 + 6 * 2);
@@ -76,7 +77,7 @@ TEST_F(Cli, ALedgerSaysWhatRanThenHasOneLineACallAndCanBeReported) {
 }
 
 TEST_F(Cli, TheLedgerOfSequencesSideBySideEqualsItsPrediction) {
-  for (const std::string plan : {"baseline", "flash", "runner-attention", "blocks"}) {
+  for (const std::string plan : {"baseline", "flash", "runner-attention", "blocks", "sealed"}) {
     auto bench = start({"bench", "-m", model(), "--tokens", "9", "-n", "4", "--sequences", "3",
                         "-r", "1", "--plan", plan, "--link", "unix", "--ledger-dir", dir()});
     ASSERT_EQ(bench->wait(), 0) << bench->err();
@@ -94,7 +95,7 @@ TEST_F(Cli, BenchMeasuresEveryPlanAgainstItsPrediction) {
                       "unix,tcp,inproc", "-r", "1", "--reference", "--format", "csv"});
   EXPECT_EQ(bench->wait(), 0) << bench->err();
   const std::string text = bench->out();
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 7 * 3);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 10 * 3);
 }
 
 struct Refusal {

@@ -60,10 +60,10 @@ struct Measurement {
   double decode_tokens_per_second = 0;
   double runner_ms = 0;  ///< medians: local steps, encode and decode, the shield's work
   double worker_ms = 0;
-  double link_ms = 0;               ///< send and receive
-  double pad_ms = 0;                ///< of runner_ms: making pads
-  double check_ms = 0;              ///< of runner_ms: checking products
-  std::int64_t prepared_bytes = 0;  ///< of hints and dealt pads since the shield was made
+  double link_ms = 0;                  ///< send and receive
+  double pad_ms = 0;                   ///< of runner_ms: making pads
+  double check_ms = 0;                 ///< of runner_ms: checking products
+  std::int64_t prepared_bytes = 0;     ///< of hints and dealt pads since the shield was made
   std::int64_t wire_bytes = 0;         ///< of tensors as they travelled: less where compressed
   std::int64_t worker_peak_bytes = 0;  ///< resident, since the session began
   /// Peak resident memory beyond what each side held before the first run: buffers, caches and

@@ -43,7 +43,9 @@ Plan ring_preset(std::string name, Mask mask, bool verify) {
 void check_ring_plan(const Plan& plan) {
   const auto needs = [&](bool ok, std::string_view what) {
     require(ok, ErrorCode::kInvalidArgument,
-            "the ring has products with weights alone: wire-dtype ring needs {}", what);
+            "exact products are those with weights alone: wire-dtype ring, as plans private, "
+            "verified and sealed have it, needs {}",
+            what);
   };
   needs(plan.attention == Attention::kRunner, "attention runner");
   needs(plan.mlp == Mlp::kSplit, "mlp split");

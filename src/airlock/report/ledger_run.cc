@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include "airlock/ops/rules.h"
+#include "airlock/plan/lowering.h"
+#include "airlock/plan/program_cursor.h"
+
 namespace airlock {
 namespace {
 
@@ -13,35 +17,48 @@ struct PassTokens {
 
 /// The call that a pass begins with, as one token makes it.
 struct Mark {
-  Op op = Op::kEmbedding;
-  int layer = -1;
+  Op op = Op::kInit;
+  int layer = kNoLayer;
   std::int64_t sent = 0;
   std::int64_t received = 0;
-  bool ambiguous = false;  ///< the products of gate and up look the same
+  Op logits = Op::kInit;   ///< the call that ends a pass with logits, if one is made
+  bool alone = true;       ///< no other call of the layer is of the same operator
+  bool ambiguous = false;  ///< one is, and may look the same
 
   Mark(const ModelConfig& config, const Plan& plan) {
-    const auto row = [&](std::int64_t columns) {
-      return TensorSpec{plan.wire_dtype, {1, columns}}.bytes();
-    };
-    sent = row(config.hidden);
-    received = row(config.hidden);
-    if (plan.embedding == Side::kWorker) {
-      sent = TensorSpec{DType::kI64, {1}}.bytes();
-      return;
-    }
-    layer = 0;
-    op = plan.attention == Attention::kBlock ? Op::kAttentionBlock : Op::kBatchLinear;
-    if (op == Op::kAttentionBlock) return;
-    received = row(config.q_dim()) + 2 * row(config.kv_dim());
-    ambiguous = plan.mlp == Mlp::kSplit && received == 2 * row(config.ffn);
+    const Batch token(Pass{0, 1, 1});
+    visit_steps(build_program(config, plan), token, [&](const Visit& visit, int) {
+      if (visit.step->kind == StepKind::kRemote) {
+        add(config, lower_call(make_call(visit, config, token), plan));
+      }
+    });
   }
 
-  /// Several calls of a layer are BatchLinear: this one is told by the widths of its tensors.
+  void add(const ModelConfig& config, const Call& call) {
+    const std::int64_t in = total_bytes(call.inputs);
+    const std::int64_t out = total_bytes(infer_outputs(config, call));
+    if (op == Op::kInit) {
+      op = call.op;
+      layer = call.layer;
+      sent = in;
+      received = out;
+    } else if (call.layer == kNoLayer) {
+      logits = call.op;
+    } else if (call.op == op && call.layer == layer) {
+      alone = false;
+      ambiguous = ambiguous || in * received == out * sent;
+    }
+  }
+
+  /// Where several calls of a layer are of one operator, this one is told by the widths of its
+  /// tensors.
   [[nodiscard]] bool matches(const LedgerEntry& e) const {
-    if (e.op != op || e.layer != layer) return false;
-    return op != Op::kBatchLinear ||
-           (e.sent_bytes % sent == 0 && e.received_bytes % received == 0 &&
-            e.sent_bytes / sent == e.received_bytes / received);
+    return e.op == op && e.layer == layer &&
+           (alone || (e.sent_bytes % sent == 0 && e.received_bytes % received == 0 &&
+                      e.sent_bytes / sent == e.received_bytes / received));
+  }
+  [[nodiscard]] bool gives_logits(const LedgerEntry& e) const {
+    return logits != Op::kInit && e.op == logits && e.layer == kNoLayer;
   }
 };
 
@@ -97,7 +114,7 @@ std::optional<LedgerRun> find_run(const ModelConfig& config, const Plan& plan,
   if (mark.ambiguous) return std::nullopt;
   std::vector<PassTokens> passes;
   for (const LedgerEntry& e : entries) {
-    if (e.op == Op::kLmHead && !passes.empty()) passes.back().logits = true;
+    if (mark.gives_logits(e) && !passes.empty()) passes.back().logits = true;
     if (!mark.matches(e)) continue;
     if (e.sent_bytes == 0 || e.sent_bytes % mark.sent != 0) return std::nullopt;
     passes.push_back({e.sent_bytes / mark.sent, false});

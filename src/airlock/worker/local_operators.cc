@@ -11,7 +11,7 @@ CallTicket LocalOperators::submit(const Call& call, std::span<const ConstTensor>
   require(submitted_ == collected_, ErrorCode::kInternal, "{}: 1 calls are under way already",
           call);
   Call local = call;
-  local.reply_dtype = DType::kF32;
+  if (!is_ring(call.op)) local.reply_dtype = DType::kF32;
   for (int i = 0; i < local.inputs.size(); ++i) {
     local.inputs[i] = inputs[static_cast<std::size_t>(i)].spec;
   }

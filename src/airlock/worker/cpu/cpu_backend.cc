@@ -42,6 +42,16 @@ void keep_warm(const BufferPool& pool, std::size_t bytes) {
   if (pool.bytes_idle() > bytes) pool.trim();
 }
 
+using Progress = std::function<void(std::int64_t done, std::int64_t total)>;
+
+/// `progress` as heard by the first (0) or second (1) of two passes over the weights.
+Progress half_of(const Progress& progress, int pass) {
+  if (!progress) return {};
+  return [progress, pass](std::int64_t done, std::int64_t total) {
+    progress(done + pass * total, 2 * total);
+  };
+}
+
 class CpuSequence final : public BackendSequence {
  public:
   CpuSequence(const CpuContext& context, const BufferPool& kv_pool)
@@ -84,13 +94,14 @@ class CpuBackend final : public Backend {
                  .max_scratch_bytes =
                      options.max_scratch_bytes > 0 ? options.max_scratch_bytes : half_of_memory()},
         products_(options.products) {
+    const bool both = products_ == ProductKinds::kAll;
     if (has_ring(products_)) {
-      ring_ =
-          RingWeights(source, options.pool, has_plain(products_), options.progress, options.stop);
+      const Progress half = both ? half_of(options.progress, 0) : options.progress;
+      ring_ = RingWeights(source, options.pool, both, half, options.stop);
     }
     if (has_plain(products_)) {
-      weights_ =
-          prepare_weights(source, context_.compute, context_.gemm, options.progress, options.stop);
+      const Progress half = both ? half_of(options.progress, 1) : options.progress;
+      weights_ = prepare_weights(source, context_.compute, context_.gemm, half, options.stop);
     }
     weight_bytes_ = weights_.bytes() + ring_.bytes();
     context_.pool.trim();  // copies that packing made on the way

@@ -1,0 +1,162 @@
+// Plans of the ring from the command line: the default, every source of pads, and what is refused.
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "airlock/link/connect.h"
+#include "airlock/math/field.h"
+
+#include "tests/cli/cli_fixture.h"
+#include "tests/support/split.h"
+
+namespace airlock::sealed_test {
+namespace {
+
+/// A backend that changes one element of a reply: the `target`-th RingLinear's, or every
+/// PadProduct's.
+class LyingBackend final : public Backend {
+ public:
+  LyingBackend(Backend& honest, Op op, int target) : honest_(honest), op_(op), target_(target) {}
+
+  [[nodiscard]] const ModelConfig& config() const override { return honest_.config(); }
+  [[nodiscard]] DType compute_dtype() const override { return honest_.compute_dtype(); }
+  [[nodiscard]] ProductKinds products() const override { return honest_.products(); }
+  [[nodiscard]] std::string description() const override { return honest_.description(); }
+  [[nodiscard]] std::int64_t weight_bytes() const override { return honest_.weight_bytes(); }
+  [[nodiscard]] std::unique_ptr<BackendSequence> open_sequence() override {
+    return honest_.open_sequence();
+  }
+  void execute(const Call& call, std::span<BackendSequence* const> sequences,
+               std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) override {
+    honest_.execute(call, sequences, inputs, outputs);
+    if (call.op != op_ || calls_++ != target_) return;
+    auto* const word = reinterpret_cast<std::uint32_t*>(outputs[0].data);
+    *word = field_add(*word, 1);
+  }
+
+ private:
+  Backend& honest_;
+  Op op_;
+  int target_;
+  int calls_ = 0;
+};
+
+class CliSealed : public testing::CliFixture {
+ protected:
+  std::string uri(const char* name) { return "unix://" + (dir() / name).string(); }
+
+  /// A worker process of its own.
+  std::unique_ptr<testing::Process> worker(const char* name, const std::string& products) {
+    auto started = start({"worker", "-m", model(), "--listen", uri(name), "--products", products});
+    EXPECT_TRUE(started->says("listening on")) << started->err();
+    return started;
+  }
+
+  std::unique_ptr<testing::Process> run(std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"run",   "-m", model(), "-p",
+                                          "Hello", "-n", "6",     "--ignore-eos"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return start(arguments);
+  }
+
+  /// A run with a worker in this process that lies once: its exit code, with nothing printed.
+  int exit_code_with_liar(Op op, int target, const std::vector<std::string>& more) {
+    CheckpointSource source(Checkpoint::open(dir() / "model"));
+    const Fingerprint fingerprint = compute_fingerprint(*Checkpoint::open(dir() / "model"));
+    const auto honest = make_cpu_backend(source, {});
+    LyingBackend liar(*honest, op, target);
+    Server server(liar, fingerprint, {});
+    const std::string at = uri("liar");
+    const auto listener = listen(parse_uri(at));
+    std::thread serving([&] { server.serve(*listener); });
+    std::vector<std::string> arguments = more;
+    arguments.insert(arguments.end(), {"--worker", at, "--hint-cache", "none"});
+    auto ran = run(arguments);
+    const int code = ran->wait();
+    EXPECT_EQ(ran->out(), "") << "something was printed";
+    error_ = ran->err();
+    listener->close();
+    serving.join();
+    return code;
+  }
+  std::string error_;
+};
+
+TEST_F(CliSealed, IsTheDefaultAndEveryCallIsTheRings) {
+  const std::string ledger = (dir() / "run.jsonl").string();
+  auto ran = run({"--ledger", ledger});
+  ASSERT_EQ(ran->wait(), 0) << ran->err();
+  EXPECT_NE(ran->err().find("plan sealed"), std::string::npos) << ran->err();
+  EXPECT_NE(ran->err().find("prediction: equal"), std::string::npos) << ran->err();
+  const std::string text = testing::file_text(ledger);
+  EXPECT_NE(text.find(R"("mask":"pads","soundness":31,"pads":"lattice")"), std::string::npos);
+  for (const char* plain : {"BatchLinear", "LMHead", "Embedding"}) {
+    EXPECT_EQ(text.find(plain), std::string::npos) << plain;
+  }
+  auto report = start({"report", ledger});
+  EXPECT_EQ(report->wait(), 0) << report->err();
+  EXPECT_NE(report->out().find("prediction: equal"), std::string::npos) << report->out();
+}
+
+TEST_F(CliSealed, RunsWithPadsOfEveryKindAndEveryKnob) {
+  auto server = worker("w", "ring");
+  auto dealer = worker("d", "all");
+  for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{
+           {"--pads", "local"},
+           {"--pads", "lattice", "--lattice", "1024x2"},
+           {"--pads", "dealer", "--dealer", uri("d"), "--worker", uri("w")},
+           {"--pads", "dealer", "--dealer", uri("d")},
+           {"--pad-memory", "0"},
+           {"--soundness", "62", "--lm-head", "runner"},
+           {"--plan", "private", "--chunk", "2"},
+           {"--plan", "verified", "--link", "inproc"},
+           {"--plan", "sealed", "--worker", uri("w"), "--hint-cache", "none"},
+           {"--plan", "auto", "--must-not-see", "hidden"}}) {
+    auto ran = run(more);
+    EXPECT_EQ(ran->wait(), 0) << fmt::format("{}", fmt::join(more, " ")) << "\n" << ran->err();
+    EXPECT_NE(ran->err().find("prediction: equal"), std::string::npos) << ran->err();
+  }
+}
+
+TEST_F(CliSealed, ALieEndsTheRunWithCodeThreeAndNothingPrinted) {
+  for (const int target : {0, 3, 8}) {  // the prefill has 4 calls a layer and the LM head
+    EXPECT_EQ(exit_code_with_liar(Op::kRingLinear, target, {"--plan", "sealed"}), 3) << error_;
+    EXPECT_NE(error_.find("is not the product"), std::string::npos) << error_;
+  }
+  EXPECT_EQ(exit_code_with_liar(Op::kRingLinear, 2, {"--plan", "verified"}), 3) << error_;
+  EXPECT_EQ(exit_code_with_liar(Op::kPadProduct, 0, {"--plan", "sealed"}), 3) << error_;
+  EXPECT_NE(error_.find("hint"), std::string::npos) << error_;
+  EXPECT_EQ(exit_code_with_liar(Op::kPadProduct, 0, {"--plan", "private"}), 3) << error_;
+}
+
+TEST_F(CliSealed, RefusesInOneClearError) {
+  auto plain = worker("p", "plain");
+  auto server = worker("w", "ring");
+  struct Case {
+    std::vector<std::string> more;
+    int code;
+    std::string message;
+  };
+  for (const Case& c :
+       {Case{{"--worker", uri("p")}, 1, "--products ring or all"},
+        Case{{"--worker", uri("w"), "--plan", "baseline"}, 1, "--products ring"},
+        Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("w")}, 2, "worker itself"},
+        Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("p")}, 1, "dealer"},
+        Case{{"--pads", "dealer"}, 2, "--dealer"}, Case{{"--lattice", "512x2"}, 2, "1536"},
+        Case{{"--lattice", "500x4"}, 2, "degree 500"}, Case{{"--lattice", "512"}, 2, "512x3"},
+        Case{{"--soundness", "30"}, 2, "31"},
+        Case{{"--pads", "latice"}, 2, "did you mean `lattice`"},
+        Case{{"--mask", "pads", "--plan", "flash"}, 2, "wire-dtype ring"},
+        Case{{"--verify", "yes"}, 2, "on or off"},
+        Case{{"--attention", "flash"}, 2, "attention runner"},
+        Case{{"--pad-memory", "-1"}, 2, "--pad-memory"}}) {
+    auto ran = run(c.more);
+    EXPECT_EQ(ran->wait(), c.code) << c.message << "\n" << ran->err();
+    EXPECT_NE(ran->err().find(c.message), std::string::npos) << ran->err();
+    EXPECT_EQ(ran->out(), "");
+  }
+}
+
+}  // namespace
+}  // namespace airlock::sealed_test
