@@ -1,10 +1,13 @@
 #include "airlock/kernels/ring_matrix.h"
 
-#include <cmath>
-#include <cstring>
+#include <array>
+#include <functional>
 #include <random>
+#include <set>
 #include <vector>
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
@@ -14,181 +17,284 @@
 #include "airlock/kernels/ring_kernel.h"
 #include "airlock/math/field.h"
 
-namespace airlock::ring_matrix_test {
+#include "tests/kernels/soft_tiles.h"
+
+namespace airlock::testing::ring_matrix_test {
 namespace {
 
-/// What fills rows and weights.
-enum class Fill { kRandom, kHighest, kAlternating };
+/// Every kernel that this processor runs.
+std::vector<const RingKernel*> kernels() {
+  std::vector<const RingKernel*> all = {ring_kernel_portable(), soft_tile_kernel()};
+  for (const auto kernel :
+       {ring_kernel_avx2(), ring_kernel_avx512_vnni(), ring_kernel_amx_int8()}) {
+    if (kernel != nullptr) all.push_back(kernel);
+  }
+  return all;
+}
 
-struct Weight {
-  Weight(std::int64_t out_rows, std::int64_t in_columns, Fill fill, std::mt19937_64& random)
-      : out(out_rows), in(in_columns), values(static_cast<std::size_t>(out_rows * in_columns)) {
-    std::normal_distribution<float> normal;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      values[i] = fill == Fill::kRandom       ? normal(random)
-                  : fill == Fill::kHighest    ? 0.5F
-                  : (i * 7 + i / 5) % 3 == 0U ? -0.5F
-                                              : 0.5F;
+ConstTensor tensor_of(const std::vector<float>& values, std::int64_t out, std::int64_t in) {
+  return {{DType::kF32, {out, in}}, reinterpret_cast<const std::byte*>(values.data())};
+}
+
+/// Weights that int8 holds exactly: each row has a 127 in it, so that its scale is 1.
+std::vector<float> integer_weights(std::mt19937& rng, std::int64_t out, std::int64_t in) {
+  std::vector<float> w(static_cast<std::size_t>(out * in));
+  for (float& value : w) value = static_cast<float>(static_cast<int>(rng() % 255) - 127);
+  for (std::int64_t r = 0; r < out; ++r) {
+    w[static_cast<std::size_t>(r * in + rng() % static_cast<std::uint64_t>(in))] =
+        rng() % 2 == 0 ? 127 : -127;
+  }
+  return w;
+}
+
+/// Rows of either dtype, and what they stand for.
+struct Rows {
+  DType dtype;
+  std::vector<std::uint32_t> ring;
+  std::vector<std::int16_t> i16;
+
+  Rows(DType type, std::int64_t count, const std::function<std::uint32_t()>& draw) : dtype(type) {
+    const auto size = static_cast<std::size_t>(count);
+    if (type == DType::kRing) {
+      ring.resize(size);
+      for (auto& value : ring) value = draw();
+    } else {
+      i16.resize(size);
+      for (auto& value : i16) value = static_cast<std::int16_t>(draw());
     }
   }
-  [[nodiscard]] ConstTensor tensor() const {
-    return {{DType::kF32, {out, in}}, reinterpret_cast<const std::byte*>(values.data())};
+  [[nodiscard]] const void* data() const {
+    return dtype == DType::kRing ? static_cast<const void*>(ring.data()) : i16.data();
   }
-  std::int64_t out, in;
-  std::vector<float> values;
+  [[nodiscard]] std::int64_t at(std::size_t i) const {
+    return dtype == DType::kRing ? std::int64_t{ring[i]} : std::int64_t{i16[i]};
+  }
 };
 
-/// Products of kernel and reference for one shape.
-void compare(const RingKernel& kernel, std::int64_t rows, std::int64_t out, std::int64_t in,
-             Fill fill) {
-  std::mt19937_64 random(static_cast<std::uint64_t>(rows * 1000003 + out * 1009 + in));
-  const Weight weight(out, in, fill, random);
+/// What a product should be, in 64 bits, one element at a time. |x w| < 2^39, and 32768 of those
+/// are below 2^54.
+std::vector<std::uint32_t> reference(const Rows& x, std::int64_t rows, const std::vector<float>& w,
+                                     std::int64_t out, std::int64_t in) {
+  std::vector<std::uint32_t> result;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t m = 0; m < out; ++m) {
+      std::int64_t sum = 0;
+      for (std::int64_t k = 0; k < in; ++k) {
+        sum += x.at(static_cast<std::size_t>(r * in + k)) *
+               static_cast<std::int64_t>(w[static_cast<std::size_t>(m * in + k)]);
+      }
+      result.push_back(to_field(sum));
+    }
+  }
+  return result;
+}
+
+std::vector<std::uint32_t> multiply(const RingKernel& kernel, const std::vector<float>& w,
+                                    std::int64_t out, std::int64_t in, const Rows& x,
+                                    std::int64_t rows) {
   const BufferPool pool;
-  const RingMatrix packed = pack_ring_matrix(pool, weight.tensor());
-  std::vector<std::int8_t> q(static_cast<std::size_t>(out * in));
-  std::vector<float> scales(static_cast<std::size_t>(out));
-  quantize_weight_rows(weight.tensor(), 0, out, q, scales);
-  for (const DType dtype : {DType::kRing, DType::kI16}) {
-    std::vector<std::uint32_t> ring(static_cast<std::size_t>(rows * in));
-    std::vector<std::int16_t> int16(ring.size());
-    for (std::size_t i = 0; i < ring.size(); ++i) {
-      switch (fill) {
-        case Fill::kRandom:
-          ring[i] = static_cast<std::uint32_t>(random() % kFieldPrime);
-          int16[i] = static_cast<std::int16_t>(random());
-          break;
-        case Fill::kHighest:
-          ring[i] = i % 2 == 0 ? kFieldPrime - 1 : 0xffffffffU;  // not below p: counts modulo p
-          int16[i] = 32767;
-          break;
-        case Fill::kAlternating:
-          ring[i] = i % 3 == 0 ? 0x7f7fffffU : 0x00ff8000U;
-          int16[i] = i % 3 == 0 ? std::int16_t{-32768} : std::int16_t{32767};
-          break;
+  const RingMatrix packed = pack_ring_matrix(pool, tensor_of(w, out, in), kernel);
+  std::vector<std::uint32_t> y(static_cast<std::size_t>(rows * out) + 1, 0xdeadbeef);
+  ring_multiply(pool, packed, x.dtype, x.data(), rows, DType::kRing, y.data());
+  EXPECT_EQ(y.back(), 0xdeadbeef) << "written past the end";
+  y.pop_back();
+  std::vector<std::uint16_t> upper(static_cast<std::size_t>(rows * out) + 1, 0xdead);
+  ring_multiply(pool, packed, x.dtype, x.data(), rows, DType::kRing16, upper.data());
+  EXPECT_EQ(upper.back(), 0xdead) << "written past the end";
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    EXPECT_EQ(upper[i], to_ring16(y[i])) << kernel.name << " rounds element " << i;
+    if (::testing::Test::HasFailure()) break;
+  }
+  return y;
+}
+
+void expect_exact(const std::vector<float>& w, std::int64_t out, std::int64_t in, const Rows& x,
+                  std::int64_t rows) {
+  const std::vector<std::uint32_t> expected = reference(x, rows, w, out, in);
+  for (const RingKernel* kernel : kernels()) {
+    EXPECT_TRUE(multiply(*kernel, w, out, in, x, rows) == expected)
+        << kernel->name << ": [" << rows << ", " << in << "] " << dtype_name(x.dtype) << " times ["
+        << out << ", " << in << "]";
+  }
+}
+
+TEST(RingMatrixTest, ProductsOfAnyShapeAreExactOnEveryPath) {
+  std::mt19937 rng(1);
+  const auto element = [&] { return static_cast<std::uint32_t>(rng() % kFieldPrime); };
+  for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
+                                                                              {1, 64, 16},
+                                                                              {2, 63, 15},
+                                                                              {3, 65, 17},
+                                                                              {4, 7, 33},
+                                                                              {5, 200, 47},
+                                                                              {6, 513, 48},
+                                                                              {7, 100, 49},
+                                                                              {8, 128, 80},
+                                                                              {15, 31, 200},
+                                                                              {16, 64, 96},
+                                                                              {17, 130, 193},
+                                                                              {70, 77, 50},
+                                                                              {33, 1100, 9},
+                                                                              {130, 20, 7},
+                                                                              {1, 4200, 20}}) {
+    const std::vector<float> w = integer_weights(rng, out, in);
+    for (const DType dtype : {DType::kRing, DType::kI16}) {
+      expect_exact(w, out, in, Rows(dtype, rows * in, element), rows);
+    }
+  }
+}
+
+TEST(RingMatrixTest, EveryNumberOfRowsIsExact) {
+  std::mt19937 rng(2);
+  const std::vector<float> w = integer_weights(rng, 37, 70);
+  for (std::int64_t rows = 1; rows <= 70; ++rows) {
+    for (const DType dtype : {DType::kRing, DType::kI16}) {
+      expect_exact(w, 37, 70, Rows(dtype, rows * 70, [&] { return rng() % kFieldPrime; }), rows);
+    }
+  }
+}
+
+/// Rows and weights at the ends of their ranges, of one sign and of two, where a path that
+/// saturates or wraps would show.
+TEST(RingMatrixTest, ExtremeValuesAreExactUpToTheMostTerms) {
+  const std::vector<std::uint32_t> ends = {kFieldPrime - 1,
+                                           kFieldPrime / 2,
+                                           kFieldPrime / 2 + 1,
+                                           0x7f00ffff,
+                                           0x3f807fff,
+                                           0x3f808000,
+                                           0x8000,
+                                           0x7fff,
+                                           0xffff,
+                                           0x7effffff,
+                                           1};
+  constexpr std::int64_t kRows = 3;
+  constexpr std::int64_t kOut = 18;
+  for (const std::int64_t in : {std::int64_t{512}, std::int64_t{1025}, std::int64_t{8191},
+                                kMaxRingTerms - 1, kMaxRingTerms}) {
+    std::vector<float> w(static_cast<std::size_t>(kOut * in));
+    for (std::int64_t m = 0; m < kOut; ++m) {
+      for (std::int64_t k = 0; k < in; ++k) {
+        const bool negative = m % 3 == 1 || (m % 3 == 2 && k % 2 == 0);
+        w[static_cast<std::size_t>(m * in + k)] = negative ? -127 : 127;
       }
     }
-    const void* const x =
-        dtype == DType::kRing ? static_cast<const void*>(ring.data()) : int16.data();
-    std::vector<std::uint32_t> found(static_cast<std::size_t>(rows * out));
-    std::vector<std::uint16_t> found16(found.size());
-    ring_multiply(kernel, pool, packed, dtype, x, rows, DType::kRing, found.data());
-    ring_multiply(kernel, pool, packed, dtype, x, rows, DType::kRing16, found16.data());
-    for (std::int64_t row = 0; row < rows; ++row) {
-      for (std::int64_t m = 0; m < out; ++m) {
-        std::int64_t sum = 0;
-        for (std::int64_t k = 0; k < in; ++k) {
-          const auto at = static_cast<std::size_t>(row * in + k);
-          const std::int64_t value = dtype == DType::kRing ? std::int64_t{ring[at]} : int16[at];
-          sum += value * q[static_cast<std::size_t>(m * in + k)];
-        }
-        const auto at = static_cast<std::size_t>(row * out + m);
-        ASSERT_EQ(found[at], to_field(sum))
-            << kernel.name << ", " << dtype_name(dtype) << " [" << rows << ", " << in << "] x ["
-            << out << ", " << in << "], row " << row << ", output " << m;
-        ASSERT_EQ(found16[at], to_ring16(to_field(sum)));
-      }
+    for (const std::uint32_t end : ends) {
+      expect_exact(w, kOut, in, Rows(DType::kRing, kRows * in, [&] { return end; }), kRows);
+    }
+    for (const std::uint32_t end : {0x8000U, 0x7fffU, 0xffffU}) {
+      expect_exact(w, kOut, in, Rows(DType::kI16, kRows * in, [&] { return end; }), kRows);
     }
   }
 }
 
-TEST(RingMultiply, IsExactForEveryKernelAndShape) {
-  for (const RingKernel* kernel : ring_kernels()) {
-    for (const std::int64_t in : {1, 3, 4, 15, 16, 17, 63, 64, 65, 127, 200, 1023, 1025}) {
-      for (const std::int64_t out : {1, 15, 16, 33}) compare(*kernel, 3, out, in, Fill::kRandom);
-    }
-    for (std::int64_t rows = 1; rows <= 14; ++rows) compare(*kernel, rows, 83, 40, Fill::kRandom);
-    compare(*kernel, 70, 150, 96, Fill::kRandom);
+TEST(RingMatrixTest, ElementsPastThePrimeCountModuloIt) {
+  std::mt19937 rng(3);
+  const std::vector<float> w = integer_weights(rng, 20, kMaxRingTerms);
+  const std::vector<std::uint32_t> past = {kFieldPrime, 0xffffffff, 0x80000000,
+                                           kFieldPrime * 2 - 1};
+  for (const std::uint32_t value : past) {
+    expect_exact(w, 20, kMaxRingTerms, Rows(DType::kRing, kMaxRingTerms, [&] { return value; }), 1);
   }
+  const std::vector<float> most(static_cast<std::size_t>(16 * kMaxRingTerms), 127);
+  expect_exact(most, 16, kMaxRingTerms,
+               Rows(DType::kRing, kMaxRingTerms, [] { return 0xffffffffU; }), 1);
 }
 
-TEST(RingMultiply, IsExactAtTheLargestSums) {
-  for (const RingKernel* kernel : ring_kernels()) {
-    for (const std::int64_t in :
-         {std::int64_t{1024}, std::int64_t{1028}, std::int64_t{28672}, kMaxRingTerms}) {
-      for (const Fill fill : {Fill::kHighest, Fill::kAlternating})
-        compare(*kernel, 4, 17, in, fill);
-    }
-  }
-}
-
-TEST(RingMultiply, IsTheSameForAnyNumberOfThreads) {
-  std::mt19937_64 random(3);
-  const Weight weight(300, 128, Fill::kRandom, random);
-  const BufferPool pool;
-  const RingMatrix packed = pack_ring_matrix(pool, weight.tensor());
-  std::vector<std::uint32_t> x(90 * 128);
-  for (std::uint32_t& value : x) value = static_cast<std::uint32_t>(random() % kFieldPrime);
-  std::vector<std::uint32_t> first(90 * 300);
-  ring_multiply(pool, packed, DType::kRing, x.data(), 90, DType::kRing, first.data());
-  const int before = threads();
-  for (const int count : {1, 2, 5}) {
+TEST(RingMatrixTest, AnyNumberOfThreadsGivesTheSame) {
+  std::mt19937 rng(4);
+  constexpr std::int64_t kRows = 140, kIn = 600, kOut = 450;
+  const std::vector<float> w = integer_weights(rng, kOut, kIn);
+  const Rows x(DType::kRing, kRows * kIn, [&] { return rng() % kFieldPrime; });
+  const std::vector<std::uint32_t> expected = reference(x, kRows, w, kOut, kIn);
+  for (const int count : {1, 2, 3, 7}) {
     set_threads(count);
-    std::vector<std::uint32_t> again(first.size());
-    ring_multiply(pool, packed, DType::kRing, x.data(), 90, DType::kRing, again.data());
-    EXPECT_EQ(again, first) << count;
-  }
-  set_threads(before);
-}
-
-TEST(RingMultiply, TakesTheBestKernelThatIsAllowed) {
-  EXPECT_EQ(ring_isa(), ring_kernels().front()->name);
-  EXPECT_EQ(ring_kernels().back()->name, "portable");
-  if (isa() < Isa::kAvx512) {
-    EXPECT_NE(ring_isa(), "avx512_vnni");
-  }
-}
-
-TEST(PackRingMatrix, RefusesMoreTermsThanAreExact) {
-  std::mt19937_64 random(1);
-  const Weight weight(1, kMaxRingTerms + 1, Fill::kHighest, random);
-  EXPECT_THROW((void)pack_ring_matrix(BufferPool(), weight.tensor()), Error);
-}
-
-TEST(PackRingMatrix, TakesHalfOfWhatBf16Takes) {
-  std::mt19937_64 random(1);
-  const Weight weight(512, 1024, Fill::kRandom, random);
-  EXPECT_LE(pack_ring_matrix(BufferPool(), weight.tensor()).bytes(), 512 * 1024 + 512 * 4);
-}
-
-TEST(QuantizeWeightRows, RoundsToNearestEvenWithinTheRowsLargest) {
-  std::vector<float> values = {127,    -127,   0.5F, 1.5F, -2.5F,  126.4F,  //
-                               0,      0,      0,    0,    0,      0,       //
-                               1e-45F, 0,      0,    0,    0,      0,       //
-                               3e38F,  -1e38F, 1,    0,    -3e38F, 2.9e38F};
-  const ConstTensor weight{{DType::kF32, {4, 6}},
-                           reinterpret_cast<const std::byte*>(values.data())};
-  std::vector<std::int8_t> q(24);
-  std::vector<float> scales(4);
-  quantize_weight_rows(weight, 0, 4, q, scales);
-  EXPECT_EQ(scales[0], 1.0F);
-  EXPECT_EQ(std::vector<std::int8_t>(q.begin(), q.begin() + 6),
-            (std::vector<std::int8_t>{127, -127, 0, 2, -2, 126}));
-  EXPECT_EQ(scales[1], 0.0F);
-  EXPECT_EQ(scales[2], 0.0F);  // 1e-45 / 127 is 0: the row counts as zeros
-  EXPECT_EQ(q[12], 0);
-  EXPECT_EQ(scales[3], 3e38F / 127);
-  EXPECT_EQ(std::vector<std::int8_t>(q.begin() + 18, q.end()),
-            (std::vector<std::int8_t>{127, -42, 0, 0, -127, 123}));
-}
-
-TEST(QuantizeWeightRows, NamesTheRowThatIsNotFinite) {
-  for (const float bad : {INFINITY, -INFINITY, std::nanf("")}) {
-    std::vector<float> values(12, 1.0F);
-    values[7] = bad;
-    const ConstTensor weight{{DType::kF32, {3, 4}},
-                             reinterpret_cast<const std::byte*>(values.data())};
-    std::vector<std::int8_t> q(12);
-    std::vector<float> scales(3);
-    try {
-      quantize_weight_rows(weight, 0, 3, q, scales);
-      ADD_FAILURE();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
-      EXPECT_NE(std::string(error.what()).find("row 1"), std::string::npos);
+    for (const RingKernel* kernel : kernels()) {
+      EXPECT_TRUE(multiply(*kernel, w, kOut, kIn, x, kRows) == expected)
+          << kernel->name << " on " << count << " threads";
     }
-    EXPECT_THROW((void)pack_ring_matrix(BufferPool(), weight), Error);
+  }
+  set_threads(0);
+}
+
+TEST(RingMatrixTest, SeveralProductsOfOneInputAreTheSameAsEachAlone) {
+  std::mt19937 rng(5);
+  constexpr std::int64_t kIn = 300;
+  const BufferPool pool;
+  for (const std::int64_t rows : {1, 40}) {
+    const Rows x(DType::kI16, rows * kIn, [&] { return static_cast<std::uint32_t>(rng()); });
+    for (const RingKernel* kernel : kernels()) {
+      std::vector<RingMatrix> weights;
+      std::vector<std::vector<std::uint32_t>> alone;
+      std::vector<std::vector<std::uint32_t>> together;
+      std::vector<RingOutput> products;
+      for (const std::int64_t out : {100, 16, 250}) {
+        const std::vector<float> w = integer_weights(rng, out, kIn);
+        weights.push_back(pack_ring_matrix(pool, tensor_of(w, out, kIn), *kernel));
+        alone.emplace_back(static_cast<std::size_t>(rows * out));
+        together.emplace_back(static_cast<std::size_t>(rows * out));
+        ring_multiply(pool, weights.back(), x.dtype, x.data(), rows, DType::kRing,
+                      alone.back().data());
+      }
+      for (std::size_t i = 0; i < 3; ++i) products.push_back({&weights[i], together[i].data()});
+      ring_multiply(pool, products, x.dtype, x.data(), rows, DType::kRing);
+      EXPECT_EQ(together, alone) << kernel->name;
+    }
+  }
+}
+
+TEST(RingMatrixTest, WeightsTakeOneByteAnElement) {
+  const std::vector<float> w(std::size_t{160} * 640, 1);
+  const RingMatrix packed = pack_ring_matrix(BufferPool(), tensor_of(w, 160, 640));
+  EXPECT_EQ(packed.bytes(), 160 * 640 + 160 * 4);
+}
+
+TEST(RingMatrixTest, WeightsAreThoseOfInt8Weight) {
+  std::mt19937 rng(6);
+  std::normal_distribution<float> normal;
+  std::vector<float> w(std::size_t{21} * 50);
+  for (float& value : w) value = normal(rng);
+  std::vector<std::int8_t> q(w.size());
+  std::vector<float> scales(21);
+  quantize_weight_rows(tensor_of(w, 21, 50), 0, 21, q, scales);
+  const Rows x(DType::kRing, 50, [&] { return rng() % kFieldPrime; });
+  const std::vector<std::uint32_t> expected =
+      reference(x, 1, std::vector<float>(q.begin(), q.end()), 21, 50);
+  for (const RingKernel* kernel : kernels()) {
+    EXPECT_EQ(multiply(*kernel, w, 21, 50, x, 1), expected) << kernel->name;
+  }
+}
+
+TEST(RingMatrixTest, WhatCannotBeExactIsRefused) {
+  const std::vector<float> wide(static_cast<std::size_t>(kMaxRingTerms + 1), 1);
+  try {
+    (void)pack_ring_matrix(BufferPool(), tensor_of(wide, 1, kMaxRingTerms + 1));
+    FAIL() << "taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  }
+  std::vector<float> bad(std::size_t{70} * 10, 1);
+  bad[335] = INFINITY;
+  bad[655] = NAN;
+  try {
+    (void)pack_ring_matrix(BufferPool(), tensor_of(bad, 70, 10));
+    FAIL() << "taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("row 33 "));
+  }
+}
+
+TEST(RingMatrixTest, ThePathFollowsTheProcessorAndItsCap) {
+  const std::string path = ring_isa();
+  if (has_amx_int8()) {
+    EXPECT_EQ(path, "amx_int8");
+  } else if (has_vnni()) {
+    EXPECT_EQ(path, "avx512_vnni");
+  } else {
+    EXPECT_EQ(path, isa() >= Isa::kAvx2 ? "avx2" : "portable");
   }
 }
 
 }  // namespace
-}  // namespace airlock::ring_matrix_test
+}  // namespace airlock::testing::ring_matrix_test

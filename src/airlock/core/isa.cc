@@ -28,16 +28,18 @@ bool may_use_tiles() {
   return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
-/// True if the processor multiplies tiles of bf16 (Intel SDM, CPUID leaf 7; Clang 14's builtin
-/// knows no such name).
-bool has_tiles() {
-  constexpr unsigned kBf16 = 1U << 22;
-  constexpr unsigned kTile = 1U << 24;
+/// Bits of CPUID leaf 7's EDX (Intel SDM; Clang 14's builtin knows no such names).
+constexpr unsigned kAmxBf16 = 1U << 22;
+constexpr unsigned kAmxTile = 1U << 24;
+constexpr unsigned kAmxInt8 = 1U << 25;
+
+/// True if the processor has all `features`, bits as above.
+bool has_features(unsigned features) {
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
   unsigned d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kBf16) != 0 && (d & kTile) != 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & features) == features;
 }
 
 /// The processor's best set, of those up to `most`: tiles that may not be used are not asked for.
@@ -49,7 +51,8 @@ Isa detect(Isa most) {
   if (most < Isa::kAvx2 || !avx2) return Isa::kBase;
   if (most < Isa::kAvx512 || !avx512) return Isa::kAvx2;
   if (most < Isa::kAvx512Bf16 || !__builtin_cpu_supports("avx512bf16")) return Isa::kAvx512;
-  return most == Isa::kAmx && has_tiles() && may_use_tiles() ? Isa::kAmx : Isa::kAvx512Bf16;
+  const bool tiles = has_features(kAmxBf16 | kAmxTile);
+  return most == Isa::kAmx && tiles && may_use_tiles() ? Isa::kAmx : Isa::kAvx512Bf16;
 }
 
 #else
@@ -87,6 +90,14 @@ Isa max_isa() {
 bool has_vnni() {
 #if defined(__x86_64__)
   return isa() >= Isa::kAvx512 && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
+bool has_amx_int8() {
+#if defined(__x86_64__) && defined(__linux__)
+  return isa() >= Isa::kAmx && has_features(kAmxInt8);
 #else
   return false;
 #endif

@@ -33,5 +33,8 @@ enum class Isa {
 /// True if products of 8-bit integers may use AVX512_VNNI: within isa(), of which it is no part.
 /// Throws as max_isa. Thread-safe.
 [[nodiscard]] bool has_vnni();
+/// True if tiles of 8-bit integers may be multiplied: AMX_INT8, within isa(). Throws as max_isa.
+/// Thread-safe.
+[[nodiscard]] bool has_amx_int8();
 
 }  // namespace airlock

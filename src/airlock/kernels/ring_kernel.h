@@ -1,57 +1,76 @@
-// The inner loops of ring_multiply, one set for each kind of integer instructions.
+// What ring_matrix.cc (who computes what) asks of a kernel (how one block is computed). Internal to
+// kernels/.
+//
+// A field element is split into digits that the processor's integer instructions multiply exactly,
+// each in 64-byte units of one digit: x is [rows][units of k][digits][64 bytes], every row padded
+// to whole units. Sums of one digit times the weights are exact in 32 bits for the terms of a
+// block; weighted by the digit's place they are added up, exactly, in 64 bits; the residue mod p is
+// taken of that sum.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <string_view>
-#include <vector>
-
-#include "airlock/core/dtype.h"
 
 namespace airlock {
 
-/// Columns of a panel of packed weights: [in / 4][16][4] int8, `in` padded with zeros to
-/// kRingTerms.
+/// Columns of a panel of weights, which lie together.
 inline constexpr std::int64_t kRingPanel = 16;
-inline constexpr std::int64_t kRingTerms = 64;
-inline constexpr int kMostRingRows = 12;   ///< RingKernel::rows at most
-inline constexpr int kMostRingPanels = 4;  ///< RingKernel::panels at most
+/// Rows of weights are padded with zeros to multiples of so many terms.
+inline constexpr std::int64_t kRingUnit = 64;
 
-/// Panels next to each other of one weight.
-struct RingPanels {
-  const std::int8_t* data = nullptr;
-  const std::int32_t* sums = nullptr;  ///< of each column's weights
-  std::int64_t terms = 0;              ///< padded
-  int count = 0;
+/// How x is split, and how weights lie for it.
+enum class RingDigits : std::uint8_t {
+  /// Unsigned bytes: 4 of a ring element (any 32 bits: their value counts), 2 of an int16 one, of
+  /// which 2^15 more is taken (RingKernel's caller takes 2^15 times the column's sum off). A unit
+  /// has 64 terms. A digit's sum is at most 255 * 127 * 32768 < 2^31, all terms in one block; with
+  /// four of them, 2^54.
+  kBytes,
+  /// Balanced 16-bit digits: 2 of a ring element taken in (-p/2, p/2), 1 of an int16 one. A unit
+  /// has 32 terms. A digit's sum over 512 terms is at most 2^15 * 127 * 512 < 2^31; the sum over
+  /// all terms, with both digits in place, 2^30 * 127 * 32768 < 2^52.
+  kHalves,
 };
 
-/// Splits rows into digits and multiplies them. Exact for up to kMaxRingTerms terms.
+/// Largest magnitude of a sum in 64 bits, as above.
+inline constexpr std::int64_t kRingMostSum = std::int64_t{255} * 127 * 32768 * 0x1010101;
+
+/// v[r][c] += x[r] . w[c] over `units` units: rows times 16 `panels` columns.
+struct RingBlock {
+  const std::byte* x;  ///< digits of the first row, where the block's terms begin
+  std::int64_t x_stride;
+  int digits;
+  std::int64_t rows;
+  const std::int8_t* w;  ///< the first panel, where the block's terms begin
+  std::int64_t panel_stride;
+  std::int64_t panels;
+  std::int64_t terms;  ///< a multiple of kRingUnit, at most RingKernel::block_terms
+  std::int64_t* v;     ///< [rows, v_stride], 64-byte aligned rows
+  std::int64_t v_stride;
+};
+
+/// One way to compute them. Weights lie as panels of [terms / group][16 columns][group] bytes.
 struct RingKernel {
-  std::string_view name;
-  int digits_ring = 0;   ///< of an element of the field
-  int digits_int16 = 0;  ///< of an int16
-  int digit_bytes = 0;
-  int most_digits = 0;  ///< rows times digits of one tile
-  int most_panels = 0;
-  /// Rows of `count` elements of `dtype` (kRing or kI16), `stride` elements apart, as
-  /// [terms / 4][rows][digits][4], padded with zeros: a tile reads them in one stream.
-  void (*split)(DType dtype, const void* x, std::int64_t stride, int rows, std::int64_t count,
-                std::int64_t terms, void* digits);
-  /// out[row][column] = residue of row times column, rows `stride` apart, of rows split as above.
-  void (*tile)(DType dtype, const void* digits, int rows, const RingPanels& panels,
-               std::uint32_t* out, std::int64_t stride);
+  const char* name;
+  RingDigits form;
+  std::int64_t group;        ///< terms of a column that lie together: 4 (kBytes) or 2 (kHalves)
+  std::int64_t block_terms;  ///< terms of one RingBlock at most
+  std::int64_t tile_panels;  ///< panels that it multiplies at a time
 
-  [[nodiscard]] int digits(DType dtype) const noexcept {
-    return dtype == DType::kI16 ? digits_int16 : digits_ring;
-  }
+  /// Digits of one row of `count` elements; past them the last unit is filled with some digits.
+  void (*split_ring)(const std::uint32_t* x, std::int64_t count, std::byte* out);
+  void (*split_i16)(const std::int16_t* x, std::int64_t count, std::byte* out);
+  void (*multiply)(const RingBlock& block);
+  /// Residues of `count` sums, a multiple of 16, each at most kRingMostSum in magnitude.
+  void (*reduce_ring)(const std::int64_t* v, std::int64_t count, std::uint32_t* out);
+  void (*reduce_ring16)(const std::int64_t* v, std::int64_t count, std::uint16_t* out);
 };
 
-/// Null where the program was built for another kind of processor. Whether this one has the
-/// instructions is for the caller to ask.
-[[nodiscard]] const RingKernel* ring_kernel_vnni() noexcept;
-[[nodiscard]] const RingKernel* ring_kernel_avx2() noexcept;
-[[nodiscard]] const RingKernel& ring_kernel_portable() noexcept;
-
-/// Those that run here, the best first.
-[[nodiscard]] std::vector<const RingKernel*> ring_kernels();
+/// Null where isa() lacks the instructions.
+const RingKernel* ring_kernel_portable();
+const RingKernel* ring_kernel_avx2();
+const RingKernel* ring_kernel_avx512_vnni();
+const RingKernel* ring_kernel_amx_int8();
+/// The best of them.
+const RingKernel* ring_kernel();
 
 }  // namespace airlock

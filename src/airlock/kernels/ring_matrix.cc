@@ -1,206 +1,291 @@
 #include "airlock/kernels/ring_matrix.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <exception>
-#include <vector>
+#include <mutex>
 
 #include "airlock/core/error.h"
-#include "airlock/core/isa.h"
 #include "airlock/core/threads.h"
 #include "airlock/kernels/int8_weight.h"
 #include "airlock/kernels/ring_kernel.h"
-#include "airlock/math/field.h"
 
 namespace airlock {
 namespace {
 
-/// Bytes of split rows that stay in a core's cache beside a panel.
-constexpr std::int64_t kSplitBytes = 384 << 10;
-/// Panels of one task: enough columns to be worth handing out.
-constexpr std::int64_t kTaskPanels = 8;
+/// Bytes of digits at a time: more rows come after.
+constexpr std::int64_t kDigitBytes = std::int64_t{64} << 20;
+/// Rows and panels of a task that has many: its weights are fetched from memory once for so many
+/// rows, and the digits of a few rows, close by, serve so many panels.
+constexpr std::int64_t kTaskRows = 128;
+constexpr std::int64_t kTaskPanels = 12;
+/// Up to here rows are few: a task reads one stretch of weights, as long as it can be.
+constexpr std::int64_t kFewRows = 16;
 
-std::int64_t padded_terms(std::int64_t in) {
-  return (in + kRingTerms - 1) / kRingTerms * kRingTerms;
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t step) {
+  return (value + step - 1) / step * step;
 }
 
-std::int64_t panels_of(std::int64_t out) {
-  return (out + kRingPanel - 1) / kRingPanel;
+std::int64_t panels_of(const RingMatrix& w) {
+  return (w.out + kRingPanel - 1) / kRingPanel;
 }
 
-void split_portable(DType dtype, const void* x, std::int64_t stride, int rows, std::int64_t count,
-                    std::int64_t terms, void* digits) {
-  auto* const out = static_cast<std::int64_t*>(digits);
-  for (int row = 0; row < rows; ++row) {
-    for (std::int64_t k = 0; k < terms; ++k) {
-      std::int64_t& to = out[(k / 4 * rows + row) * 4 + k % 4];
-      if (k >= count) {
-        to = 0;
-      } else if (dtype == DType::kI16) {
-        to = static_cast<const std::int16_t*>(x)[row * stride + k];
-      } else {
-        to = static_cast<const std::uint32_t*>(x)[row * stride + k];
-      }
+std::int64_t terms_of(const RingMatrix& w) {
+  return round_up(w.in, kRingUnit);
+}
+
+const std::int32_t* sums_of(const RingMatrix& w) {
+  return reinterpret_cast<const std::int32_t*>(w.data.data() +
+                                               panels_of(w) * terms_of(w) * kRingPanel);
+}
+
+/// Quantized rows [up to 16, in] as a panel, and their sums.
+void pack_panel(const std::int8_t* q, std::int64_t rows, std::int64_t in, std::int64_t group,
+                std::int8_t* panel, std::int32_t* sums) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int8_t* row = q + r * in;
+    std::int8_t* to = panel + r * group;
+    std::int64_t k = 0;
+    for (; k + group <= in; k += group, to += kRingPanel * group) {
+      std::memcpy(to, row + k, static_cast<std::size_t>(group));
     }
+    if (k < in) std::memcpy(to, row + k, static_cast<std::size_t>(in - k));
+    std::int32_t sum = 0;
+    for (std::int64_t i = 0; i < in; ++i) sum += row[i];
+    sums[r] = sum;
   }
 }
 
-void tile_portable(DType /*dtype*/, const void* digits, int rows, const RingPanels& panels,
-                   std::uint32_t* out, std::int64_t stride) {
-  for (int row = 0; row < rows; ++row) {
-    const auto* const x = static_cast<const std::int64_t*>(digits) + row * 4;
-    for (std::int64_t column = 0; column < panels.count * kRingPanel; ++column) {
-      const std::int8_t* const w =
-          panels.data + column / kRingPanel * panels.terms * kRingPanel + column % kRingPanel * 4;
-      std::int64_t sum = 0;  // below 2^32 * 127 * 2^15
-      for (std::int64_t k = 0; k < panels.terms; k += 4) {
-        for (std::int64_t i = 0; i < 4; ++i) sum += x[k * rows + i] * w[k * kRingPanel + i];
-      }
-      out[row * stride + column] = to_field(sum);
-    }
+/// x taken apart: rows far enough apart that sixteen of them do not meet in one set of a cache.
+class Digits {
+ public:
+  Digits(const BufferPool& pool, const RingKernel& kernel, DType dtype, std::int64_t in,
+         std::int64_t rows)
+      : kernel_(kernel), dtype_(dtype), in_(in), digits_(count(kernel, dtype)) {
+    stride_ = row_bytes(kernel, dtype, in);
+    buffer_ = pool.acquire(static_cast<std::size_t>(rows * stride_));
   }
-}
 
-constexpr RingKernel kPortable = {"portable", 1, 1, 8, 4, 4, split_portable, tile_portable};
+  [[nodiscard]] static int count(const RingKernel& kernel, DType dtype) {
+    return (kernel.form == RingDigits::kBytes ? 2 : 1) * (dtype == DType::kRing ? 2 : 1);
+  }
+  /// Bytes of a digit.
+  [[nodiscard]] static std::int64_t width(const RingKernel& kernel) {
+    return kernel.form == RingDigits::kBytes ? 1 : 2;
+  }
+  [[nodiscard]] static std::int64_t row_bytes(const RingKernel& kernel, DType dtype,
+                                              std::int64_t in) {
+    return round_up(in, kRingUnit) * count(kernel, dtype) * width(kernel) + 64;
+  }
 
-const RingKernel& kernel_here() {
-  static const RingKernel& found = *ring_kernels().front();
-  return found;
-}
+  void split(const std::byte* x, std::int64_t rows) {
+    constexpr std::int64_t kGrain = 1 << 14;
+    parallel_for(rows, std::max<std::int64_t>(1, kGrain / in_),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t r = begin; r < end; ++r) split_row(x, r);
+                 });
+  }
 
-/// Writes a tile's columns that the weight has.
-void write(const std::uint32_t* tile, std::int64_t tile_stride, int rows, std::int64_t columns,
-           DType dtype, void* out, std::int64_t stride) {
-  for (int row = 0; row < rows; ++row) {
-    const std::uint32_t* const from = tile + row * tile_stride;
-    if (dtype == DType::kRing) {
-      std::memcpy(static_cast<std::uint32_t*>(out) + row * stride, from,
-                  static_cast<std::size_t>(columns) * sizeof(std::uint32_t));
+  /// Where the digits of `row` from `term` on lie.
+  [[nodiscard]] const std::byte* at(std::int64_t row, std::int64_t term) const {
+    return buffer_.data() + row * stride_ + term * digits_ * width(kernel_);
+  }
+  [[nodiscard]] std::int64_t stride() const noexcept { return stride_; }
+  [[nodiscard]] int digits() const noexcept { return digits_; }
+
+ private:
+  void split_row(const std::byte* x, std::int64_t r) {
+    std::byte* to = buffer_.data() + r * stride_;
+    const std::byte* from = x + r * in_ * static_cast<std::int64_t>(dtype_size(dtype_));
+    if (dtype_ == DType::kRing) {
+      kernel_.split_ring(reinterpret_cast<const std::uint32_t*>(from), in_, to);
     } else {
-      auto* const to = static_cast<std::uint16_t*>(out) + row * stride;
-      for (std::int64_t i = 0; i < columns; ++i) to[i] = to_ring16(from[i]);
+      kernel_.split_i16(reinterpret_cast<const std::int16_t*>(from), in_, to);
     }
+  }
+
+  const RingKernel& kernel_;
+  DType dtype_;
+  std::int64_t in_;
+  int digits_;
+  std::int64_t stride_;
+  Buffer buffer_;
+};
+
+/// A rectangle of one product.
+struct Task {
+  const RingMatrix& w;
+  std::int64_t row, rows;
+  std::int64_t panel, panels;
+  void* out;  ///< of the product, where the digits' first row goes
+};
+
+void start_sums(const Task& task, bool raised, std::int64_t* v, std::int64_t stride) {
+  if (!raised) {
+    std::memset(v, 0, static_cast<std::size_t>(task.rows * stride) * sizeof(std::int64_t));
+    return;
+  }
+  const std::int32_t* sums = sums_of(task.w) + task.panel * kRingPanel;
+  for (std::int64_t c = 0; c < stride; ++c) v[c] = std::int64_t{sums[c]} * -0x8000;
+  for (std::int64_t r = 1; r < task.rows; ++r) {
+    std::memcpy(v + r * stride, v, static_cast<std::size_t>(stride) * sizeof(std::int64_t));
+  }
+}
+
+/// Writes residues of [rows, stride] sums, those past the last output into nothing.
+template <typename T>
+void finish_sums(const Task& task, void (*reduce)(const std::int64_t*, std::int64_t, T*),
+                 const std::int64_t* v, std::int64_t stride) {
+  const std::int64_t first = task.panel * kRingPanel;
+  const std::int64_t count = std::min(stride, task.w.out - first);
+  const std::int64_t whole = count / kRingPanel * kRingPanel;
+  for (std::int64_t r = 0; r < task.rows; ++r) {
+    T* to = static_cast<T*>(task.out) + (task.row + r) * task.w.out + first;
+    reduce(v + r * stride, whole, to);
+    if (whole == count) continue;
+    T rest[kRingPanel];
+    reduce(v + r * stride + whole, kRingPanel, rest);
+    std::memcpy(to + whole, rest, static_cast<std::size_t>(count - whole) * sizeof(T));
+  }
+}
+
+void run_task(const Task& task, const RingKernel& kernel, const Digits& x, bool raised,
+              DType out_dtype, std::int64_t* v) {
+  const std::int64_t stride = task.panels * kRingPanel;
+  const std::int64_t terms = terms_of(task.w);
+  start_sums(task, raised, v, stride);
+  for (std::int64_t k = 0; k < terms; k += kernel.block_terms) {
+    const auto* w = reinterpret_cast<const std::int8_t*>(task.w.data.data());
+    kernel.multiply({.x = x.at(task.row, k),
+                     .x_stride = x.stride(),
+                     .digits = x.digits(),
+                     .rows = task.rows,
+                     .w = w + (task.panel * terms + k) * kRingPanel,
+                     .panel_stride = terms * kRingPanel,
+                     .panels = task.panels,
+                     .terms = std::min(kernel.block_terms, terms - k),
+                     .v = v,
+                     .v_stride = stride});
+  }
+  if (out_dtype == DType::kRing) {
+    finish_sums(task, kernel.reduce_ring, v, stride);
+  } else {
+    finish_sums(task, kernel.reduce_ring16, v, stride);
+  }
+}
+
+void check(std::span<const RingOutput> products, DType x_dtype, DType out_dtype) {
+  require(x_dtype == DType::kRing || x_dtype == DType::kI16, ErrorCode::kInternal,
+          "a ring product of {} rows, expected ring or int16", dtype_name(x_dtype));
+  require(out_dtype == DType::kRing || out_dtype == DType::kRing16, ErrorCode::kInternal,
+          "a ring product as {}, expected ring or ring16", dtype_name(out_dtype));
+  for (const RingOutput& product : products) {
+    require(product.w->in == products[0].w->in && product.w->kernel == products[0].w->kernel,
+            ErrorCode::kInternal, "ring products of {} and {} inputs at once", products[0].w->in,
+            product.w->in);
   }
 }
 
 }  // namespace
 
-const RingKernel& ring_kernel_portable() noexcept {
-  return kPortable;
-}
-
-std::vector<const RingKernel*> ring_kernels() {
-  std::vector<const RingKernel*> kernels;
-  if (ring_kernel_vnni() != nullptr && has_vnni()) kernels.push_back(ring_kernel_vnni());
-  if (ring_kernel_avx2() != nullptr && isa() >= Isa::kAvx2) kernels.push_back(ring_kernel_avx2());
-  kernels.push_back(&kPortable);
-  return kernels;
-}
-
 RingMatrix pack_ring_matrix(const BufferPool& pool, ConstTensor weight) {
-  RingMatrix packed;
-  packed.out = weight.spec.shape[0];
-  packed.in = weight.spec.shape[1];
-  require(packed.in <= kMaxRingTerms, ErrorCode::kUnsupported,
-          "a weight of {} inputs, exact products have at most {}", packed.in, kMaxRingTerms);
-  const std::int64_t terms = padded_terms(packed.in);
-  const std::int64_t panels = panels_of(packed.out);
-  const std::int64_t elements = panels * kRingPanel * terms;
-  packed.data = pool.acquire(static_cast<std::size_t>(elements) +
-                             static_cast<std::size_t>(panels * kRingPanel) * sizeof(std::int32_t));
-  auto* const data = packed.data.as<std::int8_t>();
-  auto* const sums = reinterpret_cast<std::int32_t*>(data + elements);
-  // Where a row is not finite: an exception must not leave a parallel loop.
-  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(panels));
-  parallel_for(panels, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<std::int8_t> rows(static_cast<std::size_t>(kRingPanel * packed.in));
-    std::array<float, kRingPanel> scales{};
-    for (std::int64_t panel = begin; panel < end; ++panel) {
-      const std::int64_t first = panel * kRingPanel;
-      const std::int64_t count = std::min(kRingPanel, packed.out - first);
-      try {
-        quantize_weight_rows(weight, first, count, rows, scales);
-      } catch (...) {
-        failures[static_cast<std::size_t>(panel)] = std::current_exception();
-        continue;
-      }
-      std::int8_t* const to = data + first * terms;
-      std::memset(to, 0, static_cast<std::size_t>(kRingPanel * terms));
-      for (std::int64_t c = 0; c < kRingPanel; ++c) {
-        std::int32_t sum = 0;
-        for (std::int64_t k = 0; c < count && k < packed.in; ++k) {
-          const std::int8_t q = rows[static_cast<std::size_t>(c * packed.in + k)];
-          to[k / 4 * kRingPanel * 4 + c * 4 + k % 4] = q;
-          sum += q;
-        }
-        sums[first + c] = sum;
-      }
+  return pack_ring_matrix(pool, weight, *ring_kernel());
+}
+
+RingMatrix pack_ring_matrix(const BufferPool& pool, ConstTensor weight, const RingKernel& kernel) {
+  RingMatrix w;
+  w.out = weight.spec.shape[0];
+  w.in = weight.spec.shape[1];
+  w.kernel = &kernel;
+  require(w.in <= kMaxRingTerms, ErrorCode::kUnsupported,
+          "a weight has {} columns, products of the ring are exact up to {}", w.in, kMaxRingTerms);
+  const std::int64_t panels = panels_of(w);
+  const std::int64_t panel_bytes = terms_of(w) * kRingPanel;
+  constexpr auto kSumBytes = static_cast<std::int64_t>(kRingPanel * sizeof(std::int32_t));
+  w.data = pool.acquire(static_cast<std::size_t>(panels * (panel_bytes + kSumBytes)));
+  std::memset(w.data.data(), 0, w.data.size());
+  auto* sums = reinterpret_cast<std::int32_t*>(w.data.data() + panels * panel_bytes);
+  const std::int64_t scratch_bytes = round_up(kRingPanel * w.in, 64);
+  const Buffer scratch = pool.acquire(static_cast<std::size_t>(threads() * scratch_bytes));
+  std::mutex mutex;
+  std::exception_ptr error;
+  std::int64_t failed = panels;
+  parallel_tasks(panels, [&](std::int64_t panel, int thread) {
+    const std::int64_t row = panel * kRingPanel;
+    const std::int64_t rows = std::min(kRingPanel, w.out - row);
+    auto* q = reinterpret_cast<std::int8_t*>(scratch.data() + thread * scratch_bytes);
+    float scales[kRingPanel];
+    try {
+      quantize_weight_rows(weight, row, rows, {q, static_cast<std::size_t>(rows * w.in)},
+                           {scales, static_cast<std::size_t>(rows)});
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (panel < failed) error = std::current_exception();
+      failed = std::min(failed, panel);
+      return;
     }
+    pack_panel(q, rows, w.in, kernel.group,
+               reinterpret_cast<std::int8_t*>(w.data.data() + panel * panel_bytes), sums + row);
   });
-  for (const std::exception_ptr& failure : failures) {
-    if (failure) std::rethrow_exception(failure);
+  if (error) std::rethrow_exception(error);
+  return w;
+}
+
+void ring_multiply(const BufferPool& pool, std::span<const RingOutput> products, DType x_dtype,
+                   const void* x, std::int64_t rows, DType out_dtype) {
+  if (products.empty() || rows == 0) return;
+  check(products, x_dtype, out_dtype);
+  const RingKernel& kernel = *products[0].w->kernel;
+  const std::int64_t in = products[0].w->in;
+  const std::int64_t row_bytes = Digits::row_bytes(kernel, x_dtype, in);
+  const std::int64_t most_rows =
+      std::min(rows, std::max(kTaskRows, kDigitBytes / row_bytes / kTaskRows * kTaskRows));
+  const std::int64_t task_panels = rows <= kFewRows ? kernel.tile_panels : kTaskPanels;
+  const std::int64_t task_rows = std::min(rows, kTaskRows);
+  const std::int64_t v_count = task_rows * task_panels * kRingPanel;
+  Digits digits(pool, kernel, x_dtype, in, most_rows);
+  const Buffer sums =
+      pool.acquire(static_cast<std::size_t>(threads() * v_count) * sizeof(std::int64_t));
+  const bool raised = x_dtype == DType::kI16 && kernel.form == RingDigits::kBytes;
+  const auto columns = [&](const RingOutput& product) {
+    return (panels_of(*product.w) + task_panels - 1) / task_panels;
+  };
+  std::int64_t all_columns = 0;
+  for (const RingOutput& product : products) all_columns += columns(product);
+
+  for (std::int64_t from = 0; from < rows; from += most_rows) {
+    const std::int64_t count = std::min(most_rows, rows - from);
+    const std::int64_t row_tasks = (count + task_rows - 1) / task_rows;
+    digits.split(static_cast<const std::byte*>(x) +
+                     from * in * static_cast<std::int64_t>(dtype_size(x_dtype)),
+                 count);
+    parallel_tasks(all_columns * row_tasks, [&](std::int64_t index, int thread) {
+      std::int64_t column = index / row_tasks;
+      const RingOutput* product = products.data();
+      for (; column >= columns(*product); ++product) column -= columns(*product);
+      const RingMatrix& w = *product->w;
+      const std::int64_t row = index % row_tasks * task_rows;
+      const std::int64_t panel = column * task_panels;
+      run_task({.w = w,
+                .row = row,
+                .rows = std::min(task_rows, count - row),
+                .panel = panel,
+                .panels = std::min(task_panels, panels_of(w) - panel),
+                .out = static_cast<std::byte*>(product->out) +
+                       from * w.out * static_cast<std::int64_t>(dtype_size(out_dtype))},
+               kernel, digits, raised, out_dtype, sums.as<std::int64_t>() + thread * v_count);
+    });
   }
-  return packed;
 }
 
 void ring_multiply(const BufferPool& pool, const RingMatrix& w, DType x_dtype, const void* x,
                    std::int64_t rows, DType out_dtype, void* out) {
-  ring_multiply(kernel_here(), pool, w, x_dtype, x, rows, out_dtype, out);
-}
-
-void ring_multiply(const RingKernel& kernel, const BufferPool& pool, const RingMatrix& w,
-                   DType x_dtype, const void* x, std::int64_t rows, DType out_dtype, void* out) {
-  const std::int64_t terms = padded_terms(w.in);
-  const std::int64_t panels = panels_of(w.out);
-  const auto* const data = w.data.as<const std::int8_t>();
-  const auto* const sums =
-      reinterpret_cast<const std::int32_t*>(data + panels * kRingPanel * terms);
-  const int digits = kernel.digits(x_dtype);
-  const std::int64_t row_bytes = digits * kernel.digit_bytes * terms;
-  const int group = kernel.most_digits / digits;
-  const std::int64_t block =
-      std::min(std::max<std::int64_t>(kSplitBytes / row_bytes / group, 1) * group, rows);
-  const Buffer split = pool.acquire(static_cast<std::size_t>(block * row_bytes));
-  const auto x_row = static_cast<std::size_t>(w.in) * dtype_size(x_dtype);
-  for (std::int64_t first = 0; first < rows; first += block) {
-    const std::int64_t count = std::min(block, rows - first);
-    const auto* const from =
-        static_cast<const std::byte*>(x) + static_cast<std::size_t>(first) * x_row;
-    parallel_for((count + group - 1) / group, 2, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin * group; row < std::min(end * group, count); row += group) {
-        kernel.split(x_dtype, from + static_cast<std::size_t>(row) * x_row, w.in,
-                     static_cast<int>(std::min<std::int64_t>(group, count - row)), w.in, terms,
-                     split.data() + row * row_bytes);
-      }
-    });
-    auto* const to = static_cast<std::byte*>(out) +
-                     static_cast<std::size_t>(first * w.out) * dtype_size(out_dtype);
-    parallel_tasks((panels + kTaskPanels - 1) / kTaskPanels, [&](std::int64_t task, int) {
-      const std::int64_t last = std::min(panels, (task + 1) * kTaskPanels);
-      std::array<std::uint32_t, kMostRingRows * kMostRingPanels * kRingPanel> tile;
-      for (std::int64_t panel = task * kTaskPanels; panel < last; panel += kernel.most_panels) {
-        RingPanels some;
-        some.data = data + panel * kRingPanel * terms;
-        some.sums = sums + panel * kRingPanel;
-        some.terms = terms;
-        some.count = static_cast<int>(std::min<std::int64_t>(kernel.most_panels, last - panel));
-        const std::int64_t column = panel * kRingPanel;
-        const std::int64_t columns = std::min(some.count * kRingPanel, w.out - column);
-        for (std::int64_t row = 0; row < count; row += group) {
-          const int some_rows = static_cast<int>(std::min<std::int64_t>(group, count - row));
-          kernel.tile(x_dtype, split.data() + row * row_bytes, some_rows, some, tile.data(),
-                      some.count * kRingPanel);
-          write(tile.data(), some.count * kRingPanel, some_rows, columns, out_dtype,
-                to + static_cast<std::size_t>(row * w.out + column) * dtype_size(out_dtype), w.out);
-        }
-      }
-    });
-  }
+  const RingOutput product{&w, out};
+  ring_multiply(pool, {&product, 1}, x_dtype, x, rows, out_dtype);
 }
 
 std::string ring_isa() {
-  return std::string(kernel_here().name);
+  return ring_kernel()->name;
 }
 
 }  // namespace airlock

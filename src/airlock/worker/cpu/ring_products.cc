@@ -1,6 +1,7 @@
 #include "airlock/worker/cpu/ring_products.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "airlock/core/error.h"
@@ -16,6 +17,27 @@ constexpr std::int64_t kPadPiece = 256;
 std::size_t place_of(int layer, Weight weight) {
   return static_cast<std::size_t>(layer) * kWeightCount + static_cast<std::size_t>(weight);
 }
+
+/// A call's matrices, and where their products of row `row` and those after it go.
+class Products {
+ public:
+  Products(const RingWeights& weights, const Call& call, std::span<const Tensor> outputs,
+           std::int64_t row) {
+    for (const Tensor& output : outputs) {
+      const RingMatrix& w = weights.at(call.layer, call.weights[count_]);
+      const std::size_t row_bytes = static_cast<std::size_t>(w.out) * dtype_size(output.spec.dtype);
+      products_[static_cast<std::size_t>(count_++)] = {
+          &w, output.data + static_cast<std::size_t>(row) * row_bytes};
+    }
+  }
+  [[nodiscard]] std::span<const RingOutput> span() const {
+    return std::span(products_).first(static_cast<std::size_t>(count_));
+  }
+
+ private:
+  std::array<RingOutput, kMaxTensors> products_;
+  int count_ = 0;
+};
 
 }  // namespace
 
@@ -55,10 +77,8 @@ std::int64_t RingWeights::bytes() const {
 
 void ring_linear(const BufferPool& pool, const RingWeights& weights, const Call& call,
                  ConstTensor x, std::span<const Tensor> outputs) {
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    ring_multiply(pool, weights.at(call.layer, call.weights[static_cast<int>(i)]), x.spec.dtype,
-                  x.data, x.spec.shape[0], outputs[i].spec.dtype, outputs[i].data);
-  }
+  const Products products(weights, call, outputs, 0);
+  ring_multiply(pool, products.span(), x.spec.dtype, x.data, x.spec.shape[0], call.reply_dtype);
 }
 
 void pad_product(const BufferPool& pool, const RingWeights& weights, const Call& call,
@@ -78,12 +98,8 @@ void pad_product(const BufferPool& pool, const RingWeights& weights, const Call&
                          {pad.as<std::uint32_t>() + i * in, static_cast<std::size_t>(in)});
       }
     });
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const RingMatrix& w = weights.at(call.layer, call.weights[static_cast<int>(i)]);
-      ring_multiply(
-          pool, w, DType::kRing, pad.data(), count, DType::kRing,
-          outputs[i].data + static_cast<std::size_t>(row * w.out) * sizeof(std::uint32_t));
-    }
+    const Products products(weights, call, outputs, row);
+    ring_multiply(pool, products.span(), DType::kRing, pad.data(), count, DType::kRing);
   }
 }
 
