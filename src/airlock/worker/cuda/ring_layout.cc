@@ -27,7 +27,8 @@ void check_ring_terms(const ModelConfig& config) {
     widest = std::max(widest, weight_shape(config, weight)[1]);
   }
   require(widest <= kMaxRingTerms, ErrorCode::kUnsupported,
-          "a weight of {} inputs, exact products have at most {}", widest, kMaxRingTerms);
+          "a weight has {} columns, products of the ring are exact up to {}", widest,
+          kMaxRingTerms);
 }
 
 void make_ring_rows(ConstTensor weight, std::int64_t row, std::int64_t rows, std::int8_t* q,
