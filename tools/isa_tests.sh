@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 preset=${1:-release}
 tests=build/$preset/tests
 # program and, after a space, the suites of it
-suites=(math/math_test kernels/kernels_test "worker/worker_test *Backend*" engine/engine_test
+suites=(math/math_test kernels/kernels_test "worker/worker_test *Backend*:*RingProducts*" engine/engine_test
         "cli/cli_test CliPerplexity*:Readme*")
 
 for program in core/print_isa "${suites[@]%% *}"; do
