@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 preset=${1:-release}
 tests=build/$preset/tests
 # program and, after a space, the suites of it
-suites=(math/math_test kernels/kernels_test "worker/worker_test *Backend*:*RingProducts*" engine/engine_test
-        "cli/cli_test CliPerplexity*:Readme*")
+suites=(math/math_test kernels/kernels_test "worker/worker_test *Backend*:*RingProducts*"
+        "shield/shield_test *-*TestsOfRandomness*" engine/engine_test
+        "cli/cli_test CliPerplexity*:CliSealed*:Readme*")
 
 for program in core/print_isa "${suites[@]%% *}"; do
   if [ ! -x "$tests/$program" ]; then

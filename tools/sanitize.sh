@@ -10,10 +10,11 @@ jobs=${2:-$(nproc)}
 # program and, after a space, the suites of it
 asan=(core/core_test link/link_test wire/wire_test remote/remote_test
       "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
-      "engine/engine_test *Lanes*:*Hostile*")
+      "shield/shield_test *-*TestsOfRandomness*" "engine/engine_test *Lanes*:*Hostile*")
 tsan=("core/core_test Pipeline*:Stop*:BufferPool*" link/link_test
       "remote/remote_test *Client*:*Lanes*:*Hostile*:*Shared*:*Arena*"
       "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
+      "shield/shield_test *RingOperators*Lanes*:*PadSource*:*Hint*"
       "engine/engine_test *Lanes*:*Hostile*")
 case $preset in
   asan) tests=("${asan[@]}") ;;
