@@ -203,7 +203,7 @@ TEST(RingMatrixTest, ElementsPastThePrimeCountModuloIt) {
 
 TEST(RingMatrixTest, AnyNumberOfThreadsGivesTheSame) {
   std::mt19937 rng(4);
-  constexpr std::int64_t kRows = 140, kIn = 600, kOut = 450;
+  constexpr std::int64_t kRows = 140, kIn = 150, kOut = 450;
   const std::vector<float> w = integer_weights(rng, kOut, kIn);
   const Rows x(DType::kRing, kRows * kIn, [&] { return rng() % kFieldPrime; });
   const std::vector<std::uint32_t> expected = reference(x, kRows, w, kOut, kIn);
@@ -215,6 +215,16 @@ TEST(RingMatrixTest, AnyNumberOfThreadsGivesTheSame) {
     }
   }
   set_threads(0);
+}
+
+TEST(RingMatrixTest, MoreRowsThanAreTakenApartAtOnceAreExact) {
+  std::mt19937 rng(7);
+  constexpr std::int64_t kRows = 520;  // of 128 KiB of digits: more than 64 MiB
+  const std::vector<float> w = integer_weights(rng, 2, kMaxRingTerms);
+  const Rows x(DType::kRing, kRows * kMaxRingTerms,
+               [&] { return static_cast<std::uint32_t>(rng() % kFieldPrime); });
+  EXPECT_TRUE(multiply(*ring_kernel(), w, 2, kMaxRingTerms, x, kRows) ==
+              reference(x, kRows, w, 2, kMaxRingTerms));
 }
 
 TEST(RingMatrixTest, SeveralProductsOfOneInputAreTheSameAsEachAlone) {

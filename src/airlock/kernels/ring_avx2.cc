@@ -58,7 +58,11 @@ AIRLOCK_RING_AVX2 void avx2_tile(const RingBlock& block, const std::byte* x, con
 #pragma GCC unroll 2
     for (int d = 0; d < kDigits; ++d) sums[r][d][0] = sums[r][d][1] = _mm256_setzero_si256();
   }
-  for (std::int64_t k = 0; k < block.terms; k += 32, x += 64 * kDigits) {
+  const std::byte* rows[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) rows[r] = x + r * block.x_stride;
+  const std::int64_t bytes = block.terms * 2 * kDigits;
+  for (std::int64_t at = 0; at < bytes; at += 64 * kDigits) {
 #pragma GCC unroll 4
     for (std::int64_t i = 0; i < 16; ++i, w += 2 * kRingPanel) {
       const __m256i left = widen_weights(w);
@@ -67,7 +71,7 @@ AIRLOCK_RING_AVX2 void avx2_tile(const RingBlock& block, const std::byte* x, con
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
         for (int d = 0; d < kDigits; ++d) {
-          add_pair(sums[r][d], x + r * block.x_stride + d * 64 + i * 4, left, right);
+          add_pair(sums[r][d], rows[r] + at + d * 64 + i * 4, left, right);
         }
       }
     }
