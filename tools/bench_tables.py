@@ -42,6 +42,8 @@ COLUMNS = [
     ("in-process ms", ["reference_ms"], lambda r: ms(r["reference_ms"])),
     ("slowdown", ["slowdown"], lambda r: f"{r['slowdown']:.3f}"),
     ("runner ms", ["runner_ms"], lambda r: ms(r["runner_ms"])),
+    ("pads ms", ["pad_ms"], lambda r: ms(r["pad_ms"])),
+    ("checks ms", ["check_ms"], lambda r: ms(r["check_ms"])),
     ("worker ms", ["worker_ms"], lambda r: ms(r["worker_ms"])),
     ("link ms", ["link_ms"], lambda r: ms(r["link_ms"])),
     ("tok/s", ["tokens_per_second"], lambda r: f"{r['tokens_per_second']:.1f}"),

@@ -26,6 +26,9 @@ struct PlanOptions {
   std::string rtt;
   std::string worker_rate;
   std::string runner_rate;
+  double pad_rate = 0;
+  double check_rate = 0;
+  double shield_rate = 0;
   std::string format = "table";
 };
 
@@ -55,6 +58,9 @@ void run_plan(const PlanOptions& options) {
   if (!options.rtt.empty()) rates.rtt_ms = parse_duration_ms(options.rtt);
   if (!options.worker_rate.empty()) rates.worker = {{1, parse_compute_rate(options.worker_rate)}};
   if (!options.runner_rate.empty()) rates.runner_flops = parse_compute_rate(options.runner_rate);
+  rates.pad_values = options.pad_rate;
+  rates.check_values = options.check_rate;
+  rates.shield_values = options.shield_rate;
   const bool compute = !rates.worker.empty() || rates.runner_flops > 0;
   (void)options.plan.must_not_see();  // refused without --plan auto
   const ModelConfig config = config_of(options.model);
@@ -102,6 +108,13 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--worker-rate", options->worker_rate,
                       "Arithmetic of the worker, e.g. 400GFLOP/s");
   command->add_option("--runner-rate", options->runner_rate, "Arithmetic of the runner");
+  const auto add_values = [&](const char* flag, double& rate, const char* what) {
+    command->add_option(flag, rate, std::string("Values a second that the runner ") + what)
+        ->check(CLI::NonNegativeNumber);
+  };
+  add_values("--pad-rate", options->pad_rate, "makes lattice pads of, e.g. 1e9");
+  add_values("--check-rate", options->check_rate, "checks");
+  add_values("--shield-rate", options->shield_rate, "quantizes and masks, or unmasks");
   options->plan.add_choice_to(*command);
   command->add_option("--format", options->format, "table, md, json or csv")->capture_default_str();
   command->callback([options] { run_plan(*options); });

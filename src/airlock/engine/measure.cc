@@ -180,8 +180,8 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
   result.runner_ms = spread_of(runner).median;
   result.worker_ms = spread_of(worked).median;
   result.link_ms = spread_of(linked).median;
-  result.pad_ms = spread_of(pads).median;
-  result.check_ms = spread_of(checks).median;
+  result.pad_ms = std::max(0.0, spread_of(pads).median);  // no -0
+  result.check_ms = std::max(0.0, spread_of(checks).median);
   if (options.shield != nullptr) {
     const PadStats pads_made = options.shield->pad_stats();
     result.prepared_bytes = pads_made.prepared_sent + pads_made.prepared_received;

@@ -6,7 +6,7 @@
 namespace airlock {
 
 /// The share in [0, 1] that `checks` sums take of mask_tile's and of unmask_tile's time, on one
-/// tile, in about a millisecond. Thread-safe.
+/// large tile, in some 20 ms. Thread-safe.
 [[nodiscard]] std::pair<double, double> measure_check_share(int checks);
 
 /// Values a second, of inputs and outputs of products, with all threads.
@@ -15,7 +15,7 @@ struct ShieldRates {
   double checks = 0;   ///< summed for one check
   double convert = 0;  ///< quantized and masked, or unmasked and scaled
 };
-/// About 50 ms. Not thread-safe.
+/// About 100 ms. Not thread-safe.
 [[nodiscard]] ShieldRates measure_shield_rates();
 
 }  // namespace airlock
