@@ -100,7 +100,8 @@ def write_safetensors(path, tensors):
     """`tensors`: list of (name, dtype, shape, bytes)."""
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for name, dtype, shape, data in tensors:
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data)]}
+        header[name] = {"dtype": dtype, "shape": shape,
+                        "data_offsets": [offset, offset + len(data)]}
         offset += len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

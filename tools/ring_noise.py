@@ -7,9 +7,9 @@ Of the matrices that share a row, the heaviest output channel decides (src/airlo
 row_scales.cc): x_q gets the norm (p/2 - margin) / max|w_m| - 8 sqrt(k) - sqrt(k)/2. The noise of
 lattice pads adds e, uniform in -8..7, to every element. x_q and e meet the same weights, so for
 activations that lie in no special direction the ratio of their products is the ratio of their root
-mean squares, rms(x_q) / 4.61, which "bits" is the binary logarithm of. "margin" is the rounding
-of private's replies to 16 bits as well, as a noise of 2^15 / sqrt(12) on an output of rms(w).
-The second table is the same formula for other widths, with the mean square of weights as said.
+mean squares, rms(x_q) / 4.61, which "bits" is the binary logarithm of. "bits, private" counts as
+well that replies are rounded to 16 bits, an error of deviation 2^15 / sqrt(12) of an output, and
+the margin of 2^14 that this needs. The second table is the formula for other widths.
 """
 
 import argparse
