@@ -38,7 +38,7 @@ Table perplexity_table(const PerplexityHeading& heading, const PerplexityResult&
     cells.insert(cells.end(), {Cell::fixed(quality.perplexity(), 4),
                                change_percent(quality.perplexity(), expected),
                                Cell::fixed(quality.agreement() * 100, 2),
-                               Cell::fixed(quality.mean_kl(), 7), result.windows, heading.window,
+                               Cell::fixed(quality.mean_kl(), 9), result.windows, heading.window,
                                heading.stride, quality.tokens, heading.model, heading.text});
     table.add(std::move(cells));
   };

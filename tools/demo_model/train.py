@@ -5,7 +5,10 @@
   tools/demo_model/train.py --out models/demo --heldout tests/data/heldout/persuasion.txt
 
 Deterministic for a seed and a number of threads; continues from its last checkpoint (--work);
-about an hour on two CPU cores.
+about an hour on two CPU cores. A larger model of the same tokenizer and text, to measure quality
+on and too large to commit (24 million parameters, some two hours):
+
+  tools/demo_model/train.py --size large --out build/large_model/trained
 """
 
 import argparse
@@ -13,6 +16,7 @@ import json
 import math
 import pathlib
 import time
+import typing
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -26,6 +30,21 @@ BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 # The split of Llama 3's tokenizer.
 PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
            r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+class Size(typing.NamedTuple):
+    """A model and the training that two CPU cores have time for."""
+    hidden: int
+    ffn: int
+    layers: int
+    heads: int
+    kv_heads: int
+    steps: int
+    rate: float  # AdamW's, at its highest
+
+
+SIZES = {"demo": Size(256, 704, 4, 8, 2, steps=3000, rate=2e-3),
+         "large": Size(512, 2048, 6, 8, 2, steps=1200, rate=1e-3)}
 
 
 def make_tokenizer(training: list[str]) -> Tokenizer:
@@ -48,10 +67,12 @@ def make_tokenizer(training: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def configuration(tokenizer: Tokenizer) -> LlamaConfig:
+def configuration(tokenizer: Tokenizer, size: Size) -> LlamaConfig:
     return LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=704, num_hidden_layers=4,
-        num_attention_heads=8, num_key_value_heads=2, head_dim=32, max_position_embeddings=1024,
+        vocab_size=VOCABULARY, hidden_size=size.hidden, intermediate_size=size.ffn,
+        num_hidden_layers=size.layers, num_attention_heads=size.heads,
+        num_key_value_heads=size.kv_heads, head_dim=size.hidden // size.heads,
+        max_position_embeddings=1024,
         rms_norm_eps=1e-5, tie_word_embeddings=True, hidden_act="silu",
         bos_token_id=tokenizer.token_to_id(BOS), eos_token_id=tokenizer.token_to_id(EOS),
         rope_parameters={"rope_type": "llama3", "rope_theta": 500000.0, "factor": 4.0,
@@ -74,24 +95,31 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--heldout", type=pathlib.Path, required=True)
-    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/demo_model"))
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--size", choices=SIZES, default="demo")
+    parser.add_argument("--heldout", type=pathlib.Path, help="file to write the held-out text to")
+    parser.add_argument("--work", type=pathlib.Path,
+                        help="folder of the run's own checkpoint; build/SIZE_model if not named")
+    parser.add_argument("--steps", type=int, help="that of the size if not named")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, help="that of the size if not named")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint-every", type=int, default=100)
     args = parser.parse_args()
+    size = SIZES[args.size]
+    args.steps = args.steps or size.steps
+    args.rate = args.rate or size.rate
+    args.work = args.work or pathlib.Path(f"build/{args.size}_model")
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(args.seed)
     args.work.mkdir(parents=True, exist_ok=True)
 
     training, held_out = text.split(text.novels())
-    args.heldout.parent.mkdir(parents=True, exist_ok=True)
-    args.heldout.write_text(held_out)
+    if args.heldout:
+        args.heldout.parent.mkdir(parents=True, exist_ok=True)
+        args.heldout.write_text(held_out)
     tokenizer = make_tokenizer(training)
 
     def ids(part):
@@ -99,7 +127,7 @@ def main():
 
     stream = torch.cat([ids(part) for part in training])
     held = ids(held_out)
-    model = LlamaForCausalLM(configuration(tokenizer))
+    model = LlamaForCausalLM(configuration(tokenizer, size))
     bos = tokenizer.token_to_id(BOS)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{sum(map(len, training))} characters, {len(stream)} tokens, {parameters} parameters, "
