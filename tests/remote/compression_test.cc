@@ -1,7 +1,10 @@
 // Tensors that travel compressed between a client and a server: same answers, fewer bytes, and
 // peers that lie about it.
+#include <array>
+#include <cstring>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -121,6 +124,62 @@ TEST(CompressedAuto, IsUsedOnASlowLinkAndNotOnAFastOne) {
     const LedgerEntry& mlp = split.ledger.entries()[split.ledger.entries().size() - 2];
     EXPECT_EQ(mlp.sent_wire_bytes < mlp.sent_bytes, rate < 1e9) << rate;
     EXPECT_EQ(mlp.received_wire_bytes < mlp.received_bytes, rate < 1e9) << rate;
+  }
+}
+
+/// Answers calls of the ring with zeros, which would shrink.
+class ZeroBackend final : public testing::FakeBackend {
+ public:
+  void execute(const Call&, std::span<BackendSequence* const>, std::span<const ConstTensor>,
+               std::span<const Tensor> outputs) override {
+    for (const Tensor& output : outputs) {
+      std::memset(output.data, 0, static_cast<std::size_t>(output.bytes()));
+    }
+  }
+  [[nodiscard]] ProductKinds products() const override { return ProductKinds::kAll; }
+};
+
+TEST(CompressedRing, TravelsAsItIsWhateverIsAskedFor) {
+  for (const CompressMode mode : {CompressMode::kZstd, CompressMode::kAuto}) {
+    ClientOptions options;
+    options.compress = mode;
+    options.profile = LinkProfile{0.1, 1e3, 1e3, 0, LinkProfile::kNever};  // compression pays
+    MemoryLedger ledger;
+    ZeroBackend backend;
+    backend.model = wide_config();
+    Server server(backend, small_fingerprint(), {});
+    auto ends = testing::make_ends(Transport::kUnix);
+    std::thread serving([&] { server.serve(std::move(ends.second)); });
+    {
+      RemoteClient client(std::move(ends.first), wide_config(), small_fingerprint(), options,
+                          &ledger);
+      for (const DType sent : {DType::kRing, DType::kI16}) {
+        for (const DType reply : {DType::kRing, DType::kRing16}) {
+          Call call;
+          call.op = Op::kRingLinear;
+          call.layer = 0;
+          call.weights = {Weight::kGate, Weight::kUp};
+          call.inputs = {{sent, {kTokens, wide_config().hidden}}};
+          call.reply_dtype = reply;
+          const TensorSpec spec{reply, {kTokens, wide_config().ffn}};
+          const auto bytes = static_cast<std::size_t>(spec.bytes());
+          std::vector<std::byte> x(static_cast<std::size_t>(call.inputs[0].bytes()));
+          std::vector<std::byte> gate(bytes, std::byte{1});
+          std::vector<std::byte> up(bytes, std::byte{1});
+          const ConstTensor input{call.inputs[0], x.data()};
+          const std::array<Tensor, 2> outputs = {Tensor{spec, gate.data()}, {spec, up.data()}};
+          for (int round = 0; round < 2; ++round) client.execute(call, {&input, 1}, outputs);
+          EXPECT_EQ(gate, std::vector<std::byte>(bytes));
+          EXPECT_EQ(up, std::vector<std::byte>(bytes));
+        }
+      }
+    }
+    serving.join();
+    ASSERT_EQ(ledger.entries().size(), 8U);
+    for (const LedgerEntry& entry : ledger.entries()) {
+      EXPECT_EQ(entry.sent_wire_bytes, entry.sent_bytes);
+      EXPECT_EQ(entry.received_wire_bytes, entry.received_bytes);
+    }
   }
 }
 

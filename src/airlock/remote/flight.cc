@@ -47,12 +47,12 @@ void Flight::begin(const ModelConfig& config, const Call& call, std::span<const 
   }
   transfer_ = {};
   for (std::size_t i = 0; i < inputs.size(); ++i) carry_input(i, inputs[i], memory);
-  std::int64_t behind_reply = 0;
+  std::int64_t compressible = 0;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     carry_output(i, memory);
-    if (!outputs_[i].place.shared()) behind_reply += outputs_[i].tensor.bytes();
+    if (outputs_[i].may_shrink()) compressible += outputs_[i].tensor.bytes();
   }
-  transfer_.reply_compression = memory.compress.for_reply(call_, behind_reply);
+  transfer_.reply_compression = memory.compress.for_reply(call_, compressible);
   message_ = builder_.build(call_, transfer_);
   encoded_ = Clock::now();
 }
@@ -99,7 +99,7 @@ void Flight::carry_input(std::size_t at, const ConstTensor& own, FlightMemory& m
   } else if (carried.tensor.data != own.data) {
     copy(own, carried.tensor);
   }
-  if (!carried.place.shared() && is_real(wire.dtype)) compress_input(at, memory);
+  if (carried.may_shrink()) compress_input(at, memory);
 }
 
 void Flight::compress_input(std::size_t at, FlightMemory& memory) {
@@ -217,7 +217,7 @@ void Flight::finish(FlightMemory& memory) {
     if (carried.encoding.compressed()) {
       memory.codec.decode(carried.encoding.compression, carried.behind(), arrived);
     }
-    if (!carried.place.shared()) {
+    if (carried.may_shrink()) {
       memory.compress.saw_output(call_, i, arrived, memory.codec, memory.own);
     }
     if (arrived.spec.dtype != wanted_[i].spec.dtype) {

@@ -84,6 +84,10 @@ class Flight {
     Buffer encoded;  ///< compressed, if it travels so
     Encoding encoding;
 
+    /// What compression may be tried on: elements of the ring are uniform, ids are few.
+    [[nodiscard]] bool may_shrink() const noexcept {
+      return !place.shared() && is_compressible(tensor.spec.dtype);
+    }
     /// What goes behind the message.
     [[nodiscard]] std::span<std::byte> behind() const {
       const std::int64_t bytes = encoding.compressed() ? encoding.bytes : tensor.bytes();

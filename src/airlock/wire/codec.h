@@ -11,7 +11,8 @@
 
 namespace airlock {
 
-/// Whether tensors of that dtype may be packed: floats and int8, never i64 (token ids).
+/// Whether tensors of that dtype may be packed: floats and int8, never i64 (token ids) nor what
+/// crosses for the ring. Others travel as they are, whatever compression a call asks for.
 bool is_compressible(DType dtype) noexcept;
 
 /// Most bytes that a packed tensor of this spec takes: its own and 4 for each plane of a block,

@@ -37,6 +37,7 @@ void HostTensors::encode(TensorCodec& codec, Compression compression, const Buff
   for (std::size_t i = 0; i < count_; ++i) {
     if (buffers_[i].data() == nullptr) continue;  // in shared memory
     const Tensor& raw = tensors_[i];
+    if (!is_compressible(raw.spec.dtype)) continue;
     encoded_[i] = pool.acquire(encoded_bound(raw.spec));
     const std::size_t bytes = codec.encode(compression, raw, encoded_[i].span());
     if (static_cast<std::int64_t>(bytes) >= raw.bytes()) {
