@@ -77,6 +77,9 @@ TEST(Int8WeightTest, RowsAtTheEndsOfF32AreTaken) {
   expect_as_reference(OwnedTensor(DType::kF32, {6, 3},
                                   {0, 0, 0, tiny, -tiny, 0, 200 * tiny, -150 * tiny, 63 * tiny,
                                    huge, -huge, huge / 2, 1e-38, -3e-39, 1e-40, 0, -0.0, 1}));
+  // 190 / 127 of the smallest float is rounded to one of it, and 190 are more than 127.
+  const Quantized ends = quantize(OwnedTensor(DType::kF32, {1, 2}, {190 * tiny, -190 * tiny}));
+  EXPECT_THAT(ends.q, ::testing::ElementsAre(127, -127));
   const Quantized lost = quantize(OwnedTensor(DType::kF32, {1, 2}, {tiny, 0}));
   EXPECT_EQ(lost.scales[0], 0);
   EXPECT_EQ(lost.q[0], 0);

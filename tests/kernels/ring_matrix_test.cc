@@ -196,9 +196,11 @@ TEST(RingMatrixTest, ElementsPastThePrimeCountModuloIt) {
   for (const std::uint32_t value : past) {
     expect_exact(w, 20, kMaxRingTerms, Rows(DType::kRing, kMaxRingTerms, [&] { return value; }), 1);
   }
-  const std::vector<float> most(static_cast<std::size_t>(16 * kMaxRingTerms), 127);
-  expect_exact(most, 16, kMaxRingTerms,
-               Rows(DType::kRing, kMaxRingTerms, [] { return 0xffffffffU; }), 1);
+  for (const float end : {127.0F, -127.0F}) {  // the largest sums that there are
+    const std::vector<float> most(static_cast<std::size_t>(16 * kMaxRingTerms), end);
+    expect_exact(most, 16, kMaxRingTerms,
+                 Rows(DType::kRing, kMaxRingTerms, [] { return 0xffffffffU; }), 1);
+  }
 }
 
 TEST(RingMatrixTest, AnyNumberOfThreadsGivesTheSame) {
