@@ -326,6 +326,55 @@ TEST_P(RingOperatorsTest, GoesOnWithFreshKeysAfterALie) {
   EXPECT_EQ(after, logits(plan, other.operators()));
 }
 
+/// Of two shields of one model, as two plans or two sessions of one runner are.
+TEST_P(RingOperatorsTest, ALieRenewsTheKeysOfAllThatShareAModelAndNoCallUnderWayFails) {
+  const ModelConfig& config = model_.config();
+  const Plan plan = plan_of("verified");
+  RingModel model(*checkpoint_, {.checks = 1});
+  testing::TestSession honest_session(worker_, config);
+  testing::TestSession lying_session(worker_, config);
+  testing::LyingOperators liar(lying_session.client(), 0, [](auto& reply, const auto&) {
+    reply[0][0] = field_add(reply[0][0], 1);
+  });
+  RingOperators honest(honest_session.client(), model, plan, nullptr);
+  RingOperators lied_to(Endpoint(lying_session.client()).through(liar), model, plan, nullptr);
+
+  Call call;
+  call.op = Op::kBatchLinear;
+  call.layer = 0;
+  call.weights = {Weight::kO};
+  call.inputs = {{DType::kF32, {3, config.q_dim()}}};
+  const std::vector<float> x(static_cast<std::size_t>(3 * config.q_dim()), 1.0F);
+  const ConstTensor in{call.inputs[0], reinterpret_cast<const std::byte*>(x.data())};
+  struct Out {
+    explicit Out(const ModelConfig& config)
+        : values(static_cast<std::size_t>(3 * config.hidden)),
+          tensor{{DType::kF32, {3, config.hidden}}, reinterpret_cast<std::byte*>(values.data())} {}
+    std::vector<float> values;
+    Tensor tensor;
+  };
+  const auto key_now = [&] { return model.product(0, Weight::kO).keys.as<std::uint32_t>()[0]; };
+  Out early(config), late(config), again(config), fresh(config);
+
+  const std::uint32_t before = key_now();
+  const CallTicket under_way = honest.submit(call, {&in, 1}, {&early.tensor, 1});
+  EXPECT_THROW(lied_to.execute(call, {&in, 1}, {&late.tensor, 1}), Error);
+  lied_to.abandon();
+  lied_to.execute(call, {&in, 1}, {&again.tensor, 1});
+  const std::uint32_t after = key_now();
+  EXPECT_NE(after, before);
+  honest.collect(under_way);
+  EXPECT_EQ(early.values, again.values);
+  honest.execute(call, {&in, 1}, {&fresh.tensor, 1});
+  EXPECT_EQ(fresh.values, again.values);
+  EXPECT_EQ(key_now(), after) << "renewed twice for one lie";
+
+  model.fail_keys();
+  RingOperators later(honest_session.client(), model, plan, nullptr);
+  later.execute(call, {&in, 1}, {&fresh.tensor, 1});
+  EXPECT_NE(key_now(), after);
+}
+
 TEST_P(RingOperatorsTest, AnExecutorWithoutAShieldIsRefused) {
   testing::TestSession session(worker_, model_.config());
   EXPECT_THROW(Executor(model_, plan_of("sealed"), session.client()), Error);

@@ -86,6 +86,7 @@ void Shield::prepare(const Plan& plan, WorkerSession& session, const WorkerOptio
     }
     ring_ = std::make_unique<RingModel>(model_.checkpoint(), wanted);
   }
+  ring_->renew_failed_keys();
   if (!masked) return;
   std::unique_ptr<PadSource>& source = sources_[kind];
   if (source == nullptr) {
@@ -98,7 +99,12 @@ void Shield::prepare(const Plan& plan, WorkerSession& session, const WorkerOptio
     }
     switch (plan.pads) {
       case PadKind::kLattice:
-        source = make_lattice_pads(*ring_, session.endpoint().operators(), pads);
+        try {
+          source = make_lattice_pads(*ring_, session.endpoint().operators(), pads);
+        } catch (const Error& error) {
+          if (error.code() == ErrorCode::kCheckFailed) ring_->fail_keys();
+          throw;
+        }
         break;
       case PadKind::kDealer: {
         WorkerOptions dealer = worker;

@@ -269,14 +269,16 @@ const RingProduct& RingModel::product(int layer, Weight weight) const {
       index = layer * matrices + (found - layer_matrices().begin());
     }
   }
-  require(index >= 0 && index < std::ssize(products_), ErrorCode::kInternal,
+  require(index >= 0 && index < std::ssize(*products_), ErrorCode::kInternal,
           "the ring has no product {} of layer {}", weight_name(weight), layer);
-  return products_[static_cast<std::size_t>(index)];
+  return (*products_)[static_cast<std::size_t>(index)];
 }
 
 void RingModel::renew_keys() {
   // Into fresh memory: a pass that is stopped leaves the keys as they were.
-  products_ = ModelPass(checkpoint_, options_, groups_).run();
+  products_ = std::make_shared<const std::vector<RingProduct>>(
+      ModelPass(checkpoint_, options_, groups_).run());
+  failed_ = false;
 }
 
 }  // namespace airlock

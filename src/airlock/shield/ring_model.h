@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -49,8 +50,8 @@ struct RingModelOptions {
   StopToken stop = {};
 };
 
-/// Immutable but for renew_keys(). The keys lie in memory that is locked and not dumped where the
-/// system allows, and wiped at the end.
+/// Immutable but for renew_keys(), so not thread-safe. The keys lie in memory that is locked and
+/// not dumped where the system allows, and wiped at the end.
 class RingModel {
  public:
   /// One pass over the matrices of `checkpoint` (which outlives it), row by row, on all threads.
@@ -63,10 +64,19 @@ class RingModel {
   [[nodiscard]] const ModelConfig& config() const noexcept { return config_; }
   [[nodiscard]] const std::vector<RingGroup>& groups() const noexcept { return groups_; }
   [[nodiscard]] int checks() const noexcept { return checks_; }
-  /// Throws Error(kInternal) if it has none.
+  /// Lives until the keys are renewed, and as long as keys() of before that. Throws
+  /// Error(kInternal) if it has none.
   [[nodiscard]] const RingProduct& product(int layer, Weight weight) const;
-  /// Fresh v and W·v of every matrix: after a failed check. A pass as the constructor's.
+  /// Keeps the products of now: for calls under way while others renew the keys.
+  [[nodiscard]] std::shared_ptr<const void> keys() const noexcept { return products_; }
+  /// Fresh v and W·v of every matrix. A pass as the constructor's.
   void renew_keys();
+  /// A check failed: whoever sees replies knows a value that its keys do not let pass. All that use
+  /// this model draw fresh ones before their next call, by renew_failed_keys().
+  void fail_keys() noexcept { failed_ = true; }
+  void renew_failed_keys() {
+    if (failed_) renew_keys();
+  }
 
  private:
   const Checkpoint& checkpoint_;
@@ -74,7 +84,8 @@ class RingModel {
   int checks_;
   RingModelOptions options_;
   std::vector<RingGroup> groups_;
-  std::vector<RingProduct> products_;  ///< by layer and weight, then the LM head
+  std::shared_ptr<const std::vector<RingProduct>> products_;  ///< by layer and weight, the LM head
+  bool failed_ = false;
 };
 
 }  // namespace airlock

@@ -38,6 +38,7 @@ struct RingOperators::State {
   Call call;  ///< as the executor made it
   int group = 0;
   std::int64_t rows = 0;
+  std::shared_ptr<const void> keys;  ///< of `products`, which others may renew meanwhile
   std::array<const RingProduct*, kMaxShared> products{};
   int matrices = 0;
   Pad pad;
@@ -287,7 +288,7 @@ void RingOperators::compare(const State& state, int index) {
   std::uint32_t differs = 0;
   for (std::int64_t i = 0; i < count; ++i) differs |= expected[i] ^ found[i];
   if (differs == 0) return;
-  stale_keys_ = true;
+  model_.fail_keys();
   Call call = state.call;
   call.weights = {state.products[static_cast<std::size_t>(index)]->weight};
   call.op = Op::kRingLinear;
@@ -306,16 +307,14 @@ CallTicket RingOperators::submit(const Call& call, std::span<const ConstTensor> 
               outputs.size() == static_cast<std::size_t>(lowered.weights.size()),
           ErrorCode::kInternal, "{}: {} inputs and {} outputs in memory", call, inputs.size(),
           outputs.size());
-  if (stale_keys_ && calls_.size() == 0) {
-    model_.renew_keys();
-    stale_keys_ = false;
-  }
+  model_.renew_failed_keys();
   std::unique_ptr<State>& slot = calls_.next();
   if (slot == nullptr) slot = std::make_unique<State>();
   State& state = *slot;
   state.call = call;
   state.rows = call.inputs[0].shape[0];
   state.matrices = lowered.weights.size();
+  state.keys = model_.keys();
   for (int i = 0; i < state.matrices; ++i) {
     state.products[static_cast<std::size_t>(i)] = &model_.product(call.layer, lowered.weights[i]);
   }
@@ -355,6 +354,7 @@ void RingOperators::collect(CallTicket ticket) {
     State& state;
     ~End() {
       state.pad = Pad();
+      state.keys.reset();
       state.scales.release();
       state.noise.release();
       state.sums.release();
@@ -372,7 +372,9 @@ void RingOperators::collect(CallTicket ticket) {
 void RingOperators::abandon() noexcept {
   next().abandon();
   calls_.each([](std::unique_ptr<State>& state) {
-    if (state != nullptr) state->pad = Pad();
+    if (state == nullptr) return;
+    state->pad = Pad();
+    state->keys.reset();
   });
   calls_.clear();
 }

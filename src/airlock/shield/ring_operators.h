@@ -86,7 +86,6 @@ class RingOperators final : public ForwardingOperators {
   ShieldTimes times_;
   double mask_share_ = 0;  ///< of the checks in the kernels' time
   double unmask_share_ = 0;
-  bool stale_keys_ = false;
 };
 
 }  // namespace airlock
