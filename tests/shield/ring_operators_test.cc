@@ -303,6 +303,61 @@ TEST_P(RingOperatorsTest, NoLiePasses) {
   }
 }
 
+/// A dealer that changes one element of the `target`-th product of pads.
+class LyingDealer final : public ForwardingOperators {
+ public:
+  LyingDealer(Operators& next, int target) : ForwardingOperators(next), target_(target) {}
+  CallTicket submit(const Call& call, std::span<const ConstTensor> inputs,
+                    std::span<const Tensor> outputs) override {
+    if (call.op == Op::kPadProduct && calls_++ == target_) word_ = outputs[0].data;
+    return ForwardingOperators::submit(call, inputs, outputs);
+  }
+  void collect(CallTicket ticket) override {
+    ForwardingOperators::collect(ticket);
+    if (word_ == nullptr) return;
+    auto* const word = reinterpret_cast<std::uint32_t*>(word_);
+    *word = field_add(*word, 1);
+    word_ = nullptr;
+  }
+
+ private:
+  int target_;
+  int calls_ = 0;
+  std::byte* word_ = nullptr;
+};
+
+TEST_P(RingOperatorsTest, ADealersLieIsCaughtWhereItsPadIsUsed) {
+  const auto groups = static_cast<int>(4 * model_.config().layers + 1);
+  for (int target = 0; target < groups; ++target) {
+    testing::TestSession session(worker_, model_.config());
+    testing::TestSession second(worker_, model_.config());
+    LyingDealer dealer(second.client(), target);
+    const Plan plan = plan_of("sealed", PadKind::kDealer);
+    TestShield shield(*checkpoint_, worker_.fingerprint(), plan, session.client(), nullptr,
+                      &dealer);
+    try {
+      (void)logits(plan, shield.operators());
+      ADD_FAILURE() << "a lie at product " << target << " passed";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCheckFailed) << error.what();
+    }
+  }
+}
+
+TEST_P(RingOperatorsTest, UsesARowOfPadsForEachRowThatCrosses) {
+  constexpr std::int64_t kPrompt = 21;
+  for (const PadKind kind : {PadKind::kLattice, PadKind::kLocal}) {
+    testing::TestSession session(worker_, model_.config());
+    const Plan plan = plan_of("sealed", kind);
+    TestShield shield(*checkpoint_, worker_.fingerprint(), plan, session.client());
+    (void)logits(plan, shield.operators(), kPrompt);
+    // 6 steps follow the prompt, each with logits.
+    const std::int64_t rows = 4 * model_.config().layers * (kPrompt + 6) + 7;
+    EXPECT_EQ(shield.pads()->stats().rows_used, rows) << pad_kind_name(kind);
+    EXPECT_GE(shield.pads()->stats().rows_made, rows);
+  }
+}
+
 TEST_P(RingOperatorsTest, GoesOnWithFreshKeysAfterALie) {
   testing::TestSession session(worker_, model_.config());
   testing::LyingOperators liar(session.client(), 2, [](auto& reply, const auto&) {
