@@ -1,8 +1,12 @@
 // Plans of the ring from the command line: the default, every source of pads, and what is refused.
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "airlock/link/connect.h"
 #include "airlock/math/field.h"
@@ -142,6 +146,11 @@ TEST_F(CliSealed, RefusesInOneClearError) {
        {Case{{"--worker", uri("p")}, 1, "--products ring or all"},
         Case{{"--worker", uri("w"), "--plan", "baseline"}, 1, "--products ring"},
         Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("w")}, 2, "worker itself"},
+        Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", "shm" + uri("w").substr(4)},
+             2,
+             "worker itself"},
+        Case{
+            {"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("./w")}, 2, "worker itself"},
         Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("p")}, 1, "dealer"},
         Case{{"--pads", "dealer"}, 2, "--dealer"}, Case{{"--lattice", "512x2"}, 2, "1536"},
         Case{{"--lattice", "500x4"}, 2, "degree 500"}, Case{{"--lattice", "512"}, 2, "512x3"},
@@ -155,6 +164,22 @@ TEST_F(CliSealed, RefusesInOneClearError) {
     EXPECT_EQ(ran->wait(), c.code) << c.message << "\n" << ran->err();
     EXPECT_NE(ran->err().find(c.message), std::string::npos) << ran->err();
     EXPECT_EQ(ran->out(), "");
+  }
+}
+
+/// Read from a pipe: when the text is wanted, nothing of it is there yet.
+TEST_F(CliSealed, NoCoreIsDumpedOnceAPromptOrATextIsRead) {
+  for (const char* command : {"run", "perplexity"}) {
+    const std::string pipe = (dir() / command).string();
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    const bool runs = command == std::string("run");
+    auto ran = start({command, "-m", model(), runs ? "-f" : "--text", pipe});
+    const int text = ::open(pipe.c_str(), O_WRONLY | O_CLOEXEC);  // waits for the reader
+    ASSERT_GE(text, 0);
+    const std::string limits = testing::file_text(fmt::format("/proc/{}/limits", ran->pid()));
+    EXPECT_TRUE(std::regex_search(limits, std::regex("Max core file size +0 +0 "))) << limits;
+    ::close(text);
+    (void)ran->wait();
   }
 }
 
