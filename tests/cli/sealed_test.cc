@@ -183,5 +183,26 @@ TEST_F(CliSealed, NoCoreIsDumpedOnceAPromptOrATextIsRead) {
   }
 }
 
+TEST_F(CliSealed, ThePromptDoesNotStayInTheCommandLine) {
+  for (const std::vector<std::string>& prompt : std::vector<std::vector<std::string>>{
+           {"-p", "Hush now"}, {"--prompt", "Hush now"}, {"--prompt=Hush now"}, {"-pHush now"}}) {
+    std::vector<std::string> arguments = {"run", "-m", model()};
+    arguments.insert(arguments.end(), prompt.begin(), prompt.end());
+    arguments.insert(arguments.end(), {"-n", "4000", "--ignore-eos", "--shape", "1GB/s,10ms"});
+    auto ran = start(arguments);
+    ASSERT_TRUE(ran->says("reading the model's fingerprint")) << ran->err();
+    const auto words = testing::file_text(fmt::format("/proc/{}/cmdline", ran->pid()));
+    EXPECT_EQ(words.find("Hush"), std::string::npos) << words;
+    EXPECT_NE(words.find("--ignore-eos"), std::string::npos) << "looked at something else";
+    ran->signal(SIGTERM);
+    EXPECT_EQ(ran->wait(), 143) << ran->err();
+  }
+  auto ran = start({"run", "-m", model(), "-p", "Hello", "-n", "2", "--ignore-eos"});
+  auto same = start({"run", "-m", model(), "--prompt=Hello", "-n", "2", "--ignore-eos"});
+  EXPECT_EQ(ran->wait(), 0) << ran->err();
+  EXPECT_EQ(same->wait(), 0) << same->err();
+  EXPECT_EQ(ran->out(), same->out());
+}
+
 }  // namespace
 }  // namespace airlock::sealed_test
