@@ -101,6 +101,7 @@ TEST_F(CliSealed, IsTheDefaultAndEveryCallIsTheRings) {
   auto report = start({"report", ledger});
   EXPECT_EQ(report->wait(), 0) << report->err();
   EXPECT_NE(report->out().find("prediction: equal"), std::string::npos) << report->out();
+  EXPECT_NE(report->out().find("the worker saw: nothing in plaintext\n"), std::string::npos);
 }
 
 TEST_F(CliSealed, RunsWithPadsOfEveryKindAndEveryKnob) {
@@ -159,6 +160,7 @@ TEST_F(CliSealed, RefusesInOneClearError) {
         Case{{"--mask", "pads", "--plan", "flash"}, 2, "wire-dtype ring"},
         Case{{"--verify", "yes"}, 2, "on or off"},
         Case{{"--attention", "flash"}, 2, "attention runner"},
+        Case{{"--pad-memory", "nan"}, 2, "nan GiB"},
         Case{{"--pad-memory", "-1"}, 2, "--pad-memory"}}) {
     auto ran = run(c.more);
     EXPECT_EQ(ran->wait(), c.code) << c.message << "\n" << ran->err();
