@@ -9,6 +9,7 @@
 #include "airlock/launch/session.h"
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/table.h"
+#include "airlock/shield/secret_memory.h"
 #include "cli/commands.h"
 #include "cli/local_worker.h"
 #include "cli/model_source.h"
@@ -55,6 +56,7 @@ void perplexity(const PerplexityFlags& flags) {
   const std::vector<Plan> plans = flags.plan.plans();
   WorkerOptions worker = flags.worker.options();
   worker.compute.products = products_for(plans);
+  forbid_core_dumps();  // before the text is read
   const std::string text = read_text(flags.text);
   const auto dir = checkpoint_dir(flags.model);
   const auto tokenizer = Tokenizer::load(dir);

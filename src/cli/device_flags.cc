@@ -62,6 +62,7 @@ ComputeOptions DeviceFlags::options() const {
 }
 
 std::int64_t bytes_of_gib(double gib) {
+  require(gib >= 0, ErrorCode::kInvalidArgument, "{} GiB: expected 0 or more", gib);  // NaN
   return static_cast<std::int64_t>(std::min(gib * 0x1p30, 0x1p60));
 }
 

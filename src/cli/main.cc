@@ -1,8 +1,11 @@
 // airlock: a Llama model split between a trusted runner and an untrusted worker.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -29,7 +32,7 @@ int exit_code(airlock::ErrorCode code) {
   return kFailure;
 }
 
-int run(int argc, char** argv) {
+int run(const std::vector<std::string>& words) {
   CLI::App app("Runs a Llama model split between a trusted runner and an untrusted worker.",
                "airlock");
   app.set_version_flag("--version", "airlock " AIRLOCK_VERSION);
@@ -45,7 +48,9 @@ int run(int argc, char** argv) {
   airlock::add_tokenize_command(app);
   airlock::add_detokenize_command(app);
   try {
-    app.parse(argc, argv);
+    std::vector<const char*> arguments;
+    for (const std::string& word : words) arguments.push_back(word.c_str());
+    app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;  // --help and --version are "errors" of code 0
   }
@@ -57,6 +62,26 @@ int complain(std::string_view text, int code) {
   // reason to die of it.
   std::fputs(fmt::format("airlock: {}\n", airlock::terminal_text(text)).c_str(), stderr);
   return code;
+}
+
+/// Every process of the machine can read a program's words (/proc/PID/cmdline): gives copies of
+/// them, and overwrites in place what says a prompt.
+std::vector<std::string> take_words(int argc, char** argv) {
+  std::vector<std::string> words(argv, argv + argc);
+  if (argc < 2 || words[1] != "run") return words;
+  for (int i = 2; i < argc; ++i) {
+    const std::string& word = words[static_cast<std::size_t>(i)];
+    const bool next = word == "-p" || word == "--prompt";
+    std::size_t from = std::string::npos;
+    if (word.starts_with("-p") && !next) from = 2;
+    if (word.starts_with("--prompt=")) from = 9;
+    if (from != std::string::npos) std::memset(argv[i] + from, '.', word.size() - from);
+    if (next && i + 1 < argc) {
+      ++i;
+      std::memset(argv[i], '.', words[static_cast<std::size_t>(i)].size());
+    }
+  }
+  return words;
 }
 
 /// What is opened later must not become standard input, output or error: those that are closed are
@@ -76,7 +101,7 @@ int main(int argc, char** argv) {
   int code = 0;
   try {
     static_cast<void>(airlock::isa());  // a wrong AIRLOCK_MAX_ISA is found out here
-    code = run(argc, argv);
+    code = run(take_words(argc, argv));
   } catch (const airlock::Error& error) {
     code = complain(error.what(), exit_code(error.code()));
   } catch (const std::bad_alloc&) {

@@ -1,8 +1,12 @@
 // Plans of the ring from the command line: the default, every source of pads, and what is refused.
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "airlock/link/connect.h"
 #include "airlock/math/field.h"
@@ -97,6 +101,7 @@ TEST_F(CliSealed, IsTheDefaultAndEveryCallIsTheRings) {
   auto report = start({"report", ledger});
   EXPECT_EQ(report->wait(), 0) << report->err();
   EXPECT_NE(report->out().find("prediction: equal"), std::string::npos) << report->out();
+  EXPECT_NE(report->out().find("the worker saw: nothing in plaintext\n"), std::string::npos);
 }
 
 TEST_F(CliSealed, RunsWithPadsOfEveryKindAndEveryKnob) {
@@ -142,6 +147,11 @@ TEST_F(CliSealed, RefusesInOneClearError) {
        {Case{{"--worker", uri("p")}, 1, "--products ring or all"},
         Case{{"--worker", uri("w"), "--plan", "baseline"}, 1, "--products ring"},
         Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("w")}, 2, "worker itself"},
+        Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", "shm" + uri("w").substr(4)},
+             2,
+             "worker itself"},
+        Case{
+            {"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("./w")}, 2, "worker itself"},
         Case{{"--worker", uri("w"), "--pads", "dealer", "--dealer", uri("p")}, 1, "dealer"},
         Case{{"--pads", "dealer"}, 2, "--dealer"}, Case{{"--lattice", "512x2"}, 2, "1536"},
         Case{{"--lattice", "500x4"}, 2, "degree 500"}, Case{{"--lattice", "512"}, 2, "512x3"},
@@ -150,12 +160,50 @@ TEST_F(CliSealed, RefusesInOneClearError) {
         Case{{"--mask", "pads", "--plan", "flash"}, 2, "wire-dtype ring"},
         Case{{"--verify", "yes"}, 2, "on or off"},
         Case{{"--attention", "flash"}, 2, "attention runner"},
+        Case{{"--pad-memory", "nan"}, 2, "nan GiB"},
         Case{{"--pad-memory", "-1"}, 2, "--pad-memory"}}) {
     auto ran = run(c.more);
     EXPECT_EQ(ran->wait(), c.code) << c.message << "\n" << ran->err();
     EXPECT_NE(ran->err().find(c.message), std::string::npos) << ran->err();
     EXPECT_EQ(ran->out(), "");
   }
+}
+
+/// Read from a pipe: when the text is wanted, nothing of it is there yet.
+TEST_F(CliSealed, NoCoreIsDumpedOnceAPromptOrATextIsRead) {
+  for (const char* command : {"run", "perplexity"}) {
+    const std::string pipe = (dir() / command).string();
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    const bool runs = command == std::string("run");
+    auto ran = start({command, "-m", model(), runs ? "-f" : "--text", pipe});
+    const int text = ::open(pipe.c_str(), O_WRONLY | O_CLOEXEC);  // waits for the reader
+    ASSERT_GE(text, 0);
+    const std::string limits = testing::file_text(fmt::format("/proc/{}/limits", ran->pid()));
+    EXPECT_TRUE(std::regex_search(limits, std::regex("Max core file size +0 +0 "))) << limits;
+    ::close(text);
+    (void)ran->wait();
+  }
+}
+
+TEST_F(CliSealed, ThePromptDoesNotStayInTheCommandLine) {
+  for (const std::vector<std::string>& prompt : std::vector<std::vector<std::string>>{
+           {"-p", "Hush now"}, {"--prompt", "Hush now"}, {"--prompt=Hush now"}, {"-pHush now"}}) {
+    std::vector<std::string> arguments = {"run", "-m", model()};
+    arguments.insert(arguments.end(), prompt.begin(), prompt.end());
+    arguments.insert(arguments.end(), {"-n", "4000", "--ignore-eos", "--shape", "1GB/s,10ms"});
+    auto ran = start(arguments);
+    ASSERT_TRUE(ran->says("reading the model's fingerprint")) << ran->err();
+    const auto words = testing::file_text(fmt::format("/proc/{}/cmdline", ran->pid()));
+    EXPECT_EQ(words.find("Hush"), std::string::npos) << words;
+    EXPECT_NE(words.find("--ignore-eos"), std::string::npos) << "looked at something else";
+    ran->signal(SIGTERM);
+    EXPECT_EQ(ran->wait(), 143) << ran->err();
+  }
+  auto ran = start({"run", "-m", model(), "-p", "Hello", "-n", "2", "--ignore-eos"});
+  auto same = start({"run", "-m", model(), "--prompt=Hello", "-n", "2", "--ignore-eos"});
+  EXPECT_EQ(ran->wait(), 0) << ran->err();
+  EXPECT_EQ(same->wait(), 0) << same->err();
+  EXPECT_EQ(ran->out(), same->out());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "airlock/link/connect.h"
 
 #include <atomic>
+#include <filesystem>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -217,6 +218,38 @@ TEST(Listener, SurvivesAShortageOfDescriptors) {
   scarce = true;
   scarce.notify_one();
   EXPECT_NE(listener->accept(), nullptr);
+}
+
+TEST(LeadToOneListener, WhateverTheWayThere) {
+  const TempFolder folder;
+  const Uri socket = folder.socket("s");
+  const auto listener = listen(socket);
+  const auto one = [](const Uri& a, const Uri& b) {
+    EXPECT_EQ(lead_to_one_listener(a, b), lead_to_one_listener(b, a));
+    return lead_to_one_listener(a, b);
+  };
+  Uri other = socket;
+  EXPECT_TRUE(one(socket, other));
+  other.transport = Transport::kShm;
+  EXPECT_TRUE(one(socket, other));
+  other.path = std::filesystem::path(socket.path).parent_path() / "." / "s";
+  EXPECT_TRUE(one(socket, other));
+  std::filesystem::create_symlink(socket.path, socket.path + "-link");
+  other.path = socket.path + "-link";
+  EXPECT_TRUE(one(socket, other));
+  EXPECT_FALSE(one(socket, folder.socket("t"))) << "not there";
+  const Uri second = folder.socket("u");
+  const auto another = listen(second);
+  EXPECT_FALSE(one(socket, second));
+  EXPECT_TRUE(one(parse_uri("unix://@a"), parse_uri("shm://@a")));
+  EXPECT_FALSE(one(parse_uri("unix://@a"), parse_uri("unix://@b")));
+  EXPECT_FALSE(one(parse_uri("unix://@a"), socket));
+
+  EXPECT_TRUE(one(parse_uri("tcp://127.0.0.1:7000"), parse_uri("tcp://localhost:7000")));
+  EXPECT_TRUE(one(parse_uri("tcp://127.1:7000"), parse_uri("tls://127.0.0.1:7000")));
+  EXPECT_FALSE(one(parse_uri("tcp://127.0.0.1:7000"), parse_uri("tcp://127.0.0.1:7001")));
+  EXPECT_FALSE(one(parse_uri("tcp://10.0.0.1:7000"), parse_uri("tcp://10.0.0.2:7000")));
+  EXPECT_FALSE(one(parse_uri("tcp://127.0.0.1:7000"), socket));
 }
 
 }  // namespace

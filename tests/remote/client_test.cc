@@ -305,6 +305,9 @@ TEST_P(ClientTest, AnAbsurdFailureIsStillOneClearError) {
   // A runner must not end as if the user had pressed Ctrl-C because a worker says so.
   expect_in_call(ErrorCode::kConnectionLost, "the worker says: x",
                  sends(message_bytes(FailureMessage{ErrorCode::kInterrupted, "x"})));
+  // Nor as if a check of its own had failed.
+  expect_in_call(ErrorCode::kInternal, "the worker says: x",
+                 sends(message_bytes(FailureMessage{ErrorCode::kCheckFailed, "x"})));
   expect_in_call(ErrorCode::kInternal, "the worker says:  [31m?",
                  sends(message_bytes(FailureMessage{{}, "\x1b[31m\xff\xfe"})));
   expect_in_call(ErrorCode::kInternal, std::string(2000, 'y'),

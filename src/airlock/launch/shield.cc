@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "airlock/core/error.h"
+#include "airlock/link/socket_address.h"
 #include "airlock/link/uri.h"
 
 namespace airlock {
@@ -14,9 +15,7 @@ void check_dealer(const std::string& dealer, const std::string& worker) {
   require(!dealer.empty(), ErrorCode::kInvalidArgument,
           "pads from a dealer need its address: --dealer URI of a second worker");
   if (worker.empty()) return;
-  const Uri a = parse_uri(dealer);
-  const Uri b = parse_uri(worker);
-  require(a.to_string() != b.to_string(), ErrorCode::kInvalidArgument,
+  require(!lead_to_one_listener(parse_uri(dealer), parse_uri(worker)), ErrorCode::kInvalidArgument,
           "the dealer {} is the worker itself: it would know every pad and see what they mask; the "
           "dealer must be another operator's",
           dealer);

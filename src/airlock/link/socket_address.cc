@@ -1,5 +1,6 @@
 #include "airlock/link/socket_address.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -7,6 +8,7 @@
 
 #include <netdb.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "airlock/link/wait.h"
@@ -75,6 +77,35 @@ std::vector<SocketAddress> resolve(const Uri& uri, bool passive, ErrorCode code)
     address.size = entry->ai_addrlen;
   }
   return addresses;
+}
+
+bool lead_to_one_listener(const Uri& a, const Uri& b) {
+  const auto is_file = [](const Uri& uri) {
+    return uri.transport == Transport::kUnix || uri.transport == Transport::kShm;
+  };
+  const auto is_host = [](const Uri& uri) {
+    return uri.transport == Transport::kTcp || uri.transport == Transport::kTls;
+  };
+  if (a == b) return true;
+  if (is_file(a) && is_file(b)) {
+    if (a.path == b.path) return true;
+    if (a.path.starts_with('@') || b.path.starts_with('@')) return false;
+    struct stat first {};
+    struct stat second {};
+    return ::stat(a.path.c_str(), &first) == 0 && ::stat(b.path.c_str(), &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+  }
+  if (!is_host(a) || !is_host(b) || a.port != b.port) return false;
+  try {
+    const auto ours = resolve(a, false, ErrorCode::kNotFound);
+    const auto theirs = resolve(b, false, ErrorCode::kNotFound);
+    return std::ranges::any_of(ours, [&](const SocketAddress& one) {
+      return std::ranges::any_of(
+          theirs, [&](const SocketAddress& other) { return one.same_endpoint(other); });
+    });
+  } catch (const Error&) {  // who connects says so
+    return false;
+  }
 }
 
 SocketAddress local_address(int fd) noexcept {

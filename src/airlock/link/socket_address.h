@@ -41,6 +41,11 @@ struct SocketAddress {
 /// Error(`code`) if the name is unknown. May ask a DNS server, which no StopToken ends.
 [[nodiscard]] std::vector<SocketAddress> resolve(const Uri& uri, bool passive, ErrorCode code);
 
+/// True if both addresses lead to one listener as far as this machine can tell: equal text, one
+/// socket file (whatever the path to it, unix or shm), or a host that resolves to the same address
+/// with the same port. False where a name cannot be resolved. May ask a DNS server as resolve.
+[[nodiscard]] bool lead_to_one_listener(const Uri& a, const Uri& b);
+
 /// The two ends of a socket. An empty address (family AF_UNSPEC) if the system knows none.
 [[nodiscard]] SocketAddress local_address(int fd) noexcept;
 [[nodiscard]] SocketAddress peer_address(int fd) noexcept;

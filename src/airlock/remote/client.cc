@@ -14,8 +14,10 @@ std::string hex(const FingerprintBytes& fingerprint) {
   return fmt::format("{:02x}", fmt::join(fingerprint.begin(), fingerprint.begin() + 6, ""));
 }
 
-/// Interrupts are this process's own: a worker cannot make the runner end as if by Ctrl-C.
+/// Interrupts and checks are this process's own: a worker cannot make the runner end as if by
+/// Ctrl-C or a lie found out.
 ErrorCode believable(ErrorCode code) {
+  if (code == ErrorCode::kCheckFailed) return ErrorCode::kInternal;
   return code == ErrorCode::kInterrupted ? ErrorCode::kConnectionLost : code;
 }
 

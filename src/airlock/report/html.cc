@@ -96,9 +96,11 @@ void chips(std::string& out, const Report& report) {
   out += "</ul>\n";
   if (!report.header) return;
   out += "<ul class=\"chips\"><li class=\"label\">the worker saw in plaintext</li>";
-  for (const std::string& seen : worker_sees(report.header->plan)) {
+  const std::vector<std::string> all = worker_sees(report.header->plan);
+  for (const std::string& seen : all) {
     append(out, "<li class=\"seen\">{}</li>", html_escape(seen));
   }
+  if (all.empty()) out += "<li>nothing</li>";
   out += "</ul>\n";
 }
 

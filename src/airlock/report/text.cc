@@ -289,8 +289,10 @@ std::string render(const Report& report, TableFormat format) {
                    format);
   if (report.header) {
     out += paragraph(run_line(report), format);
+    const std::vector<std::string> seen = worker_sees(report.header->plan);
     out += paragraph(
-        fmt::format("the worker saw: {}", fmt::join(worker_sees(report.header->plan), ", ")),
+        fmt::format("the worker saw: {}", seen.empty() ? "nothing in plaintext"
+                                                       : fmt::format("{}", fmt::join(seen, ", "))),
         format);
   }
   out += heading("Bytes", format) + render(summary, report.predicted, format);
