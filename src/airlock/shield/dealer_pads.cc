@@ -26,7 +26,11 @@ class DealerPads final : public StoredPads {
   }
 
   void make(const PadBatch& batch) override {
-    FieldSeed seed = random().seed();
+    struct Seed {
+      FieldSeed bytes;
+      ~Seed() { wipe(std::as_writable_bytes(std::span(bytes))); }
+    } secret{random().seed()};
+    const FieldSeed& seed = secret.bytes;
     const RingGroup& group = bank().group(batch.group);
     std::vector<PadPiece> pieces;
     const std::int64_t most = pad_rows_a_call(group);
@@ -43,7 +47,6 @@ class DealerPads final : public StoredPads {
           }
         },
         [&](const PadPiece& piece, int /*slot*/) { finish(batch, piece, seed); });
-    wipe(std::as_writable_bytes(std::span(seed)));
   }
 
   /// The rows themselves, while the dealer works on the next, and its products made elements.

@@ -48,6 +48,14 @@ struct RingOperators::State {
   std::array<Buffer, kMaxShared> received;
   std::array<Tensor, kMaxShared> wanted;
   Buffer sums;  ///< [matrices][checks][rows]: (x_q + e)·(W·v)
+
+  /// Gives back what secrets lie in; the pad is wiped.
+  void end() noexcept {
+    pad = Pad();
+    keys.reset();
+    for (Buffer* buffer : {&scales, &noise, &sent, &sums}) buffer->release();
+    for (Buffer& buffer : received) buffer.release();
+  }
 };
 
 /// What one thread works in.
@@ -342,9 +350,15 @@ CallTicket RingOperators::submit(const Call& call, std::span<const ConstTensor> 
     state.wanted[m] = outputs[m];
   }
   const std::array<ConstTensor, 1> sent = {ConstTensor{lowered.inputs[0], state.sent.data()}};
-  const CallTicket ticket = next().submit(lowered, sent, std::span(replies).first(outputs.size()));
-  calls_.begin(ticket);
-  return ticket;
+  try {
+    const CallTicket ticket =
+        next().submit(lowered, sent, std::span(replies).first(outputs.size()));
+    calls_.begin(ticket);
+    return ticket;
+  } catch (...) {
+    state.end();
+    throw;
+  }
 }
 
 void RingOperators::collect(CallTicket ticket) {
@@ -352,15 +366,7 @@ void RingOperators::collect(CallTicket ticket) {
   // The pad ends with the call, however that ends.
   struct End {
     State& state;
-    ~End() {
-      state.pad = Pad();
-      state.keys.reset();
-      state.scales.release();
-      state.noise.release();
-      state.sums.release();
-      state.sent.release();
-      for (Buffer& buffer : state.received) buffer.release();
-    }
+    ~End() { state.end(); }
   } end{state};
   next().collect(ticket);
   for (int i = 0; i < state.matrices; ++i) {
@@ -372,9 +378,7 @@ void RingOperators::collect(CallTicket ticket) {
 void RingOperators::abandon() noexcept {
   next().abandon();
   calls_.each([](std::unique_ptr<State>& state) {
-    if (state == nullptr) return;
-    state->pad = Pad();
-    state->keys.reset();
+    if (state != nullptr) state->end();
   });
   calls_.clear();
 }
