@@ -25,14 +25,10 @@ if [ ! -f "$model/config.json" ]; then
   "$airlock" synth llama-3.2-1b "$model"
 fi
 
-say "1024 tokens of text through plan baseline: runner and worker are two processes"
-"$airlock" run -m "$model" -f LICENSE --max-prompt-tokens 1024 -n 1 --plan baseline \
-  --ledger "$out/baseline.jsonl" >"$out/text"
-
-say "the same prefill under six plans, measured against prediction (hints of 2.9 GiB, once)"
+say "a prefill of 1024 tokens under five plans, measured against prediction (hints of 2.9 GiB, once)"
 "$airlock" bench -m "$model" --tokens 1024 -r 1 --link shm \
-  --plan baseline,combined,runner-attention,blocks,private,sealed --ledger-dir "$out/ledgers"
-"$airlock" report "$out"/ledgers/baseline-shm.jsonl "$out"/ledgers/combined-shm.jsonl \
-  "$out"/ledgers/runner-attention-shm.jsonl "$out"/ledgers/blocks-shm.jsonl \
+  --plan baseline,runner-attention,blocks,private,sealed --ledger-dir "$out/ledgers"
+"$airlock" report "$out"/ledgers/baseline-shm.jsonl "$out"/ledgers/runner-attention-shm.jsonl \
+  "$out"/ledgers/blocks-shm.jsonl "$out"/ledgers/sealed-shm.jsonl \
   --html "$out/report.html" >/dev/null
 printf '\ndemo: OK. The same figures as a page: %s\n' "$out/report.html"
