@@ -14,7 +14,7 @@ asan=(core/core_test link/link_test wire/wire_test remote/remote_test
 tsan=("core/core_test Pipeline*:Stop*:BufferPool*" link/link_test
       "remote/remote_test *Client*:*Lanes*:*Hostile*:*Shared*:*Arena*"
       "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
-      "shield/shield_test *RingOperators*.Lanes*:*PadSource*:*Hint*"
+      "shield/shield_test *RingOperators*.Lanes*:*Hint*"
       "engine/engine_test *Lanes*:*Hostile*")
 case $preset in
   asan) tests=("${asan[@]}") ;;
