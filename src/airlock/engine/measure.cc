@@ -123,6 +123,7 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
     whole.emplace(model, reference_plan(plan), *reference, options.sequences, worker.link.stop);
   split.warm_up(ids);
   if (whole) whole->warm_up(ids);
+  (void)shielded.times();  // what it measures once is not the run's memory
   reset_peak_memory();
   const std::int64_t runner_before = process_memory().resident_bytes;
   const std::int64_t worker_before = session.stats().resident_bytes;

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <tuple>
+#include <utility>
 
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
@@ -36,7 +36,6 @@ std::size_t size_of(std::int64_t count, std::size_t element) {
 /// One call under way.
 struct RingOperators::State {
   Call call;  ///< as the executor made it
-  int group = 0;
   std::int64_t rows = 0;
   std::shared_ptr<const void> keys;  ///< of `products`, which others may renew meanwhile
   std::array<const RingProduct*, kMaxShared> products{};
@@ -85,7 +84,6 @@ RingOperators::RingOperators(const Endpoint& below, RingModel& model, const Plan
           "plan {} without a source of pads", plan.name);
   require(checks_ <= model.checks(), ErrorCode::kInternal, "{} checks with keys for {}", checks_,
           model.checks());
-  if (checks_ > 0) std::tie(mask_share_, unmask_share_) = measure_check_share(checks_);
 }
 
 RingOperators::~RingOperators() = default;
@@ -94,17 +92,19 @@ Call RingOperators::rewrite(const Call& call) const {
   return with_ring_product(call, plan_.mask, plan_.verify);
 }
 
-ShieldTimes RingOperators::times() const noexcept {
-  ShieldTimes times = times_;
+ShieldTimes RingOperators::times() const {
+  if (checks_ > 0 && !check_shares_) check_shares_ = measure_check_share(checks_);
+  const auto [masking, unmasking] = check_shares_.value_or(std::pair(0.0, 0.0));
+  ShieldTimes times;
+  times.pad_ms = pad_ms_;
+  times.check_ms = mask_ms_ * masking + unmask_ms_ * unmasking;
+  times.convert_ms = mask_ms_ + unmask_ms_ - times.check_ms;
   if (pads_ != nullptr) times.pad_ms += pads_->stats().make_ms;
   return times;
 }
 
 template <typename Body>
-void RingOperators::run_tiles(std::int64_t tasks, double check_share, const Body& body) {
-  while (threads_.size() < static_cast<std::size_t>(threads())) {
-    threads_.push_back(std::make_unique<ThreadMemory>());
-  }
+void RingOperators::run_tiles(std::int64_t tasks, double& kernel_ms, const Body& body) {
   for (const auto& thread : threads_) thread->pad_ms = thread->kernel_ms = 0;
   const auto began = Clock::now();
   if (tasks == 1) {
@@ -120,15 +120,11 @@ void RingOperators::run_tiles(std::int64_t tasks, double check_share, const Body
     kernels += thread->kernel_ms;
   }
   const double kernel_wall = pads + kernels > 0 ? wall * kernels / (pads + kernels) : 0;
-  times_.pad_ms += wall - kernel_wall;
-  times_.check_ms += kernel_wall * check_share;
-  times_.convert_ms += kernel_wall * (1 - check_share);
+  pad_ms_ += wall - kernel_wall;
+  kernel_ms += kernel_wall;
 }
 
 void RingOperators::zero_sums(int count, std::int64_t rows) {
-  while (threads_.size() < static_cast<std::size_t>(threads())) {
-    threads_.push_back(std::make_unique<ThreadMemory>());
-  }
   for (const auto& thread : threads_) {
     thread->sums.assign(static_cast<std::size_t>(count * rows), 0);
   }
@@ -198,7 +194,7 @@ void RingOperators::quantize(State& state, const ConstTensor& x) {
   const auto began = Clock::now();
   state.noise = secret_.acquire(size_of(state.rows, static_cast<std::size_t>(columns)));
   noise_->fill(values, state.rows, columns, state.noise.as<std::int8_t>());
-  times_.pad_ms += ms_since(began);
+  pad_ms_ += ms_since(began);
 }
 
 void RingOperators::mask(State& state, const ConstTensor& x) {
@@ -242,7 +238,7 @@ void RingOperators::mask(State& state, const ConstTensor& x) {
     };
     for_each_tile(state, {}, column, tile.columns, memory, run);
   };
-  run_tiles((columns + width - 1) / width, mask_share_, body);
+  run_tiles((columns + width - 1) / width, mask_ms_, body);
   gather_sums(sums, state.rows);
   const std::size_t bytes = size_of(sums * state.rows, sizeof(std::uint32_t));
   state.sums = secret_.acquire(bytes);
@@ -285,7 +281,7 @@ void RingOperators::unmask(State& state, int index) {
     };
     for_each_tile(state, {index}, column, tile.columns, memory, run);
   };
-  run_tiles((columns + width - 1) / width, unmask_share_, body);
+  run_tiles((columns + width - 1) / width, unmask_ms_, body);
   gather_sums(checks_, state.rows);
 }
 
@@ -326,18 +322,31 @@ CallTicket RingOperators::submit(const Call& call, std::span<const ConstTensor> 
   for (int i = 0; i < state.matrices; ++i) {
     state.products[static_cast<std::size_t>(i)] = &model_.product(call.layer, lowered.weights[i]);
   }
-  quantize(state, inputs[0]);
+  while (threads_.size() < static_cast<std::size_t>(threads())) {
+    threads_.push_back(std::make_unique<ThreadMemory>());
+  }
+  try {
+    const CallTicket ticket = send(state, lowered, inputs[0], outputs);
+    calls_.begin(ticket);
+    return ticket;
+  } catch (...) {
+    state.end();
+    throw;
+  }
+}
+
+CallTicket RingOperators::send(State& state, const Call& lowered, const ConstTensor& x,
+                               std::span<const Tensor> outputs) {
+  const Call& call = state.call;
+  quantize(state, x);
   if (pads_ != nullptr) {
     state.pad =
         pads_->take(ring_group_of(model_.config(), call.layer, lowered.weights[0]), state.rows);
     require(state.pad.rows() == state.rows, ErrorCode::kInternal, "{}: a pad of {} rows for {}",
             call, state.pad.rows(), state.rows);
-    while (threads_.size() < static_cast<std::size_t>(threads())) {
-      threads_.push_back(std::make_unique<ThreadMemory>());
-    }
     for (const auto& thread : threads_) make_tile_room(state.pad, secret_, thread->tiles);
   }
-  mask(state, inputs[0]);
+  mask(state, x);
   std::array<Tensor, kMaxShared> replies;
   for (int i = 0; i < state.matrices; ++i) {
     const auto m = static_cast<std::size_t>(i);
@@ -350,15 +359,7 @@ CallTicket RingOperators::submit(const Call& call, std::span<const ConstTensor> 
     state.wanted[m] = outputs[m];
   }
   const std::array<ConstTensor, 1> sent = {ConstTensor{lowered.inputs[0], state.sent.data()}};
-  try {
-    const CallTicket ticket =
-        next().submit(lowered, sent, std::span(replies).first(outputs.size()));
-    calls_.begin(ticket);
-    return ticket;
-  } catch (...) {
-    state.end();
-    throw;
-  }
+  return next().submit(lowered, sent, std::span(replies).first(outputs.size()));
 }
 
 void RingOperators::collect(CallTicket ticket) {
