@@ -8,11 +8,6 @@
 namespace airlock {
 namespace {
 
-/// Rows that a dealer is asked for at least, so that a decode does not ask for every token, and at
-/// most.
-constexpr std::int64_t kLeastDealt = 64;
-constexpr std::int64_t kMostDealt = 512;
-
 class DealerPads final : public StoredPads {
  public:
   DealerPads(const RingModel& model, Operators& dealer, const PadOptions& options)
@@ -21,10 +16,6 @@ class DealerPads final : public StoredPads {
   [[nodiscard]] bool needs_noise() const noexcept override { return false; }
 
  private:
-  [[nodiscard]] std::int64_t batch_rows(std::int64_t needed, std::int64_t room) const override {
-    return std::max(std::min(needed, kMostDealt), std::min(kLeastDealt, room));
-  }
-
   void make(const PadBatch& batch) override {
     struct Seed {
       FieldSeed bytes;

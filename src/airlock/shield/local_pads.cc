@@ -10,11 +10,6 @@
 namespace airlock {
 namespace {
 
-/// Rows of a product: enough that reading the weights is not all its time, few enough that a decode
-/// does not wait long for the next.
-constexpr std::int64_t kLeastOwn = 64;
-constexpr std::int64_t kMostOwn = 512;
-
 class LocalPads final : public StoredPads {
  public:
   LocalPads(const RingModel& model, const Checkpoint& checkpoint, const PadOptions& options)
@@ -37,10 +32,6 @@ class LocalPads final : public StoredPads {
   [[nodiscard]] bool needs_noise() const noexcept override { return false; }
 
  private:
-  [[nodiscard]] std::int64_t batch_rows(std::int64_t needed, std::int64_t room) const override {
-    return std::max(std::min(needed, kMostOwn), std::min(kLeastOwn, room));
-  }
-
   void make(const PadBatch& batch) override {
     const RingGroup& group = bank().group(batch.group);
     random().field({batch.input, static_cast<std::size_t>(batch.rows * group.in)});

@@ -14,6 +14,12 @@ StoredPads::StoredPads(const RingModel& model, PadRows layout, const PadOptions&
       bank_(model.groups(), model.config(), layout, options.memory),
       random_(options.test_key ? SecretRandom(*options.test_key) : SecretRandom()) {}
 
+std::int64_t StoredPads::batch_rows(std::int64_t needed, std::int64_t room) const {
+  constexpr std::int64_t kLeast = 64;
+  constexpr std::int64_t kMost = 512;
+  return std::max(std::min(needed, kMost), std::min(kLeast, room));
+}
+
 std::int64_t StoredPads::add_unstored(int /*group*/, std::int64_t /*rows*/, Pad& /*pad*/) {
   return 0;
 }

@@ -25,8 +25,9 @@ class StoredPads : public PadSource {
  protected:
   /// Writes a fresh batch.
   virtual void make(const PadBatch& batch) = 0;
-  /// Rows of the next batch, at least 1, where `needed` are wanted and `room` may be kept.
-  [[nodiscard]] virtual std::int64_t batch_rows(std::int64_t needed, std::int64_t room) const = 0;
+  /// Rows of the next batch, at least 1, where `needed` are wanted and `room` may be kept: enough
+  /// that a decode does not ask for every token, few enough that it does not wait long.
+  [[nodiscard]] virtual std::int64_t batch_rows(std::int64_t needed, std::int64_t room) const;
   /// Adds rows to `pad` that need no batch, up to `rows`; gives how many. 0: make a batch.
   virtual std::int64_t add_unstored(int group, std::int64_t rows, Pad& pad);
 
