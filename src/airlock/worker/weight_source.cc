@@ -17,6 +17,25 @@ ConstTensor checked_tensor(WeightSource& source, Weight weight, int layer) {
   return tensor;
 }
 
+void visit_matrices(WeightSource& source,
+                    const std::function<void(std::int64_t done, std::int64_t total)>& progress,
+                    const StopToken& stop,
+                    const std::function<void(Weight, int layer, ConstTensor)>& body) {
+  const std::int64_t total = matrix_bytes(source);
+  std::int64_t done = 0;
+  const auto visit = [&](Weight weight, int layer) {
+    stop.throw_if_stopped();
+    const ConstTensor tensor = checked_tensor(source, weight, layer);
+    body(weight, layer, tensor);
+    done += tensor.bytes();
+    if (progress) progress(done, total);
+  };
+  visit(Weight::kLmHead, kNoLayer);
+  for (int layer = 0; layer < source.config().layers; ++layer) {
+    for (const Weight weight : layer_matrices()) visit(weight, layer);
+  }
+}
+
 std::int64_t matrix_bytes(WeightSource& source) {
   std::int64_t total = source.tensor(Weight::kLmHead).bytes();
   for (int layer = 0; layer < source.config().layers; ++layer) {

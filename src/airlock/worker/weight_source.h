@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
+#include "airlock/core/stop.h"
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
 #include "airlock/model/tensor_table.h"
@@ -37,6 +39,14 @@ class WeightSource {
 
 /// That tensor of `source`. Throws Error(kInternal) unless it is as WeightSource promises.
 [[nodiscard]] ConstTensor checked_tensor(WeightSource& source, Weight weight, int layer = kNoLayer);
+
+/// Calls body(weight, layer, tensor) for the LM head, the largest, then all layers' matrices in
+/// order, each checked. `progress` (may be empty) hears the source's bytes done so far and in all.
+/// Throws as checked_tensor, Error(kInterrupted) for `stop` and what `body` throws.
+void visit_matrices(WeightSource& source,
+                    const std::function<void(std::int64_t done, std::int64_t total)>& progress,
+                    const StopToken& stop,
+                    const std::function<void(Weight, int layer, ConstTensor)>& body);
 
 /// Bytes of the LM head and all layers' matrices as `source` holds them.
 [[nodiscard]] std::int64_t matrix_bytes(WeightSource& source);

@@ -44,25 +44,12 @@ class Products {
 RingWeights::RingWeights(WeightSource& source, const BufferPool& pool, bool keep_source,
                          const std::function<void(std::int64_t, std::int64_t)>& progress,
                          const StopToken& stop) {
-  const std::int64_t total = matrix_bytes(source);
-  std::int64_t done = 0;
-  const auto prepare = [&](Weight weight, int layer) {
-    stop.throw_if_stopped();
-    const ConstTensor tensor = checked_tensor(source, weight, layer);
-    RingMatrix matrix = pack_ring_matrix(pool, tensor);
+  matrices_.resize(place_of(static_cast<int>(source.config().layers), Weight{}) + 1);
+  visit_matrices(source, progress, stop, [&](Weight weight, int layer, ConstTensor tensor) {
+    RingMatrix& place = layer == kNoLayer ? matrices_.back() : matrices_[place_of(layer, weight)];
+    place = pack_ring_matrix(pool, tensor);
     if (!keep_source) source.release(tensor);
-    done += tensor.bytes();
-    if (progress) progress(done, total);
-    return matrix;
-  };
-  const auto layers = static_cast<int>(source.config().layers);
-  matrices_.resize(place_of(layers, Weight{}) + 1);
-  for (int layer = 0; layer < layers; ++layer) {
-    for (const Weight weight : layer_matrices()) {
-      matrices_[place_of(layer, weight)] = prepare(weight, layer);
-    }
-  }
-  matrices_.back() = prepare(Weight::kLmHead, kNoLayer);
+  });
 }
 
 const RingMatrix& RingWeights::at(int layer, Weight weight) const {
