@@ -18,13 +18,13 @@
 namespace airlock::hint_store_test {
 namespace {
 
+using testing::error_of;
 using ::testing::HasSubstr;
 using testing::PlainInt8;
 using testing::PlainWorker;
 using testing::read_file;
 using testing::ring_checkpoint;
 using testing::TempDir;
-using testing::thrown_by;
 using testing::write_file;
 
 const RingModel& ring_model() {
@@ -258,7 +258,7 @@ TEST(Hints, AFalseOneIsRefusedAndNotKept) {
       std::uint32_t& value = output.as<std::uint32_t>()[output.spec.shape.elements() - 1];
       value = field_add(value, lie.add);
     };
-    const auto [code, text] = thrown_by([&] { (void)setting.load(); });
+    const auto [code, text] = error_of([&] { (void)setting.load(); });
     EXPECT_EQ(code, ErrorCode::kCheckFailed);
     const Weight weight = group.weights[static_cast<int>(lie.tensor)];
     EXPECT_THAT(text, HasSubstr(tensor_name(weight, group.layer)));
@@ -283,7 +283,7 @@ TEST(Hints, SwappedRowsAndAnOldReplyAreRefused) {
         std::ranges::copy(old, values);
       }
     };
-    EXPECT_EQ(thrown_by([&] { (void)setting.load(); }).first, ErrorCode::kCheckFailed);
+    EXPECT_EQ(error_of([&] { (void)setting.load(); }).first, ErrorCode::kCheckFailed);
   }
 }
 
@@ -320,7 +320,7 @@ TEST(Hints, ProgressIsToldAndAStopLeavesNothing) {
   setting.worker.tamper = [&](const Call& call, std::span<const Tensor>) {
     if (call.layer == 1) stop.request_stop();
   };
-  EXPECT_EQ(thrown_by([&] { (void)setting.load(); }).first, ErrorCode::kInterrupted);
+  EXPECT_EQ(error_of([&] { (void)setting.load(); }).first, ErrorCode::kInterrupted);
   EXPECT_TRUE(setting.files().empty());
 }
 
@@ -347,14 +347,14 @@ TEST(Hints, CallsAreBoundedAtEveryModelsSize) {
 TEST(Hints, InsecureParametersAndAMissingCheckAreRefused) {
   Setting setting;
   setting.options.lattice = {512, 2};
-  EXPECT_EQ(thrown_by([&] { (void)setting.load(); }).first, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error_of([&] { (void)setting.load(); }).first, ErrorCode::kInvalidArgument);
   setting.options.lattice = {512, 3};
   RingModelOptions unchecked;
   unchecked.checks = 0;
   const RingModel model(ring_checkpoint().checkpoint(), unchecked);
   PadStats stats;
   EXPECT_EQ(
-      thrown_by([&] { (void)load_hints(model, setting.worker, setting.options, stats); }).first,
+      error_of([&] { (void)load_hints(model, setting.worker, setting.options, stats); }).first,
       ErrorCode::kInvalidArgument);
 }
 

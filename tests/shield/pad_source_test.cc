@@ -16,10 +16,10 @@
 namespace airlock::pad_source_test {
 namespace {
 
+using testing::error_of;
 using testing::PlainInt8;
 using testing::PlainWorker;
 using testing::ring_checkpoint;
-using testing::thrown_by;
 
 constexpr std::int64_t kMemory = std::int64_t{6} << 20;
 
@@ -344,13 +344,13 @@ TEST_P(PadSources, StopBetweenBatches) {
   options.stop = stop.token();
   const auto source = make(options);
   stop.request_stop();
-  EXPECT_EQ(thrown_by([&] { source->fill(10, {}); }).first, ErrorCode::kInterrupted);
+  EXPECT_EQ(error_of([&] { source->fill(10, {}); }).first, ErrorCode::kInterrupted);
 }
 
 TEST_P(PadSources, RefuseGroupsAndRowsThatAreNone) {
   const auto source = make(kMemory);
   for (const auto& [group, rows] : {std::pair{-1, 1}, {9, 1}, {0, 0}, {0, -5}}) {
-    EXPECT_EQ(thrown_by([&] { (void)source->take(group, rows); }).first, ErrorCode::kInternal);
+    EXPECT_EQ(error_of([&] { (void)source->take(group, rows); }).first, ErrorCode::kInternal);
   }
 }
 
@@ -379,7 +379,7 @@ TEST(DealerPads, WhatADealerThatIsGoneLeftIsNeverUsed) {
   dealer.tamper = [&](const Call&, std::span<const Tensor>) {
     fail(ErrorCode::kConnectionLost, "the dealer is gone");
   };
-  EXPECT_EQ(thrown_by([&] { (void)source->take(0, 3); }).first, ErrorCode::kConnectionLost);
+  EXPECT_EQ(error_of([&] { (void)source->take(0, 3); }).first, ErrorCode::kConnectionLost);
   dealer.tamper = {};
   expect_unmasks(rows_of(source->take(0, 3), 0), 0);
   ASSERT_EQ(dealer.seeds.size(), 2U);

@@ -19,10 +19,10 @@
 namespace airlock::ring_model_test {
 namespace {
 
+using testing::error_of;
 using testing::PlainInt8;
 using testing::ring_checkpoint;
 using testing::RingCheckpoint;
-using testing::thrown_by;
 
 std::vector<std::uint32_t> elements(const Buffer& buffer) {
   const auto* const first = buffer.as<std::uint32_t>();
@@ -88,9 +88,9 @@ TEST(RingGroups, AreProductsOfTheSameRows) {
     EXPECT_EQ(ring_group_of(config, groups[i].layer, groups[i].weights[0]), static_cast<int>(i));
   }
   EXPECT_EQ(ring_groups(config, false).size(), 8U);
-  EXPECT_EQ(thrown_by([&] { (void)ring_group_of(config, 0, Weight::kK); }).first,
+  EXPECT_EQ(error_of([&] { (void)ring_group_of(config, 0, Weight::kK); }).first,
             ErrorCode::kInternal);
-  EXPECT_EQ(thrown_by([&] { (void)ring_group_of(config, 2, Weight::kQ); }).first,
+  EXPECT_EQ(error_of([&] { (void)ring_group_of(config, 2, Weight::kQ); }).first,
             ErrorCode::kInternal);
 }
 
@@ -128,10 +128,10 @@ TEST(RingModel, WithoutTheHeadHasNone) {
   options.lm_head = false;
   const RingModel model(ring_checkpoint().checkpoint(), options);
   expect_right(model, ring_checkpoint());
-  EXPECT_EQ(thrown_by([&] { (void)model.product(kNoLayer, Weight::kLmHead); }).first,
+  EXPECT_EQ(error_of([&] { (void)model.product(kNoLayer, Weight::kLmHead); }).first,
             ErrorCode::kInternal);
-  EXPECT_EQ(thrown_by([&] { (void)model.product(2, Weight::kQ); }).first, ErrorCode::kInternal);
-  EXPECT_EQ(thrown_by([&] { (void)model.product(0, Weight::kInputNorm); }).first,
+  EXPECT_EQ(error_of([&] { (void)model.product(2, Weight::kQ); }).first, ErrorCode::kInternal);
+  EXPECT_EQ(error_of([&] { (void)model.product(0, Weight::kInputNorm); }).first,
             ErrorCode::kInternal);
 }
 
@@ -180,10 +180,10 @@ TEST(RingModel, AStoppedRenewalKeepsTheOldKeys) {
   RingModel model(ring_checkpoint().checkpoint(), options);
   const auto before = elements(model.product(1, Weight::kDown).keys);
   stop.request_stop();
-  EXPECT_EQ(thrown_by([&] { model.renew_keys(); }).first, ErrorCode::kInterrupted);
+  EXPECT_EQ(error_of([&] { model.renew_keys(); }).first, ErrorCode::kInterrupted);
   EXPECT_EQ(elements(model.product(1, Weight::kDown).keys), before);
   expect_right(model, ring_checkpoint());
-  EXPECT_EQ(thrown_by([&] { const RingModel m(ring_checkpoint().checkpoint(), options); }).first,
+  EXPECT_EQ(error_of([&] { const RingModel m(ring_checkpoint().checkpoint(), options); }).first,
             ErrorCode::kInterrupted);
 }
 
@@ -197,7 +197,7 @@ TEST(RingModel, AWeightThatIsNoNumberIsNamed) {
   const testing::TempDir dir;
   testing::write_checkpoint(dir / "model", config, tensors);
   const auto checkpoint = Checkpoint::open(dir / "model");
-  const auto [code, text] = thrown_by([&] { const RingModel model(*checkpoint, {}); });
+  const auto [code, text] = error_of([&] { const RingModel model(*checkpoint, {}); });
   EXPECT_EQ(code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(text, ::testing::HasSubstr(name));
 }
@@ -206,7 +206,7 @@ TEST(RingModel, RefusesOtherNumbersOfChecks) {
   for (const int checks : {-1, 3}) {
     RingModelOptions options;
     options.checks = checks;
-    EXPECT_EQ(thrown_by([&] { const RingModel m(ring_checkpoint().checkpoint(), options); }).first,
+    EXPECT_EQ(error_of([&] { const RingModel m(ring_checkpoint().checkpoint(), options); }).first,
               ErrorCode::kInvalidArgument);
   }
 }

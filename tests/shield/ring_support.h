@@ -22,6 +22,7 @@
 #include "airlock/ops/rules.h"
 #include "airlock/shield/ring_model.h"
 
+#include "tests/model/support.h"
 #include "tests/support/model_configs.h"
 #include "tests/support/temp_dir.h"
 
@@ -168,17 +169,5 @@ class PlainWorker final : public Operators {
   int lanes_;
   std::deque<UnderWay> under_way_;
 };
-
-/// The code of the Error that `action` throws, and its message.
-template <typename Action>
-std::pair<ErrorCode, std::string> thrown_by(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return {error.code(), error.what()};
-  }
-  ADD_FAILURE() << "no Error was thrown";
-  return {ErrorCode::kInternal, ""};
-}
 
 }  // namespace airlock::testing
