@@ -106,6 +106,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint-every", type=int, default=100)
+    parser.add_argument("--bf16", action="store_true",
+                        help="multiply in bfloat16 while training: quicker on CPUs with AMX")
     args = parser.parse_args()
     size = SIZES[args.size]
     args.steps = args.steps or size.steps
@@ -162,7 +164,8 @@ def main():
         offsets = torch.randint(0, len(stream) - args.window, (args.batch,), generator=draw)
         rows = torch.stack([torch.cat([torch.tensor([bos]), stream[o:o + args.window - 1]])
                             for o in offsets.tolist()])
-        loss = model(rows, labels=rows).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            loss = model(rows, labels=rows).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
