@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -22,14 +23,20 @@ struct SynthFlags {
   std::string preset;
   std::string dir;
   std::uint64_t seed = 0;
+  std::optional<std::int64_t> layers;
   std::string dtype = "bf16";
 };
 
 void synth(const SynthFlags& flags) {
-  const auto config = find_preset(flags.preset);
+  std::optional<ModelConfig> config = find_preset(flags.preset);
   require(config.has_value(), ErrorCode::kInvalidArgument,
           "unknown preset `{}`{}, expected one of {}", flags.preset,
           suggest(flags.preset, preset_names()), fmt::join(preset_names(), ", "));
+  if (flags.layers) {
+    require(*flags.layers >= 1 && *flags.layers <= config->layers, ErrorCode::kInvalidArgument,
+            "--layers {}: {} has 1 to {}", *flags.layers, flags.preset, config->layers);
+    config->layers = *flags.layers;
+  }
   Progress progress(fmt::format("synthesizing {} in {}", flags.preset, flags.dir));
   SynthOptions options;
   options.seed = flags.seed;
@@ -68,6 +75,8 @@ void add_synth_command(CLI::App& app) {
       ->required();
   command->add_option("dir", flags->dir, "folder to make it in")->required();
   command->add_option("--seed", flags->seed, "of the weights")->capture_default_str();
+  command->add_option("--layers", flags->layers,
+                      "the first so many only, to measure a layer of a model too large to hold");
   command->add_option("--dtype", flags->dtype, "bf16, f16, f32")->capture_default_str();
   command->callback([flags] { synth(*flags); });
 }

@@ -76,6 +76,7 @@ void run_plan(const PlanOptions& options) {
   }
   for (PlanRow& row : rows) {
     row.prepared_bytes = predict_prepared(config, row.plan, {}, options.tokens, options.generated);
+    row.pad_rows = predict_pad_rows(config, row.plan, options.tokens, options.generated);
   }
   for (PlanRow& row : rows) {
     if (!timed && !compute) break;

@@ -124,6 +124,27 @@ TEST_F(CliSealed, RunsWithPadsOfEveryKindAndEveryKnob) {
   }
 }
 
+TEST_F(CliSealed, BenchUsesThePadsThatPlanPredicts) {
+  const std::vector<std::string> lengths = {"--tokens", "9",   "--plan", "private,verified,sealed",
+                                            "--format", "json"};
+  const auto rows = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), lengths.begin(), lengths.end());
+    auto ran = start(arguments);
+    EXPECT_EQ(ran->wait(), 0) << ran->err();
+    return nlohmann::json::parse(ran->out());
+  };
+  const auto predicted = rows({"plan", "-m", model(), "-n", "3"});
+  const auto measured = rows(
+      {"bench", "-m", model(), "-n", "3", "-r", "1", "--link", "unix", "--hint-cache", "none"});
+  ASSERT_EQ(measured.size(), 3U);
+  EXPECT_GT(measured[2]["pad_rows"], 0);
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    for (const char* key : {"pad_rows", "sent_bytes", "received_bytes", "calls"}) {
+      EXPECT_EQ(measured[i][key], predicted[i][key]) << i << ' ' << key;
+    }
+  }
+}
+
 TEST_F(CliSealed, ALieEndsTheRunWithCodeThreeAndNothingPrinted) {
   for (const int target : {0, 3, 8}) {  // the prefill has 4 calls a layer and the LM head
     EXPECT_EQ(exit_code_with_liar(Op::kRingLinear, target, {"--plan", "sealed"}), 3) << error_;

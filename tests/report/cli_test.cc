@@ -63,9 +63,10 @@ TEST_F(Cli, PlanPrintsTheContractsJson) {
   ASSERT_EQ(json.size(), preset_plans().size());
   std::vector<std::string> keys;
   for (const auto& [key, value] : json[0].items()) keys.push_back(key);
-  EXPECT_EQ(keys, (std::vector<std::string>{"plan", "model", "tokens", "wire_dtype", "calls",
-                                            "sent_bytes", "received_bytes", "total_bytes",
-                                            "prepared_bytes", "worker_sees", "assumes", "ops"}));
+  EXPECT_EQ(keys,
+            (std::vector<std::string>{
+                "plan", "model", "tokens", "wire_dtype", "calls", "sent_bytes", "received_bytes",
+                "total_bytes", "prepared_bytes", "pad_rows", "worker_sees", "assumes", "ops"}));
   for (std::size_t i = 0; i < json.size(); ++i) {
     const Traffic traffic = predict_traffic(llama_1b(), preset_plans()[i], 1024, 0);
     EXPECT_EQ(json[i]["plan"], preset_plans()[i].name);

@@ -12,6 +12,7 @@
 #include "airlock/kernels/int8_weight.h"
 #include "airlock/math/field.h"
 #include "airlock/runner/executor.h"
+#include "airlock/shield/prepared.h"
 
 #include "tests/engine/golden.h"
 #include "tests/shield/watched_worker.h"
@@ -357,6 +358,7 @@ TEST_P(RingOperatorsTest, UsesARowOfPadsForEachRowThatCrosses) {
     // 6 steps follow the prompt, each with logits.
     const std::int64_t rows = 4 * model_.config().layers * (kPrompt + 6) + 7;
     EXPECT_EQ(shield.pads()->stats().rows_used, rows) << pad_kind_name(kind);
+    EXPECT_EQ(predict_pad_rows(model_.config(), plan, kPrompt, 7), rows);
     EXPECT_GE(shield.pads()->stats().rows_made, rows);
   }
 }

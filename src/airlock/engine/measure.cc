@@ -135,9 +135,14 @@ Measurement measure(const RunnerModel& model, const Fingerprint& fingerprint, co
     if (options.pads_ahead && options.shield != nullptr) {
       options.shield->fill(fed * options.sequences);
     }
+    const auto rows_used = [&] {
+      return options.shield == nullptr ? 0 : options.shield->pad_stats().rows_used;
+    };
+    const std::int64_t rows_before = rows_used();
     const ShieldTimes before = shielded.times();
     const double local_before = split.engine.local_ms();
     const auto [wall_ms, decode_ms] = split.run(ids, options.tokens);
+    result.pad_rows = rows_used() - rows_before;
     const double reference_ms = whole ? whole->run(ids, options.tokens).first : 0;
     const ShieldTimes after = shielded.times();
     const Traffic traffic = traffic_of(ledger.entries());

@@ -64,6 +64,7 @@ struct Measurement {
   double pad_ms = 0;                   ///< of runner_ms: making pads
   double check_ms = 0;                 ///< of runner_ms: checking products
   std::int64_t prepared_bytes = 0;     ///< of hints and dealt pads since the shield was made
+  std::int64_t pad_rows = 0;           ///< used up by one repetition
   std::int64_t wire_bytes = 0;         ///< of tensors as they travelled: less where compressed
   std::int64_t worker_peak_bytes = 0;  ///< resident, since the session began
   /// Peak resident memory beyond what each side held before the first run: buffers, caches and

@@ -37,6 +37,7 @@ Table plan_table(std::span<const PlanRow> rows, const std::string& model, std::i
                {title(timed, "ms on link"), ""},
                {title(timed && compute, "ms in all"), ""},
                {title(prepared, "prepared MiB"), "prepared_bytes"},
+               {title(prepared, "pad rows"), "pad_rows"},
                {"worker sees", "worker_sees", Align::kLeft},
                {title(prepared, "assumes"), "assumes", Align::kLeft},
                {"", "ops", Align::kLeft, true},
@@ -51,9 +52,9 @@ Table plan_table(std::span<const PlanRow> rows, const std::string& model, std::i
     };
     table.add({row.plan.name, model, tokens, dtype_name(row.plan.wire_dtype), t.calls(),
                t.sent_bytes(), t.received_bytes(), Cell::mib(t.total_bytes()), ms(false, 1),
-               ms(true, 1), Cell::mib(row.prepared_bytes), Cell::words(worker_sees(row.plan)),
-               Cell::words(plan_assumes(row.plan)), Cell::json(ops_json(t)), generated,
-               ms(false, 6), ms(true, 6)});
+               ms(true, 1), Cell::mib(row.prepared_bytes), row.pad_rows,
+               Cell::words(worker_sees(row.plan)), Cell::words(plan_assumes(row.plan)),
+               Cell::json(ops_json(t)), generated, ms(false, 6), ms(true, 6)});
   }
   return table;
 }

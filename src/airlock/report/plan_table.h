@@ -18,6 +18,7 @@ struct PlanRow {
   Traffic traffic;
   std::optional<Stages> time;       ///< calls one after the other
   std::int64_t prepared_bytes = 0;  ///< of hints and dealt pads: shield/prepared.h says which
+  std::int64_t pad_rows = 0;        ///< used up: shield/prepared.h
 };
 
 /// Columns plan, wire, calls, sent, received, total MiB, then the time on the link (and, with

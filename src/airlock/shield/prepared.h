@@ -18,4 +18,9 @@ namespace airlock {
                                             const LatticeParameters& lattice, std::int64_t prompt,
                                             std::int64_t generated);
 
+/// Rows of pads that `plan` uses up for a prompt and `generated` tokens: a row for each input row
+/// of each group of matrices that share it. 0 without a mask. Throws as predict_traffic does.
+[[nodiscard]] std::int64_t predict_pad_rows(const ModelConfig& config, const Plan& plan,
+                                            std::int64_t prompt, std::int64_t generated);
+
 }  // namespace airlock
