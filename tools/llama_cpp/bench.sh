@@ -6,7 +6,7 @@
 # DIR is what build.sh was given (default: build/llama_cpp in this repository); missing GGUF files
 # are written there by write_gguf.py. Prints a line a test: median, smallest and largest tokens per
 # second over the repetitions. From the environment:
-#   DTYPES   GGUF files to time (default "bf16"; also f32, f16)
+#   DTYPES   GGUF files to time (default "bf16"; also f32, f16, q8_0)
 #   MODES    "local rpc" by default
 #   THREADS  default 2            TOKENS  prompt, default 1024     DECODE  default 32
 #   REPS     default 5            PORT    of the RPC server, default 50952

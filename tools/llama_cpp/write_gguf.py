@@ -93,10 +93,20 @@ def to_bf16(values: np.ndarray) -> np.ndarray:
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
+def to_q8_0(values: np.ndarray) -> np.ndarray:
+    """f32 to blocks of 32 along a row, each an f16 scale and 32 int8: largest magnitude 127."""
+    blocks = values.reshape(-1, 32)
+    scales = (np.abs(blocks).max(axis=1, keepdims=True) / 127).astype(np.float16)
+    out = np.empty(len(blocks), np.dtype([("scale", np.float16), ("values", np.int8, 32)]))
+    out["scale"] = scales[:, 0]
+    out["values"] = np.rint(blocks / scales.astype(np.float32)).clip(-127, 127)
+    return out.view(np.uint8)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path")
-    parser.add_argument("--dtype", choices=("bf16", "f16", "f32"), default="bf16")
+    parser.add_argument("--dtype", choices=("bf16", "f16", "f32", "q8_0"), default="bf16")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
@@ -104,7 +114,12 @@ def main() -> None:
         "bf16": (np.uint16, gguf.LlamaFileType.MOSTLY_BF16, gguf.GGMLQuantizationType.BF16),
         "f16": (np.float16, gguf.LlamaFileType.MOSTLY_F16, gguf.GGMLQuantizationType.F16),
         "f32": (np.float32, gguf.LlamaFileType.ALL_F32, gguf.GGMLQuantizationType.F32),
+        "q8_0": (np.uint8, gguf.LlamaFileType.MOSTLY_Q8_0, gguf.GGMLQuantizationType.Q8_0),
     }[arguments.dtype]
+
+    convert = {"bf16": to_bf16, "q8_0": to_q8_0}.get(arguments.dtype,
+                                                     lambda values: values.astype(element))
+    q8_0 = arguments.dtype == "q8_0"
 
     partial = arguments.path + ".partial"
     writer = gguf.GGUFWriter(partial, "llama")
@@ -112,8 +127,9 @@ def main() -> None:
     for name, values in vectors():
         writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
     for name, shape in matrices():
-        size = math.prod(shape) * np.dtype(element).itemsize
-        writer.add_tensor_info(name, shape, np.dtype(element), size, raw_dtype=tensor_type)
+        stored = gguf.quant_shape_to_byte_shape(shape, tensor_type) if q8_0 else shape
+        size = math.prod(stored) * np.dtype(element).itemsize
+        writer.add_tensor_info(name, stored, np.dtype(element), size, raw_dtype=tensor_type)
 
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -124,8 +140,7 @@ def main() -> None:
     for _, shape in matrices():
         values = random.standard_normal(shape, np.float32)
         values *= STANDARD_DEVIATION
-        values = to_bf16(values) if arguments.dtype == "bf16" else values.astype(element)
-        writer.write_tensor_data(values)
+        writer.write_tensor_data(convert(values))
     writer.close()
     os.replace(partial, arguments.path)  # a broken run leaves no file that looks whole
 
