@@ -63,6 +63,7 @@ class SentencePieceDecoder : public StreamDecoder {
     at_start_ = true;
     space_seen_ = text_seen_ = false;
   }
+  void mark_printed() override {}  // it holds back unfinished characters only
 
  private:
   /// Emits the run's characters as soon as they are whole; SentencePiece prints one U+FFFD for each
