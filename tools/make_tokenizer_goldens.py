@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Trains the small tokenizers of tests/data/tokenizer and records what the reference packages make of
-a few thousand strings. Needs `pip install tokenizers sentencepiece`; the tests need neither.
+a few thousand strings. Needs `pip install transformers==5.24.0 tokenizers==0.23.3 sentencepiece protobuf`;
+the tests need none of them.
 
     tools/make_tokenizer_goldens.py tests/data/tokenizer
 
-Writes, all deterministic:
+Writes (a tokenizer that is there already is kept: training breaks some ties by chance):
   llama3/tokenizer.json     byte-level BPE with Llama 3's split regex, special tokens and template
   llama2/tokenizer.json     BPE over characters with byte fallback, as Llama 2's tokenizer.json
   llama2/tokenizer.model    SentencePiece with Llama 2's training settings
   plain/tokenizer.model     SentencePiece that removes extra white space and has no byte fallback
+  unigram/tokenizer.*       a Unigram tokenizer.model, and the tokenizer.json that transformers makes of it
   texts.jsonl               the strings, base64
   *.goldens.jsonl           a line a string, or a line a list of ids to decode (see `Goldens`)
+  folders.goldens.jsonl     tokenizer.model with files beside it, as transformers' AutoTokenizer reads them
 """
 
 import base64
@@ -18,11 +21,14 @@ import io
 import json
 import pathlib
 import random
+import shutil
 import struct
 import sys
+import tempfile
 import unicodedata
 
 import sentencepiece
+from transformers import AutoTokenizer
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 LLAMA3_REGEX = (
@@ -211,10 +217,20 @@ def mixtures(rng):
         yield s[begin:begin + rng.randrange(1, 60)]
 
 
+def cases_and_lines(rng):
+    for start in (0x40, 0xC0, 0x100, 0x180, 0x1C0, 0x370, 0x400, 0x530, 0x10A0, 0x13A0, 0x1C80, 0x1E00, 0x1F00, 0x2100, 0x2160, 0x24B0, 0x2C00,
+                  0xA640, 0xA720, 0xA7A0, 0xFF20, 0x10400, 0x104B0, 0x10570, 0x10C80, 0x10D50, 0x118A0, 0x16E40, 0x1E900):
+        yield "".join(map(chr, range(start, start + 0x60)))
+    yield from ["İI ıi ſ ẞß ΑΣ ΑΣ. ǅǄǆ", "a\nb\n\nc\n", "\n", "\n\n\n", "a\r\nb\r\n", "x\n \ny ", "1a22 333b4444", "a,b;;c -- d!!?", "«a» ¿b? —c—"]
+    yield "".join(chr(c) for c in range(0x2000, 0x2070))
+    yield "".join(chr(c) for c in range(0x2E00, 0x2E60))
+    yield "".join(chr(c) for c in range(0x3000, 0x3040))
+
+
 def all_texts():
     rng = random.Random(20)
     texts = [b""]
-    for part in (mixtures, script_samples, newer_than_unicode_14, emoji, white_space, control, numbers, contractions, invalid_utf8, special_text):
+    for part in (mixtures, script_samples, newer_than_unicode_14, emoji, white_space, control, numbers, contractions, invalid_utf8, special_text, cases_and_lines):
         texts += [t if isinstance(t, bytes) else t.encode("utf-8", "surrogatepass") for t in part(rng)]
     return list(dict.fromkeys(texts))
 
@@ -271,8 +287,8 @@ def train_sentencepiece(**settings):
     model = io.BytesIO()
     sentences = [line for text in corpus(random.Random(5)) for line in text.split("\n") if line]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences), model_writer=model, model_type="bpe", vocab_size=700, normalization_rule_name="identity",
-        num_threads=1, minloglevel=2, hard_vocab_limit=True, **settings)
+        sentence_iterator=iter(sentences), model_writer=model, normalization_rule_name="identity", num_threads=1, minloglevel=2,
+        hard_vocab_limit=True, **dict(dict(model_type="bpe", vocab_size=700), **settings))
     return model.getvalue()
 
 
@@ -297,6 +313,25 @@ def variants(spec, kind):
         yield "invert", {"pre_tokenizer": {"pretokenizers": [split, level]}}
         string = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
         yield "string", {"pre_tokenizer": {"pretokenizers": [string, level]}}
+        for behavior in ("Contiguous", "MergedWithPrevious", "MergedWithNext"):
+            for invert in (False, True):
+                split = {"type": "Split", "pattern": {"Regex": r"\p{L}|(?=1)"}, "behavior": behavior, "invert": invert}
+                yield f"split_{behavior}_{invert}", {"pre_tokenizer": {"pretokenizers": [split, level]}}
+            yield f"punctuation_{behavior}", {"pre_tokenizer": {"pretokenizers": [{"type": "Punctuation", "behavior": behavior}, level]}}
+        yield "punctuation", {"pre_tokenizer": {"pretokenizers": [{"type": "Punctuation"}, level]}}
+        for each in (True, False):
+            yield f"digits_{each}", {"pre_tokenizer": {"pretokenizers": [{"type": "Digits", "individual_digits": each}, level]}}
+        for name, regex in (("begin", "^"), ("end", "$"), ("line", "^ *[^\\n]*$"), ("first", "^."), ("last", "[\\s.]$")):
+            split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+            yield f"lines_{name}", {"pre_tokenizer": {"pretokenizers": [split, level]}}
+        yield "lowercase", {"normalizer": {"type": "Lowercase"}, "added_tokens": added + more[:1] + [dict(more[1], content="<WORD>", normalized=True)]}
+        for left, right in ((True, True), (True, False), (False, True)):
+            yield f"strip_{left}_{right}", {"normalizer": {"type": "Strip", "strip_left": left, "strip_right": right}}
+        replace = lambda regex, content: {"type": "Replace", "pattern": {"Regex": regex}, "content": content}
+        yield "replace", {"normalizer": {"type": "Sequence", "normalizers": [replace(r"\s+", " "), replace("[aeiou]$", "$0>"), replace("b+", "B")]}}
+        yield "twice", {"added_tokens": added + more + [dict(ADDED, id=top + 5, content="<left>"), dict(ADDED, id=top + 6, content="<word>", special=True)]}
+        # Without the byte C0, which no text has; the package numbers added tokens behind as many as there are.
+        yield "hole", {"model": {"vocab": {"À": None, "ÀÀ": 1600}}}
     else:
         for scheme in ("first", "always", "never"):
             for split in (True, False):
@@ -333,6 +368,7 @@ class Goldens:
     {"t", "i"[, "d"]}    text (its line in texts.jsonl), ids without special tokens, decoded text (base64; left out if it is the text)
     {"s": [ids, ids]}    what encoding with special tokens puts before and after, the same for all of the patch's texts
     {"x", "k", "a"}      ids to decode; the text skipping special tokens, and with them ("a" left out if the same)
+    {"p", "x", "k"}      ids to decode behind others ("p"): the text of all less that of "p", skipping special tokens
     """
 
     def __init__(self):
@@ -363,6 +399,18 @@ class Goldens:
                 case["a"] = b64(kept.encode())
             self.add(**case)
 
+    def continuations(self, texts, encode_special, decode):
+        """The ids of texts, cut where the text of the first part begins that of all."""
+        for _, raw in texts:
+            ids = encode_special(raw.decode("utf-8", "replace"))
+            whole = decode(ids, True)
+            if "\ufffd" in whole:
+                continue
+            for cut in (1, 2, len(ids) // 2, len(ids) - 1):
+                before = decode(ids[:cut], True)
+                if 0 < cut < len(ids) and whole.startswith(before) and "\ufffd" not in before:
+                    self.add(p=packed(ids[:cut]), x=packed(ids[cut:]), k=b64(whole[len(before):].encode()))
+
     def write(self, path):
         path.write_text("\n".join(self.lines) + "\n")
 
@@ -385,13 +433,19 @@ def json_goldens(spec, kind, texts, out):
             chosen = texts[::6] if name == "base" else texts[(len(name) % 5)::61]
         else:
             chosen = texts if name == "base" else texts[(len(name) % 5)::29]
-        if name == "added":
-            chosen = [t for t in texts if b"<" in t[1]]
+        if name.split("_")[0] in ("split", "punctuation", "digits", "lines", "lowercase", "strip", "replace", "hole"):
+            chosen = texts[(len(name) % 5)::173] + texts[-45::2 if name == "lowercase" else 9]
+        if name in ("added", "twice"):
+            chosen = [t for t in texts if b"<" in t[1]][:: 1 if name == "added" else 5]
         tokenizer = Tokenizer.from_str(json.dumps(merge_patch(spec, patch)))
+        if name == "hole":
+            likely = [spec["model"]["vocab"]["À"], 1555] * 50 + likely
         goldens.tokenizer(
             name, patch, chosen, lambda t: tokenizer.encode(t, add_special_tokens=False).ids, lambda t: tokenizer.encode(t).ids,
             lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip),
-            random_ids(rng, 200 if name == "base" else 20, size, likely))
+            random_ids(rng, {"base": 200, "hole": 60}.get(name, 20 if len(chosen) > 60 else 4), size, likely))
+        if name == "base" or name.startswith("metaspace"):
+            goldens.continuations(chosen[::40 if name == "base" else 6], lambda t: tokenizer.encode(t).ids, lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip))
     goldens.write(out)
 
 
@@ -403,27 +457,117 @@ def sentencepiece_goldens(model, texts, out):
     decode = lambda ids, skip: processor.decode(ids)
     goldens.tokenizer("base", {}, texts, processor.encode, lambda t: [processor.bos_id()] + processor.encode(t), decode,
                       random_ids(random.Random(8), 150, processor.get_piece_size(), likely))
+    goldens.continuations(texts[::16], lambda t: [processor.bos_id()] + processor.encode(t), decode)
     goldens.write(out)
+
+
+FOLDER_TEXTS = [
+    "Once", "<s>Once upon", "a</s> b", "a</s>b</s>", "<|im_start|>user\nhi there<|im_end|>\n<|im_start|>assistant\n", "x <unk> y", "a <pad> b",
+    "<s> [INST] hi [/INST] yes </s><s>[INST] more [/INST]", "", "the<|im_end|> worker", "<|im_end|>  worker", "so <left> we <right> see",
+    "aword word <word> b", "<s", "</s><s></s>", "a</s>▁b", "é<|im_start|>é", "<|im_start|><|im_start|>a",
+]
+
+
+def folder_goldens(model, out):
+    """For each folder {"name", "files"}, then {"text", "ids"[, "kept", "skipped"]} without BOS and EOS, then {"s"} as in `Goldens`.
+
+    Decoded texts are left out where the two ways to print a text's start differ. BOS is added by default only by older versions."""
+    token = lambda content, **more: dict(dict(content=content, lstrip=False, normalized=False, rstrip=False, single_word=False, special=True), **more)
+    decoder = {"0": token("<unk>"), "1": token("<s>"), "2": token("</s>"), "700": token("<|im_start|>"),
+               "701": token("<|im_end|>", special=False, normalized=True), "702": token("<pad>"), "703": token("<left>", lstrip=True),
+               "704": token("<right>", rstrip=True, special=False), "705": token("<word>", single_word=True)}
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True, "add_eos_token": False}
+    llama = dict(names, tokenizer_class="LlamaTokenizer")
+    encoder = {"<|im_start|>": 700, "<|im_end|>": 701, "<pad>": 702}
+    folders = {
+        "control": {"tokenizer_config.json": llama},
+        "control_no_class": {"tokenizer_config.json": names},
+        "decoder": {"tokenizer_config.json": dict(llama, added_tokens_decoder=decoder)},
+        "decoder_legacy": {"tokenizer_config.json": dict(llama, legacy=True, add_eos_token=True, added_tokens_decoder=decoder)},
+        "decoder_no_class": {"tokenizer_config.json": dict(names, added_tokens_decoder=decoder)},
+        "decoder_not_older": {"tokenizer_config.json": dict(llama, added_tokens_decoder=decoder), "added_tokens.json": {"Once": 706}},
+        "added": {"tokenizer_config.json": dict(llama, pad_token="<pad>", additional_special_tokens=["<|im_end|>"]), "added_tokens.json": encoder},
+        "added_map": {"tokenizer_config.json": llama, "added_tokens.json": encoder,
+                      "special_tokens_map.json": {"pad_token": {"content": "<pad>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}}},
+    }
+    goldens = Goldens()
+    for name, files in folders.items():
+        with tempfile.TemporaryDirectory() as path:
+            folder = pathlib.Path(path)
+            (folder / "tokenizer.model").write_bytes(model)
+            (folder / "config.json").write_text('{"model_type": "llama"}')
+            for file, content in files.items():
+                (folder / file).write_text(json.dumps(content))
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        goldens.add(name=name, files=files)
+        for text in FOLDER_TEXTS:
+            ids = tokenizer(text, add_special_tokens=False).input_ids
+            around = tokenizer(text).input_ids
+            bos, eos = [1], [2] if files["tokenizer_config.json"]["add_eos_token"] else []
+            assert around == bos + ids + eos, (name, text)
+            case = {"text": text, "ids": ids}
+            if text[:1] in "aOtx":
+                skipped = tokenizer.decode([i for i in ids if i != 0], skip_special_tokens=True)
+                case.update(plain=[i for i in ids if i != 0], skipped=skipped)
+            goldens.add(**case)
+        goldens.add(s=[bos, eos])
+    goldens.write(out)
+
+
+def unigram_goldens(folder, texts, out):
+    """The tokenizer.json of a Unigram model, as the `tokenizers` package runs it."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    goldens = Goldens()
+    goldens.tokenizer("base", {}, texts, lambda t: tokenizer.encode(t, add_special_tokens=False).ids, lambda t: tokenizer.encode(t).ids,
+                      lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip), [])
+    goldens.write(out)
+
+
+def train_unigram(folder):
+    """A Unigram tokenizer.model, and a tokenizer.json with a template and an added token."""
+    model = train_sentencepiece(model_type="unigram", vocab_size=700, byte_fallback=True, remove_extra_whitespaces=False, character_coverage=0.98)
+    (folder / "tokenizer.model").write_bytes(model)
+    with tempfile.TemporaryDirectory() as path:
+        shutil.copy(folder / "tokenizer.model", path)
+        (pathlib.Path(path) / "config.json").write_text('{"model_type": "llama"}')
+        spec = json.loads(AutoTokenizer.from_pretrained(path)._tokenizer.to_str())
+    spec["added_tokens"].append(dict(ADDED, id=700, content="<|im_end|>", special=True))
+    spec["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in (("<s>", 1), ("</s>", 2))}}
+    (folder / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def main():
     out = pathlib.Path(sys.argv[1])
     texts = all_texts()
-    for folder in ("llama3", "llama2", "plain"):
+    for folder in ("llama3", "llama2", "plain", "unigram"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     (out / "texts.jsonl").write_text("".join(json.dumps(b64(t)) + "\n" for t in texts))
     numbered = list(enumerate(texts))
-    for kind, spec in (("llama3", train_llama3()), ("llama2", train_llama2())):
-        (out / kind / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False, separators=(",", ":")) + "\n")
-        json_goldens(spec, kind, numbered, out / f"{kind}.goldens.jsonl")
-    llama2 = train_sentencepiece(
-        byte_fallback=True, split_digits=True, add_dummy_prefix=True, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
-        character_coverage=0.98)
-    (out / "llama2" / "tokenizer.model").write_bytes(llama2)
-    sentencepiece_goldens(llama2, numbered[1::7], out / "sentencepiece.goldens.jsonl")
-    plain = train_sentencepiece(byte_fallback=False, remove_extra_whitespaces=True, character_coverage=0.99)
-    (out / "plain" / "tokenizer.model").write_bytes(plain)
-    sentencepiece_goldens(plain, numbered[2::31], out / "sentencepiece_plain.goldens.jsonl")
+    for kind, train in (("llama3", train_llama3), ("llama2", train_llama2)):
+        path = out / kind / "tokenizer.json"
+        if not path.exists():
+            path.write_text(json.dumps(train(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        json_goldens(json.loads(path.read_text()), kind, numbered, out / f"{kind}.goldens.jsonl")
+    # The package does not look for control pieces in a text; folder_goldens has those.
+    without_control = lambda chosen: [t for t in chosen if not any(c in t[1] for c in (b"<s>", b"</s>", b"<unk>"))]
+    llama2 = out / "llama2" / "tokenizer.model"
+    if not llama2.exists():
+        llama2.write_bytes(train_sentencepiece(
+            byte_fallback=True, split_digits=True, add_dummy_prefix=True, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
+            character_coverage=0.98))
+    sentencepiece_goldens(llama2.read_bytes(), without_control(numbered[1::7]), out / "sentencepiece.goldens.jsonl")
+    folder_goldens(llama2.read_bytes(), out / "folders.goldens.jsonl")
+    plain = out / "plain" / "tokenizer.model"
+    if not plain.exists():
+        plain.write_bytes(train_sentencepiece(byte_fallback=False, remove_extra_whitespaces=True, character_coverage=0.99))
+    sentencepiece_goldens(plain.read_bytes(), without_control(numbered[2::31]), out / "sentencepiece_plain.goldens.jsonl")
+    if not (out / "unigram" / "tokenizer.json").exists():
+        train_unigram(out / "unigram")
+    unigram_goldens(out / "unigram", numbered[3::23], out / "unigram.goldens.jsonl")
     print(f"{len(texts)} strings")
 
 
