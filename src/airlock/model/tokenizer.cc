@@ -67,12 +67,9 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& model_di
   const fs::path model = model_dir / "tokenizer.model";
   if (is_there(json)) {
     TokenizerSpec spec = parse_tokenizer_json(read_file(json), json.string());
-    if (!spec.unigram) return make_json_tokenizer(std::move(spec), names, json.string());
-    require(is_there(model), ErrorCode::kUnsupported,
-            "{}: a `Unigram` model is supported only with the tokenizer.model that it was made "
-            "from beside it",
-            json.string());
-    return make_sentencepiece_tokenizer(read_file(model), names, model.string(), &spec);
+    if (spec.unigram && is_there(model))
+      return make_sentencepiece_tokenizer(read_file(model), names, model.string(), &spec);
+    return make_json_tokenizer(std::move(spec), names, json.string());
   }
   if (is_there(model)) {
     if (!names.has_added_tokens_decoder) read_older_files(model_dir, names);

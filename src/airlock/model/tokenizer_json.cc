@@ -198,6 +198,10 @@ class JsonTokenizer : public Tokenizer {
 
 std::unique_ptr<Tokenizer> make_json_tokenizer(TokenizerSpec spec, const TokenizerNames& names,
                                                const std::string& where) {
+  require(!spec.unigram, ErrorCode::kUnsupported,
+          "{}: a `Unigram` model is supported only with the tokenizer.model that it was made from "
+          "beside it",
+          where);
   return std::make_unique<JsonTokenizer>(std::move(spec), names, where);
 }
 
