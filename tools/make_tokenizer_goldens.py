@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Trains the small tokenizers of tests/data/tokenizer and records what the reference packages make of
-a few thousand strings. Needs `pip install tokenizers sentencepiece`; the tests need neither.
+a few thousand strings. Needs `pip install transformers==5.24.0 tokenizers==0.23.3 sentencepiece protobuf`;
+the tests need none of them.
 
     tools/make_tokenizer_goldens.py tests/data/tokenizer
 
-Writes, all deterministic:
+Writes (a tokenizer that is there already is kept: training breaks some ties by chance):
   llama3/tokenizer.json     byte-level BPE with Llama 3's split regex, special tokens and template
   llama2/tokenizer.json     BPE over characters with byte fallback, as Llama 2's tokenizer.json
   llama2/tokenizer.model    SentencePiece with Llama 2's training settings
   plain/tokenizer.model     SentencePiece that removes extra white space and has no byte fallback
+  unigram/tokenizer.*       a Unigram tokenizer.model, and the tokenizer.json that transformers makes of it
   texts.jsonl               the strings, base64
   *.goldens.jsonl           a line a string, or a line a list of ids to decode (see `Goldens`)
+  folders.goldens.jsonl     tokenizer.model with files beside it, as transformers' AutoTokenizer reads them
 """
 
 import base64
@@ -18,49 +21,20 @@ import io
 import json
 import pathlib
 import random
+import shutil
 import struct
 import sys
-import unicodedata
+import tempfile
 
 import sentencepiece
+from tokenizer_texts import LLAMA3_SPECIALS, SENTENCES, all_texts
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer
 
 LLAMA3_REGEX = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
 )
-LLAMA3_SPECIALS = [
-    "<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
-    "<|finetune_right_pad_id|>", "<|reserved_special_token_2|>", "<|start_header_id|>", "<|end_header_id|>",
-    "<|eom_id|>", "<|eot_id|>", "<|python_tag|>",
-]
-
-SENTENCES = [
-    "The worker sees what crosses the link, and the runner counts every byte of it.",
-    "It's a small text, but we've got what we need: they'll read it, I'd say, and you're done. Don't worry.",
-    "There are 1024 tokens in 16 layers, 32 heads of 64 each, and 3.14159 is not an integer; 2^31 - 1 is.",
-    "for (int i = 0; i < n; ++i) {\n    sum += weights[i] * inputs[i];  // accumulate\n}\n",
-    "def softmax(x):\n\treturn [math.exp(v - max(x)) for v in x]\n\nprint(softmax([1.0, 2.0, 3.0]))\n",
-    "Der schnelle Läufer überquert die Brücke, während die Übrigen am Fluss warten; größer ist schöner.",
-    "Le garçon a mangé une crêpe près de la forêt, où l'été n'est jamais fini. Ça va très bien, merci.",
-    "El niño pequeño corrió mañana por la montaña; ¿quién sabe dónde está el camino? ¡Qué lástima!",
-    "Zażółć gęślą jaźń. Příliš žluťoučký kůň úpěl ďábelské ódy. Árvíztűrő tükörfúrógép.",
-    "Быстрая лисица прыгает через ленивую собаку, а потом отдыхает под старым деревом у реки.",
-    "Η γρήγορη αλεπού πηδάει πάνω από το τεμπέλικο σκυλί και μετά κοιμάται κάτω από το δέντρο.",
-    "הילד הולך לבית הספר בבוקר וחוזר הביתה בערב עם החברים שלו.",
-    "يذهب الولد إلى المدرسة في الصباح ويعود إلى البيت في المساء مع أصدقائه.",
-    "लड़का सुबह विद्यालय जाता है और शाम को अपने मित्रों के साथ घर लौटता है।",
-    "ছেলেটি সকালে বিদ্যালয়ে যায় এবং সন্ধ্যায় বাড়ি ফিরে আসে।",
-    "เด็กชายไปโรงเรียนในตอนเช้าและกลับบ้านในตอนเย็นกับเพื่อนของเขา",
-    "男孩早上去学校,晚上和朋友们一起回家。今天的天气很好,我们去公园散步吧。",
-    "少年は朝学校へ行き、夕方に友達と家へ帰ります。カタカナとひらがなと漢字。",
-    "소년은 아침에 학교에 가고 저녁에 친구들과 함께 집으로 돌아옵니다.",
-    "Cậu bé đi học vào buổi sáng và trở về nhà vào buổi tối cùng bạn bè của mình.",
-    "Çocuk sabah okula gider ve akşam arkadaşlarıyla birlikte eve döner; İstanbul'da ılık bir gün.",
-    "🙂 👍🏽 👩‍👩‍👧‍👦 🏳️‍🌈 🇩🇪 ❤️ — emoji with joiners, flags and variation selectors 🚀🚀",
-    "{\"name\": \"model\", \"shape\": [2048, 8192], \"dtype\": \"bf16\", \"tied\": true, \"scale\": null}",
-    "| a | b |\n|---|---|\n| 1 | 2 |\n\n\n* item one\n* item two\n    * nested item\n",
-]
 
 
 def corpus(rng):
@@ -70,153 +44,6 @@ def corpus(rng):
         yield from rng.sample(SENTENCES, len(SENTENCES))
         yield " ".join(rng.choice(words) for _ in range(30))
         yield " ".join(str(rng.randrange(10 ** rng.randrange(1, 8))) for _ in range(20))
-
-
-# ---------------------------------------------------------------------------------------- strings
-
-
-def script_samples(rng):
-    """Short runs of letters, marks, digits and signs from every part of Unicode that has characters."""
-    step = 0x80
-    for start in range(0, 0x20000, step):
-        assigned = [chr(c) for c in range(start, start + step) if unicodedata.category(chr(c)) not in ("Cs", "Cn", "Co")]
-        if not assigned or (start > 0x3400 and start < 0xD700 and start % 0x1000) or (0x12000 <= start < 0x1B000 and start % 0x400):
-            continue
-        yield "".join(rng.choice(assigned) for _ in range(rng.randrange(2, 9)))
-        yield " ".join("".join(rng.choice(assigned) for _ in range(3)) for _ in range(2))
-    for start in (0x20000, 0x2A700, 0x2B739, 0x2EBF0, 0x30000, 0x31350, 0xE0000, 0xE0100, 0xF0000, 0x10FFFD):
-        yield chr(start) + "x" + chr(start + 2 if start < 0x10FFFD else start) + "1"
-
-
-def newer_than_unicode_14(rng):
-    """Characters that Unicode 15 and 16 added: letters, digits, marks, signs."""
-    new = [0x1C89, 0xA7CB, 0xA7DA, 0x105C0, 0x10D40, 0x10D4A, 0x10D69, 0x11380, 0x113B8, 0x116D0, 0x11BC0, 0x11BF0,
-           0x11F02, 0x11F50, 0x13460, 0x16100, 0x16130, 0x16D40, 0x16D70, 0x1CCF0, 0x1D2C0, 0x1DF25, 0x1E030, 0x1E4D0,
-           0x1E4F0, 0x1E5D0, 0x1E5F1, 0x2B739, 0x2EBF0, 0x31350, 0x1FADC, 0x0CF3, 0x0897]
-    for c in new:
-        yield f"a{chr(c)}b 1{chr(c)}2 {chr(c)}! {chr(c)}{chr(c)}"
-
-
-def emoji(rng):
-    bases = "😀😂🥰🤔👍👎👋🙏👩👨🧑👧👦🐶🌍🔥✨❤☀⌚#*0️"
-    tones = ["", "\U0001F3FB", "\U0001F3FD", "\U0001F3FF"]
-    fixed = ["👩‍👩‍👧‍👦", "👨‍💻", "🏳️‍🌈", "🏴‍☠️", "🏴\U000E0067\U000E0062\U000E0073\U000E0063\U000E0074\U000E007F", "👁️‍🗨️", "1️⃣2️⃣#️⃣", "🇩🇪🇫🇷🇯🇵",
-             "🇩", "🧑🏽‍🤝‍🧑🏻", "❤️‍🔥", "☺︎☺️", "‍‍‍", "👩‍", "‍👩"]
-    yield from fixed
-    for f in fixed:
-        yield f"text {f} and {f}{f}\n"
-    for _ in range(60):
-        yield "".join(rng.choice(bases) + rng.choice(tones) + rng.choice(["", "\u200d", "\ufe0f", " "]) for _ in range(rng.randrange(1, 6)))
-
-
-SPACES = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u180e\u2000\u2003\u2009\u200a\u200b\u200c\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
-
-
-def white_space(rng):
-    for s in SPACES:
-        yield s
-        yield s * 2 + "a"
-        yield f"a{s}b {s}c{s} d{s}{s}1{s}"
-        yield f"!{s}{s}?{s}\n{s}x"
-    for n in list(range(1, 20)) + [31, 32, 33, 64, 100, 300]:
-        yield " " * n
-        yield "a" + " " * n + "b"
-        yield "\n" * n
-        yield " " * n + "\n" + " " * (n // 2) + "end"
-    for n in (3, 40, 200):
-        yield "\t" * n + "x"
-        yield "\r\n" * n + "x"
-        yield "a" * n
-        yield "." * n + "\n\n"
-        yield "1" * n
-        yield "' " * n
-        yield "\u00a0" * n
-        yield "é" * n
-        yield "🙂" * n
-    for _ in range(150):
-        yield "".join(rng.choice("  \n\t\r" + rng.choice(SPACES) + "ab1.") for _ in range(rng.randrange(1, 24)))
-
-
-def control(rng):
-    for c in list(range(0, 32)) + list(range(127, 160)):
-        yield chr(c)
-        yield f"a{chr(c)}b"
-    yield "".join(map(chr, range(0, 256)))
-    yield "".join(map(chr, range(127, 160))) * 2
-    yield "\x00" * 20
-    yield "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufff9\ufffa\ufffb\ufffc\ufffd\ufffe\uffff"
-
-
-def numbers(rng):
-    for _ in range(80):
-        yield rng.choice(["", " ", "-", "$", "a"]) + str(rng.randrange(10 ** rng.randrange(1, 15)))
-    yield from ["3.14159", "1,234,567.89", "0x1F600", "1e-10", "1/2", "²³¹", "½¾", "ⅣⅫ", "①②③", "١٢٣٤٥", "१२३४", "一二三", "1 2  3   4",
-                "12:34:56", "2024-01-31T00:00:00Z", "v1.2.3", "100%", "#1", "1st 2nd 3rd", "A4", "4x4", "𝟘𝟙𝟚𝟛"]
-
-
-def contractions(rng):
-    suffixes = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'T", "'RE", "'Ve", "'M", "'lL", "'D", "'ſ", "'x", "'", "''s", "’s", "'st", "'réal",
-                "'veil", "'llama", "'K", "'ß", "'ﬆ"]
-    for s in suffixes:
-        yield "it" + s
-        yield s
-        yield f"1{s} é{s}\n{s} {s}"
-
-
-def invalid_utf8(rng):
-    yield from [b"\x80", b"\xff", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\x80", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf0\x80\x80\x80",
-                b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xfe\xff", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xf0\x9f",
-                b"abc\xe2\x82", b"\xe2\x82abc", b"\xf0\x9f\x98a\xf0\x9fb\xf0c", b"\xe2\x28\xa1", b"\xf0\x28\x8c\xbc", b"\xf0\x90\x28\xbc",
-                b"\xc3\xc3\xa9", b"\xe2\xe2\x82\xac", b"\xf0\xf0\x9f\x98\x80", b"\x80\x80\x80\x80", b"caf\xe9", b"na\xefve \xfcber"]
-    for _ in range(120):
-        yield bytes(rng.randrange(256) for _ in range(rng.randrange(1, 16)))
-    for _ in range(120):
-        text = bytearray(rng.choice(SENTENCES).encode())
-        begin = rng.randrange(len(text) - 12)
-        text = text[begin:begin + rng.randrange(4, 40)]
-        for _ in range(rng.randrange(0, 3)):
-            text[rng.randrange(len(text))] = rng.randrange(256)
-        yield bytes(text)
-
-
-def special_text(rng):
-    names = LLAMA3_SPECIALS + ["<s>", "</s>", "<unk>", "<0x0A>", "<0xE2>", "▁", "▁▁a", "<tool>", "<word>", "<left>", "<right>", "<both>"]
-    for n in names:
-        yield n
-        yield f"a{n}b"
-        yield f"  {n}  {n}\n{n}"
-        yield n[:-1] + " " + n[1:]
-        yield n + n[:-1] + n + n[-1]
-    yield "<|<|eot_id|>|>"
-    yield "<|EOT_ID|>"
-    yield "<|start_header_id|>user<|end_header_id|>\n\nHello there!<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
-    yield "<|begin_of_text|>" * 3
-    for _ in range(60):
-        yield "".join(rng.choice(names + [" ", "  ", "x", "\n", "é", "<|", "|>", "_"]) for _ in range(rng.randrange(1, 7)))
-
-
-def mixtures(rng):
-    alphabet = "".join(SENTENCES) + SPACES + "'''  \n\n" + "αβγδЖЩքსअ한글漢字かな٣८½²"
-    for _ in range(480):
-        yield "".join(rng.choice(alphabet) for _ in range(rng.randrange(1, 28)))
-    for s in SENTENCES:
-        yield s
-        yield s.upper()
-        yield s.replace(" ", "  ")
-        yield unicodedata.normalize("NFD", s)
-        yield s[::-1]
-    for _ in range(80):
-        s = rng.choice(SENTENCES)
-        begin = rng.randrange(len(s) - 10)
-        yield s[begin:begin + rng.randrange(1, 60)]
-
-
-def all_texts():
-    rng = random.Random(20)
-    texts = [b""]
-    for part in (mixtures, script_samples, newer_than_unicode_14, emoji, white_space, control, numbers, contractions, invalid_utf8, special_text):
-        texts += [t if isinstance(t, bytes) else t.encode("utf-8", "surrogatepass") for t in part(rng)]
-    return list(dict.fromkeys(texts))
 
 
 # --------------------------------------------------------------------------------------- trainings
@@ -271,8 +98,8 @@ def train_sentencepiece(**settings):
     model = io.BytesIO()
     sentences = [line for text in corpus(random.Random(5)) for line in text.split("\n") if line]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences), model_writer=model, model_type="bpe", vocab_size=700, normalization_rule_name="identity",
-        num_threads=1, minloglevel=2, hard_vocab_limit=True, **settings)
+        sentence_iterator=iter(sentences), model_writer=model, normalization_rule_name="identity", num_threads=1, minloglevel=2,
+        hard_vocab_limit=True, **dict(dict(model_type="bpe", vocab_size=700), **settings))
     return model.getvalue()
 
 
@@ -297,6 +124,25 @@ def variants(spec, kind):
         yield "invert", {"pre_tokenizer": {"pretokenizers": [split, level]}}
         string = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
         yield "string", {"pre_tokenizer": {"pretokenizers": [string, level]}}
+        for behavior in ("Contiguous", "MergedWithPrevious", "MergedWithNext"):
+            for invert in (False, True):
+                split = {"type": "Split", "pattern": {"Regex": r"\p{L}|(?=1)"}, "behavior": behavior, "invert": invert}
+                yield f"split_{behavior}_{invert}", {"pre_tokenizer": {"pretokenizers": [split, level]}}
+            yield f"punctuation_{behavior}", {"pre_tokenizer": {"pretokenizers": [{"type": "Punctuation", "behavior": behavior}, level]}}
+        yield "punctuation", {"pre_tokenizer": {"pretokenizers": [{"type": "Punctuation"}, level]}}
+        for each in (True, False):
+            yield f"digits_{each}", {"pre_tokenizer": {"pretokenizers": [{"type": "Digits", "individual_digits": each}, level]}}
+        for name, regex in (("begin", "^"), ("end", "$"), ("line", "^ *[^\\n]*$"), ("first", "^."), ("last", "[\\s.]$")):
+            split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+            yield f"lines_{name}", {"pre_tokenizer": {"pretokenizers": [split, level]}}
+        yield "lowercase", {"normalizer": {"type": "Lowercase"}, "added_tokens": added + more[:1] + [dict(more[1], content="<WORD>", normalized=True)]}
+        for left, right in ((True, True), (True, False), (False, True)):
+            yield f"strip_{left}_{right}", {"normalizer": {"type": "Strip", "strip_left": left, "strip_right": right}}
+        replace = lambda regex, content: {"type": "Replace", "pattern": {"Regex": regex}, "content": content}
+        yield "replace", {"normalizer": {"type": "Sequence", "normalizers": [replace(r"\s+", " "), replace("[aeiou]$", "$0>"), replace("b+", "B")]}}
+        yield "twice", {"added_tokens": added + more + [dict(ADDED, id=top + 5, content="<left>"), dict(ADDED, id=top + 6, content="<word>", special=True)]}
+        # Without the byte C0, which no text has; the package numbers added tokens behind as many as there are.
+        yield "hole", {"model": {"vocab": {"À": None, "ÀÀ": 1600}}}
     else:
         for scheme in ("first", "always", "never"):
             for split in (True, False):
@@ -333,6 +179,7 @@ class Goldens:
     {"t", "i"[, "d"]}    text (its line in texts.jsonl), ids without special tokens, decoded text (base64; left out if it is the text)
     {"s": [ids, ids]}    what encoding with special tokens puts before and after, the same for all of the patch's texts
     {"x", "k", "a"}      ids to decode; the text skipping special tokens, and with them ("a" left out if the same)
+    {"p", "x", "k"}      ids to decode behind others ("p"): the text of all less that of "p", skipping special tokens
     """
 
     def __init__(self):
@@ -363,6 +210,18 @@ class Goldens:
                 case["a"] = b64(kept.encode())
             self.add(**case)
 
+    def continuations(self, texts, encode_special, decode):
+        """The ids of texts, cut where the text of the first part begins that of all."""
+        for _, raw in texts:
+            ids = encode_special(raw.decode("utf-8", "replace"))
+            whole = decode(ids, True)
+            if "\ufffd" in whole:
+                continue
+            for cut in (1, 2, len(ids) // 2, len(ids) - 1):
+                before = decode(ids[:cut], True)
+                if 0 < cut < len(ids) and whole.startswith(before) and "\ufffd" not in before:
+                    self.add(p=packed(ids[:cut]), x=packed(ids[cut:]), k=b64(whole[len(before):].encode()))
+
     def write(self, path):
         path.write_text("\n".join(self.lines) + "\n")
 
@@ -385,13 +244,19 @@ def json_goldens(spec, kind, texts, out):
             chosen = texts[::6] if name == "base" else texts[(len(name) % 5)::61]
         else:
             chosen = texts if name == "base" else texts[(len(name) % 5)::29]
-        if name == "added":
-            chosen = [t for t in texts if b"<" in t[1]]
+        if name.split("_")[0] in ("split", "punctuation", "digits", "lines", "lowercase", "strip", "replace", "hole"):
+            chosen = texts[(len(name) % 5)::173] + texts[-45::2 if name == "lowercase" else 9]
+        if name in ("added", "twice"):
+            chosen = [t for t in texts if b"<" in t[1]][:: 1 if name == "added" else 5]
         tokenizer = Tokenizer.from_str(json.dumps(merge_patch(spec, patch)))
+        if name == "hole":
+            likely = [spec["model"]["vocab"]["À"], 1555] * 50 + likely
         goldens.tokenizer(
             name, patch, chosen, lambda t: tokenizer.encode(t, add_special_tokens=False).ids, lambda t: tokenizer.encode(t).ids,
             lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip),
-            random_ids(rng, 200 if name == "base" else 20, size, likely))
+            random_ids(rng, {"base": 200, "hole": 60}.get(name, 20 if len(chosen) > 60 else 4), size, likely))
+        if name == "base" or name.startswith("metaspace"):
+            goldens.continuations(chosen[::40 if name == "base" else 6], lambda t: tokenizer.encode(t).ids, lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip))
     goldens.write(out)
 
 
@@ -403,27 +268,117 @@ def sentencepiece_goldens(model, texts, out):
     decode = lambda ids, skip: processor.decode(ids)
     goldens.tokenizer("base", {}, texts, processor.encode, lambda t: [processor.bos_id()] + processor.encode(t), decode,
                       random_ids(random.Random(8), 150, processor.get_piece_size(), likely))
+    goldens.continuations(texts[::16], lambda t: [processor.bos_id()] + processor.encode(t), decode)
     goldens.write(out)
+
+
+FOLDER_TEXTS = [
+    "Once", "<s>Once upon", "a</s> b", "a</s>b</s>", "<|im_start|>user\nhi there<|im_end|>\n<|im_start|>assistant\n", "x <unk> y", "a <pad> b",
+    "<s> [INST] hi [/INST] yes </s><s>[INST] more [/INST]", "", "the<|im_end|> worker", "<|im_end|>  worker", "so <left> we <right> see",
+    "aword word <word> b", "<s", "</s><s></s>", "a</s>▁b", "é<|im_start|>é", "<|im_start|><|im_start|>a",
+]
+
+
+def folder_goldens(model, out):
+    """For each folder {"name", "files"}, then {"text", "ids"[, "kept", "skipped"]} without BOS and EOS, then {"s"} as in `Goldens`.
+
+    Decoded texts are left out where the two ways to print a text's start differ. BOS is added by default only by older versions."""
+    token = lambda content, **more: dict(dict(content=content, lstrip=False, normalized=False, rstrip=False, single_word=False, special=True), **more)
+    decoder = {"0": token("<unk>"), "1": token("<s>"), "2": token("</s>"), "700": token("<|im_start|>"),
+               "701": token("<|im_end|>", special=False, normalized=True), "702": token("<pad>"), "703": token("<left>", lstrip=True),
+               "704": token("<right>", rstrip=True, special=False), "705": token("<word>", single_word=True)}
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True, "add_eos_token": False}
+    llama = dict(names, tokenizer_class="LlamaTokenizer")
+    encoder = {"<|im_start|>": 700, "<|im_end|>": 701, "<pad>": 702}
+    folders = {
+        "control": {"tokenizer_config.json": llama},
+        "control_no_class": {"tokenizer_config.json": names},
+        "decoder": {"tokenizer_config.json": dict(llama, added_tokens_decoder=decoder)},
+        "decoder_legacy": {"tokenizer_config.json": dict(llama, legacy=True, add_eos_token=True, added_tokens_decoder=decoder)},
+        "decoder_no_class": {"tokenizer_config.json": dict(names, added_tokens_decoder=decoder)},
+        "decoder_not_older": {"tokenizer_config.json": dict(llama, added_tokens_decoder=decoder), "added_tokens.json": {"Once": 706}},
+        "added": {"tokenizer_config.json": dict(llama, pad_token="<pad>", additional_special_tokens=["<|im_end|>"]), "added_tokens.json": encoder},
+        "added_map": {"tokenizer_config.json": llama, "added_tokens.json": encoder,
+                      "special_tokens_map.json": {"pad_token": {"content": "<pad>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}}},
+    }
+    goldens = Goldens()
+    for name, files in folders.items():
+        with tempfile.TemporaryDirectory() as path:
+            folder = pathlib.Path(path)
+            (folder / "tokenizer.model").write_bytes(model)
+            (folder / "config.json").write_text('{"model_type": "llama"}')
+            for file, content in files.items():
+                (folder / file).write_text(json.dumps(content))
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        goldens.add(name=name, files=files)
+        for text in FOLDER_TEXTS:
+            ids = tokenizer(text, add_special_tokens=False).input_ids
+            around = tokenizer(text).input_ids
+            bos, eos = [1], [2] if files["tokenizer_config.json"]["add_eos_token"] else []
+            assert around == bos + ids + eos, (name, text)
+            case = {"text": text, "ids": ids}
+            if text[:1] in "aOtx":
+                skipped = tokenizer.decode([i for i in ids if i != 0], skip_special_tokens=True)
+                case.update(plain=[i for i in ids if i != 0], skipped=skipped)
+            goldens.add(**case)
+        goldens.add(s=[bos, eos])
+    goldens.write(out)
+
+
+def unigram_goldens(folder, texts, out):
+    """The tokenizer.json of a Unigram model, as the `tokenizers` package runs it."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    goldens = Goldens()
+    goldens.tokenizer("base", {}, texts, lambda t: tokenizer.encode(t, add_special_tokens=False).ids, lambda t: tokenizer.encode(t).ids,
+                      lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip), [])
+    goldens.write(out)
+
+
+def train_unigram(folder):
+    """A Unigram tokenizer.model, and a tokenizer.json with a template and an added token."""
+    model = train_sentencepiece(model_type="unigram", vocab_size=700, byte_fallback=True, remove_extra_whitespaces=False, character_coverage=0.98)
+    (folder / "tokenizer.model").write_bytes(model)
+    with tempfile.TemporaryDirectory() as path:
+        shutil.copy(folder / "tokenizer.model", path)
+        (pathlib.Path(path) / "config.json").write_text('{"model_type": "llama"}')
+        spec = json.loads(AutoTokenizer.from_pretrained(path)._tokenizer.to_str())
+    spec["added_tokens"].append(dict(ADDED, id=700, content="<|im_end|>", special=True))
+    spec["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in (("<s>", 1), ("</s>", 2))}}
+    (folder / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def main():
     out = pathlib.Path(sys.argv[1])
     texts = all_texts()
-    for folder in ("llama3", "llama2", "plain"):
+    for folder in ("llama3", "llama2", "plain", "unigram"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     (out / "texts.jsonl").write_text("".join(json.dumps(b64(t)) + "\n" for t in texts))
     numbered = list(enumerate(texts))
-    for kind, spec in (("llama3", train_llama3()), ("llama2", train_llama2())):
-        (out / kind / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False, separators=(",", ":")) + "\n")
-        json_goldens(spec, kind, numbered, out / f"{kind}.goldens.jsonl")
-    llama2 = train_sentencepiece(
-        byte_fallback=True, split_digits=True, add_dummy_prefix=True, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
-        character_coverage=0.98)
-    (out / "llama2" / "tokenizer.model").write_bytes(llama2)
-    sentencepiece_goldens(llama2, numbered[1::7], out / "sentencepiece.goldens.jsonl")
-    plain = train_sentencepiece(byte_fallback=False, remove_extra_whitespaces=True, character_coverage=0.99)
-    (out / "plain" / "tokenizer.model").write_bytes(plain)
-    sentencepiece_goldens(plain, numbered[2::31], out / "sentencepiece_plain.goldens.jsonl")
+    for kind, train in (("llama3", train_llama3), ("llama2", train_llama2)):
+        path = out / kind / "tokenizer.json"
+        if not path.exists():
+            path.write_text(json.dumps(train(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        json_goldens(json.loads(path.read_text()), kind, numbered, out / f"{kind}.goldens.jsonl")
+    # The package does not look for control pieces in a text; folder_goldens has those.
+    without_control = lambda chosen: [t for t in chosen if not any(c in t[1] for c in (b"<s>", b"</s>", b"<unk>"))]
+    llama2 = out / "llama2" / "tokenizer.model"
+    if not llama2.exists():
+        llama2.write_bytes(train_sentencepiece(
+            byte_fallback=True, split_digits=True, add_dummy_prefix=True, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
+            character_coverage=0.98))
+    sentencepiece_goldens(llama2.read_bytes(), without_control(numbered[1::7]), out / "sentencepiece.goldens.jsonl")
+    folder_goldens(llama2.read_bytes(), out / "folders.goldens.jsonl")
+    plain = out / "plain" / "tokenizer.model"
+    if not plain.exists():
+        plain.write_bytes(train_sentencepiece(byte_fallback=False, remove_extra_whitespaces=True, character_coverage=0.99))
+    sentencepiece_goldens(plain.read_bytes(), without_control(numbered[2::31]), out / "sentencepiece_plain.goldens.jsonl")
+    if not (out / "unigram" / "tokenizer.json").exists():
+        train_unigram(out / "unigram")
+    unigram_goldens(out / "unigram", numbered[3::23], out / "unigram.goldens.jsonl")
     print(f"{len(texts)} strings")
 
 

@@ -1,5 +1,6 @@
 // airlock perplexity: what plans and wire dtypes cost in quality, on a held-out text.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <memory>
 
 #include <fmt/format.h>
@@ -31,6 +32,7 @@ struct PerplexityFlags {
   std::int64_t window = 0;
   std::int64_t stride = 0;
   std::int64_t max_tokens = 0;
+  bool no_bos = false;
   std::string format = "table";
   PlanFlags plan;
   WorkerFlags worker;
@@ -65,7 +67,8 @@ void perplexity(const PerplexityFlags& flags) {
   if (flags.max_tokens > 0 && static_cast<std::int64_t>(ids.size()) > flags.max_tokens) {
     ids.resize(static_cast<std::size_t>(flags.max_tokens));
   }
-  const auto bos = leading_bos(*tokenizer);
+  const auto bos = flags.no_bos ? std::nullopt : leading_bos(*tokenizer);
+  if (bos && !ids.empty()) warn_of_two_bos(*tokenizer, std::array{*bos, ids.front()});
   PerplexityOptions options;
   options.window = flags.window > 0 ? flags.window : default_window(config);
   options.stride = flags.stride > 0 ? flags.stride : std::max<std::int64_t>(1, options.window / 2);
@@ -128,6 +131,7 @@ void add_perplexity_command(CLI::App& app) {
   command->add_option("--max-tokens", flags->max_tokens, "cut the text after so many; 0: never")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  command->add_flag("--no-bos", flags->no_bos, "no BOS at the front of each window");
   command->add_option("--format", flags->format, "table, md, json, csv")->capture_default_str();
   flags->plan.add_to(*command, "all", "plans to measure: presets with commas, or all");
   flags->worker.add_to(*command, true);

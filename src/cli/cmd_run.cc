@@ -34,6 +34,7 @@ struct RunFlags {
   std::string prompt;
   std::string prompt_file;
   std::int64_t max_prompt_tokens = 0;
+  bool no_bos = false;
   TextGenerationOptions generation;
   bool print_ids = false;
   std::string ledger;
@@ -74,15 +75,17 @@ class RunLedger final : public LedgerSink {
 
 std::vector<std::int64_t> encode(const Tokenizer& tokenizer, const ModelConfig& config,
                                  const RunFlags& flags) {
-  auto ids =
-      token_ids(tokenizer, config,
-                flags.prompt_file.empty() ? flags.prompt : read_text(flags.prompt_file), true);
+  auto ids = token_ids(tokenizer, config,
+                       flags.prompt_file.empty() ? flags.prompt : read_text(flags.prompt_file),
+                       !flags.no_bos);
+  if (!flags.quiet && !flags.no_bos) warn_of_two_bos(tokenizer, ids);
   if (flags.max_prompt_tokens > 0 &&
       static_cast<std::int64_t>(ids.size()) > flags.max_prompt_tokens) {
     ids.resize(static_cast<std::size_t>(flags.max_prompt_tokens));
   }
-  require(!ids.empty(), ErrorCode::kInvalidArgument,
-          "the prompt is empty and this model has no BOS token to start from");
+  require(!ids.empty(), ErrorCode::kInvalidArgument, "the prompt is empty and {}",
+          flags.no_bos ? "without a BOS there is nothing to start from"
+                       : "this model has no BOS token to start from");
   return ids;
 }
 
@@ -214,6 +217,8 @@ void add_run_command(CLI::App& app) {
       ->add_option("--max-prompt-tokens", flags->max_prompt_tokens,
                    "cut the prompt after so many tokens; 0: never")
       ->check(CLI::NonNegativeNumber);
+  command->add_flag("--no-bos", flags->no_bos,
+                    "without the tokens that start every text: the prompt has them");
   add_generation_flags(*command, flags->generation);
   command->add_flag("--print-ids", flags->print_ids,
                     "JSON lines in place of the text: the ids of prompt and continuation");

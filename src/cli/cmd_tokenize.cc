@@ -30,6 +30,7 @@ void tokenize(const TokenizeFlags& flags) {
   const auto tokenizer = Tokenizer::load(flags.model);
   const auto ids =
       tokenizer->encode(flags.file.empty() ? flags.text : read_text(flags.file), !flags.no_bos);
+  warn_of_two_bos(*tokenizer, std::vector<std::int64_t>(ids.begin(), ids.end()));
   if (flags.format == "ids") {
     print_result(fmt::format("{}\n", fmt::join(ids, " ")));
     return;
@@ -65,8 +66,9 @@ std::int32_t parse_id(const std::string& word, const Tokenizer& tokenizer) {
   const bool number = rest == end && error != std::errc::invalid_argument;
   require(number, ErrorCode::kInvalidArgument, "`{}` is not a token id, expected a whole number",
           word);
-  require(error == std::errc() && tokenizer.has(id), ErrorCode::kInvalidArgument,
-          "the tokenizer has no token {}: its ids are below {}", word, tokenizer.vocab_size());
+  require(error == std::errc() && id >= 0 && id < tokenizer.vocab_size(),
+          ErrorCode::kInvalidArgument, "the tokenizer has no token {}: its ids are below {}", word,
+          tokenizer.vocab_size());
   return static_cast<std::int32_t>(id);
 }
 

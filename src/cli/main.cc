@@ -16,6 +16,7 @@
 #include "airlock/core/threads.h"
 #include "airlock/report/table.h"
 #include "cli/commands.h"
+#include "cli/number_checks.h"
 #include "cli/signals.h"
 
 namespace {
@@ -47,6 +48,7 @@ int run(const std::vector<std::string>& words) {
   airlock::add_inspect_command(app);
   airlock::add_tokenize_command(app);
   airlock::add_detokenize_command(app);
+  airlock::check_numbers(app);
   try {
     std::vector<const char*> arguments;
     for (const std::string& word : words) arguments.push_back(word.c_str());

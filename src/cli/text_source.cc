@@ -6,12 +6,14 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "airlock/core/error.h"
 #include "airlock/link/fd.h"
 #include "airlock/link/wait.h"
+#include "airlock/report/table.h"
 #include "cli/signals.h"
 
 namespace airlock {
@@ -46,6 +48,13 @@ std::vector<std::int64_t> token_ids(const Tokenizer& tokenizer, const ModelConfi
     ids.push_back(id);
   }
   return ids;
+}
+
+void warn_of_two_bos(const Tokenizer& tokenizer, std::span<const std::int64_t> ids) {
+  const auto bos = tokenizer.bos();
+  if (!bos || ids.size() < 2 || ids[0] != *bos || ids[1] != *bos) return;
+  fmt::print(stderr, "the text begins with {}, and one more was added: --no-bos adds none\n",
+             terminal_text(tokenizer.token_text(*bos)));
 }
 
 }  // namespace airlock

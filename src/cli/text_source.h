@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,5 +21,8 @@ std::string read_text(const std::filesystem::path& path);
 /// tokenizer gives an id outside the model's vocabulary, and as Tokenizer::encode does.
 std::vector<std::int64_t> token_ids(const Tokenizer& tokenizer, const ModelConfig& config,
                                     std::string_view text, bool add_special);
+
+/// Says on stderr that `ids` begin with two BOS, if they do: one of the text, and one added to it.
+void warn_of_two_bos(const Tokenizer& tokenizer, std::span<const std::int64_t> ids);
 
 }  // namespace airlock

@@ -76,6 +76,21 @@ TEST_F(CliPerplexity, CutsALongTextAndCountsTheBytesOfItsWindow) {
             2 * rows_sent * (2 * config.layers + 1) + 2 * 8 * config.vocab);
 }
 
+TEST_F(CliPerplexity, ATextThatBeginsWithBosIsSaidAndMayHaveTheOnlyOne) {
+  const auto scored = [this](std::vector<std::string> more, bool said) {
+    more.insert(more.end(), {"--plan", "baseline", "--compute-dtype", "f32", "--format", "json"});
+    auto run = perplexity(std::move(more));
+    EXPECT_EQ(run->wait(), 0) << run->err();
+    EXPECT_EQ(run->err().find("begins with <|begin_of_text|>") != std::string::npos, said);
+    const auto json = nlohmann::json::parse(run->out());
+    return std::pair(json[0]["tokens"].get<int>(), json[0]["perplexity"].get<double>());
+  };
+  const auto plain = scored({"--max-tokens", "8"}, false);
+  write("text", "<|begin_of_text|>It is a truth universally acknowledged");
+  EXPECT_EQ(scored({"--max-tokens", "9", "--no-bos"}, false), plain);
+  EXPECT_NE(scored({"--max-tokens", "9"}, true), plain);
+}
+
 TEST_F(CliPerplexity, ReadsTheTextOfAModelServedElsewhere) {
   const std::string uri = "unix://" + (dir() / "w.sock").string();
   auto worker = start({"worker", "-m", model(), "--listen", uri, "--compute-dtype", "f32"});

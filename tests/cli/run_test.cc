@@ -201,6 +201,59 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"UnknownCommand", {"serve"}, 2, ""}),
     [](const auto& at) { return at.param.name; });
 
+TEST_F(Cli, APromptThatBeginsWithBosIsSaidAndMayBeTheOnlyOne) {
+  const std::string prompt = "<|begin_of_text|>Hello";
+  const std::vector<std::string> arguments = {"run",  "-m", model(), "-p",
+                                              prompt, "-n", "0",     "--print-ids"};
+  const std::string said = "begins with <|begin_of_text|>, and one more was added";
+  auto twice = start(arguments);
+  EXPECT_EQ(twice->wait(), 0) << twice->err();
+  EXPECT_NE(twice->err().find(said), std::string::npos) << twice->err();
+  for (const char* flag : {"--no-bos", "-q"}) {
+    std::vector<std::string> more = arguments;
+    more.emplace_back(flag);
+    auto run = start(more);
+    EXPECT_EQ(run->wait(), 0) << run->err();
+    EXPECT_EQ(run->err().find(said), std::string::npos) << run->err();
+    EXPECT_EQ(run->out() == twice->out(), flag == std::string("-q"));
+  }
+  auto plain = start({"run", "-m", model(), "-p", "Hello", "-n", "0", "--print-ids"});
+  std::vector<std::string> once = arguments;
+  once.emplace_back("--no-bos");
+  auto run = start(once);
+  EXPECT_EQ(plain->wait(), 0) << plain->err();
+  EXPECT_EQ(run->wait(), 0) << run->err();
+  EXPECT_EQ(run->out(), plain->out());
+}
+
+TEST_F(Cli, NumbersOutOfRangeAreRefusedWithTheRange) {
+  struct Case {
+    std::vector<std::string> words;
+    std::string says;
+  };
+  const std::string whole = "expected a whole number in [0, 9223372036854775807], found ";
+  const std::string seed = "expected a whole number in [0, 18446744073709551615], found ";
+  for (const Case& c : {
+           Case{{"-n", "-1"}, "--tokens: " + whole + "`-1`"},
+           Case{{"-n", "x"}, whole + "`x`"},
+           Case{{"-n", "1.5"}, whole + "`1.5`"},
+           Case{{"-n", "9223372036854775808"}, whole + "`9223372036854775808`"},
+           Case{{"--seed", "18446744073709551616"}, "--seed: " + seed + "`18446744073709551616`"},
+           Case{{"--seed", "-1"}, seed + "`-1`"},
+           Case{{"--timeout", "-1"}, "expected a number of 0 or more, found `-1`"},
+       }) {
+    std::vector<std::string> words = {"run", "-m", model(), "-p", "x"};
+    words.insert(words.end(), c.words.begin(), c.words.end());
+    auto run = start(words);
+    EXPECT_EQ(run->wait(), 2);
+    EXPECT_NE(run->err().find(c.says), std::string::npos) << run->err();
+    EXPECT_LT(run->err().size(), 300U) << run->err();
+  }
+  auto largest = start({"run", "-q", "-m", model(), "-p", "x", "-n", "1", "--temp", "1", "--seed",
+                        "18446744073709551615"});
+  EXPECT_EQ(largest->wait(), 0) << largest->err();
+}
+
 TEST_F(Cli, ATruncatedCheckpointIsNamed) {
   std::filesystem::resize_file(std::filesystem::path(model()) / "model.safetensors", 5000);
   auto run = start({"run", "-m", model(), "-p", "x"});

@@ -70,6 +70,23 @@ TEST_F(Tokenize, PutsBosInFrontUnlessToldOtherwise) {
   EXPECT_EQ(output_of({"tokenize", "-m", folder("llama3"), "-p", ""}), bos + "\n");
 }
 
+TEST_F(Tokenize, SaysThatATextBeginsWithBosItself) {
+  const std::string text = "<|begin_of_text|>the link";
+  auto process = start({"tokenize", "-m", folder("llama3"), "-p", text});
+  EXPECT_EQ(process->wait(), 0);
+  EXPECT_EQ(process->err(),
+            "the text begins with <|begin_of_text|>, and one more was added: --no-bos adds none\n");
+  EXPECT_EQ(output_of({"tokenize", "-m", folder("llama3"), "-p", text, "--no-bos"}),
+            output_of({"tokenize", "-m", folder("llama3"), "-p", "the link"}));
+}
+
+TEST_F(Tokenize, PrintsNothingForAnIdInAHole) {
+  auto json = nlohmann::json::parse(goldens::read(goldens::folder() / "llama3/tokenizer.json"));
+  json["added_tokens"].push_back({{"id", 1600}, {"content", "<late>"}});
+  testing::write_file(dir() / "tokenizer.json", json.dump());
+  EXPECT_EQ(output_of({"detokenize", "-m", dir().string(), "0", "1555", "1600"}), "!<late>");
+}
+
 TEST_F(Tokenize, AsJsonNamesEachToken) {
   const auto tokenizer = Tokenizer::load(folder("llama3"));
   const auto json = nlohmann::json::parse(

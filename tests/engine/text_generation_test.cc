@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
+#include "airlock/model/sentencepiece_tokenizer.h"
+#include "airlock/model/tokenizer_json.h"
 
 #include "tests/model/tokenizer_goldens.h"
 
@@ -61,6 +63,59 @@ class TextGenerations : public ::testing::Test {
   ModelConfig config_;
   Ids prompt_ = {3, 4, 5};
 };
+
+/// Every kind of decoder; what is special about the start of a text is in four of them.
+std::vector<std::unique_ptr<Tokenizer>> tokenizers() {
+  std::vector<std::unique_ptr<Tokenizer>> all;
+  for (const char* name : {"llama3", "llama2", "plain"})
+    all.push_back(Tokenizer::load(goldens::folder() / name));
+  all.push_back(make_sentencepiece_tokenizer(
+      goldens::read(goldens::folder() / "llama2" / "tokenizer.model"), {}, "tokenizer.model"));
+  const std::string json = goldens::read(goldens::folder() / "llama2" / "tokenizer.json");
+  for (const goldens::Group& group : goldens::load("llama2.goldens.jsonl")) {
+    if (!group.name.starts_with("metaspace_")) continue;
+    auto patched = nlohmann::json::parse(json);
+    patched.merge_patch(group.patch);
+    all.push_back(make_json_tokenizer(parse_tokenizer_json(patched.dump(), "tokenizer.json"), {},
+                                      "tokenizer.json"));
+  }
+  return all;
+}
+
+TEST_F(TextGenerations, ContinueThePromptsTextWithTheBlankBetween) {
+  for (auto& tokenizer : tokenizers()) {
+    tokenizer_ = std::move(tokenizer);
+    config_.vocab = tokenizer_->vocab_size();
+    const auto prompt = tokenizer_->encode("so", true);
+    const auto all = tokenizer_->encode("so the worker sees the link", true);
+    ASSERT_TRUE(std::equal(prompt.begin(), prompt.end(), all.begin()));
+    prompt_.assign(prompt.begin(), prompt.end());
+    const Result result =
+        say({all.begin() + static_cast<std::ptrdiff_t>(prompt.size()), all.end()}, {});
+    EXPECT_EQ(result.text, " the worker sees the link");
+  }
+}
+
+TEST_F(TextGenerations, BehindAnEmptyPromptAreTheStartOfAText) {
+  for (const char* name : {"llama2", "plain"}) {
+    tokenizer_ = Tokenizer::load(goldens::folder() / name);
+    config_.vocab = tokenizer_->vocab_size();
+    prompt_ = {tokenizer_->bos().value()};
+    EXPECT_EQ(say(encode("the worker"), {}).text, "the worker");
+  }
+}
+
+TEST_F(TextGenerations, DoNotRepeatACharacterInBytesThatEndsThePrompt) {
+  tokenizer_ = Tokenizer::load(goldens::folder() / "llama2");  // holds back a run of bytes
+  config_.vocab = tokenizer_->vocab_size();
+  const Ids text = encode("so\u20A9we");  // E2 82 A9
+  const auto last = std::find(text.begin(), text.end(), 3 + 0xA9);
+  ASSERT_NE(last, text.end());
+  prompt_.assign(text.begin(), last + 1);
+  EXPECT_EQ(say({last + 1, text.end()}, {}).text, "we");
+  prompt_.pop_back();  // but what it leaves unfinished is completed
+  EXPECT_EQ(say({last, text.end()}, {}).text, "\u20A9we");
+}
 
 TEST_F(TextGenerations, StopAtEachOfSeveralEndTokensAndDoNotPrintIt) {
   // Two special tokens, and an ordinary one, which a model may name as well.

@@ -23,10 +23,24 @@ TEST(SplitRegex, FindsMatchesInOrder) {
   EXPECT_EQ(matches({"(?i:'s|'ll)", "t"}, "'S 'lL 'ſ"), (Strings{"'S", "'lL", "'ſ"}));
 }
 
-TEST(SplitRegex, EmptyMatchesAreLeftOut) {
-  EXPECT_EQ(matches({"a*", "t"}, "éaab€a"), (Strings{"aa", "a"}));
-  EXPECT_EQ(matches({"(?=b)", "t"}, "abab"), Strings{});
+TEST(SplitRegex, EmptyMatchesCountButNotBehindAMatch) {
+  EXPECT_EQ(matches({"a*", "t"}, "éaab€a"), (Strings{"", "aa", "", "a"}));
+  EXPECT_EQ(matches({"(?=b)", "t"}, "abab"), (Strings{"", ""}));
   EXPECT_EQ(matches({"a*", "t"}, ""), Strings{});
+}
+
+TEST(SplitRegex, LinesBeginAndEndAsInRuby) {
+  const auto places = [](const std::string& pattern, const std::string& text) {
+    std::vector<SplitRegex::Span> spans;
+    SplitRegex(pattern, "t").find(text, spans);
+    std::vector<std::size_t> begins;
+    for (const auto& span : spans) begins.push_back(span.begin);
+    return begins;
+  };
+  using Places = std::vector<std::size_t>;
+  EXPECT_EQ(places("^", "a\n\nb\n"), (Places{0, 2, 3}));  // none behind the last line break
+  EXPECT_EQ(places("$", "a\n\nb\n"), (Places{1, 2, 4, 5}));
+  EXPECT_EQ(matches({"^a|b$", "t"}, "ab\nab ab"), (Strings{"a", "b", "a", "b"}));
 }
 
 TEST(SplitRegex, ClassesMeanWhatTheyMeanInUnicode16) {
@@ -46,9 +60,9 @@ TEST(SplitRegex, LiteralsMatchThemselves) {
 
 TEST(SplitRegex, RefusesWhatTheTwoLibrariesReadDifferently) {
   for (const char* pattern :
-       {"\\h",         "\\w",      "\\v",      "\\b",     "\\x41", "\\p{Greek}", "\\pL", "[a&&b]",
-        "[[:alpha:]]", "[\\S]",    "[\\P{L}]", "a{1,2}+", "a{,2}", "^a",         "a$",   "(?m:a)",
-        "(?<name>a)",  "(?P<n>a)", "(*FAIL)",  "\\1",     "\\K",   "\\",         "[]a]"}) {
+       {"\\h",        "\\w",         "\\v",     "\\b",      "\\x41",   "\\p{Greek}", "\\pL",
+        "[a&&b]",     "[[:alpha:]]", "[\\S]",   "[\\P{L}]", "a{1,2}+", "a{,2}",      "(?m:a)",
+        "(?<name>a)", "(?P<n>a)",    "(*FAIL)", "\\1",      "\\K",     "\\",         "[]a]"}) {
     try {
       const SplitRegex regex(pattern, "here");
       ADD_FAILURE() << pattern;

@@ -71,12 +71,20 @@ TEST(PreTokenizer, NothingHasNoWords) {
   EXPECT_EQ(split({byte_level(true, true)}, ""), Strings{});
 }
 
-TEST(Normalize, PrependsAndReplacesInOrder) {
-  const std::vector<NormalizerStep> steps = {{NormalizerStep::kPrepend, "", "▁"},
-                                             {NormalizerStep::kReplace, " ", "▁"}};
-  EXPECT_EQ(normalize("a b", steps), "▁a▁b");
-  EXPECT_EQ(normalize("", steps), "");
-  EXPECT_EQ(normalize("aaa", {{NormalizerStep::kReplace, "aa", "a"}}), "aa");
+TEST(PreTokenizer, SplitMergesMatchesAsItIsTold) {
+  using Step = PreTokenizerStep;
+  EXPECT_EQ(split({regex("-", Step::kContiguous, false)}, "a-b--"), (Strings{"a", "-", "b", "--"}));
+  EXPECT_EQ(split({regex("-", Step::kMergedWithPrevious, false)}, "-a-b--"),
+            (Strings{"-", "a-", "b-", "-"}));
+  EXPECT_EQ(split({regex("-", Step::kMergedWithNext, false)}, "-a-b--"),
+            (Strings{"-a", "-b", "-", "-"}));
+}
+
+TEST(PreTokenizer, EmptyMatchesCut) {
+  using Step = PreTokenizerStep;
+  EXPECT_EQ(split({regex("^", Step::kIsolated, false)}, "a\nb\n"), (Strings{"a\n", "b\n"}));
+  EXPECT_EQ(split({regex("$", Step::kRemoved, false)}, "a\nb\n"), (Strings{"a", "\nb", "\n"}));
+  EXPECT_EQ(split({regex("(?=b)", Step::kIsolated, false)}, "abab"), (Strings{"a", "ba", "b"}));
 }
 
 }  // namespace

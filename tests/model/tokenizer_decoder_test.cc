@@ -55,6 +55,37 @@ TEST(StreamDecoder, MetaspaceDropsTheFirstTokensMark) {
   EXPECT_EQ(stream(spec, {"▁a", "▁b"}), (Strings{" a", " b", ""}));
 }
 
+TEST(StreamDecoder, BehindPrintedTextNothingIsTakenOffTheFront) {
+  const Strings tokens = {"▁a", "<0x0A>", "<0xC3>", "▁b", "<0xA9>"};
+  const auto text_of = [&tokens](std::int32_t id) -> std::string_view {
+    return tokens.at(static_cast<std::size_t>(id));
+  };
+  const DecoderSpec strip = {.kind = DecoderSpec::kReplace,
+                             .from = "▁",
+                             .to = " ",
+                             .byte_fallback = true,
+                             .strip = " ",
+                             .strip_count = 1};
+  const DecoderSpec metaspace = {
+      .kind = DecoderSpec::kMetaspace, .from = "▁", .to = "", .strip = ""};
+  const auto behind = [&](const DecoderSpec& spec, const std::vector<std::int32_t>& printed,
+                          const std::vector<std::int32_t>& ids) {
+    const auto decoder = make_stream_decoder(spec, text_of);
+    for (const std::int32_t id : printed) (void)decoder->push(id);
+    decoder->mark_printed();
+    std::string text;
+    for (const std::int32_t id : ids) decoder->push(id, text);
+    decoder->flush(text);
+    return text;
+  };
+  EXPECT_EQ(behind(strip, {0}, {3}), " b");
+  EXPECT_EQ(behind(strip, {1}, {3}), " b");  // a run is dropped, and was text
+  EXPECT_EQ(behind(strip, {}, {3}), "b");
+  EXPECT_EQ(behind(strip, {0, 1, 2}, {4, 3}), "é b");  // but for an unfinished character
+  EXPECT_EQ(behind(metaspace, {0}, {3}), " b");
+  EXPECT_EQ(behind(metaspace, {}, {3}), "b");
+}
+
 TEST(StreamDecoder, IsAsNewAfterFlush) {
   DecoderSpec spec = {.kind = DecoderSpec::kMetaspace, .from = "▁", .to = "", .strip = ""};
   const auto decoder = make_stream_decoder(spec, [](std::int32_t) { return "▁a"; });

@@ -70,6 +70,11 @@ struct Decoding {
   Ids ids;
   std::string skipped, kept;  ///< special tokens skipped, and kept
 };
+/// Ids behind others, whose text is printed already.
+struct Continuation {
+  Ids before, ids;
+  std::string text;
+};
 /// All that was recorded of one tokenizer.
 struct Group {
   std::string name;
@@ -77,6 +82,7 @@ struct Group {
   Ids before, after;     ///< what encoding with special tokens adds
   std::vector<Text> texts;
   std::vector<Decoding> decodings;
+  std::vector<Continuation> continuations;
 };
 
 inline std::vector<Group> load(const std::string& file) {
@@ -89,7 +95,7 @@ inline std::vector<Group> load(const std::string& file) {
   for (std::string line; std::getline(cases, line);) {
     const auto json = nlohmann::json::parse(line);
     if (json.contains("name")) {
-      groups.push_back({json["name"], json["patch"], {}, {}, {}, {}});
+      groups.push_back({json["name"], json["patch"], {}, {}, {}, {}, {}});
     } else if (json.contains("s")) {
       groups.back().before = json["s"][0].get<Ids>();
       groups.back().after = json["s"][1].get<Ids>();
@@ -98,6 +104,10 @@ inline std::vector<Group> load(const std::string& file) {
       groups.back().texts.push_back(
           {raw, unpack(json["i"].get<std::string>()),
            json.contains("d") ? from_base64(json["d"].get<std::string>()) : raw});
+    } else if (json.contains("p")) {
+      groups.back().continuations.push_back({unpack(json["p"].get<std::string>()),
+                                             unpack(json["x"].get<std::string>()),
+                                             from_base64(json["k"].get<std::string>())});
     } else {
       const std::string skipped = from_base64(json["k"].get<std::string>());
       groups.back().decodings.push_back(
@@ -136,6 +146,17 @@ inline void expect_equal(const Tokenizer& tokenizer, const Group& group, bool ke
     if (!kept_too) continue;
     EXPECT_EQ(tokenizer.decode(decoding.ids, false), decoding.kept);
     EXPECT_EQ(stream(tokenizer, decoding.ids, false), decoding.kept);
+  }
+  for (const Continuation& continuation : group.continuations) {
+    SCOPED_TRACE(::testing::PrintToString(continuation.before));
+    SCOPED_TRACE(::testing::PrintToString(continuation.ids));
+    const auto decoder = tokenizer.stream_decoder();
+    for (const std::int32_t id : continuation.before) (void)decoder->push(id);
+    decoder->mark_printed();
+    std::string text;
+    for (const std::int32_t id : continuation.ids) decoder->push(id, text);
+    decoder->flush(text);
+    EXPECT_EQ(text, continuation.text);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/log.h"
 
 #include "tests/model/tokenizer_goldens.h"
 
@@ -21,6 +22,44 @@ json base(const std::string& kind) {
 std::unique_ptr<Tokenizer> build(const json& spec) {
   return make_json_tokenizer(parse_tokenizer_json(spec.dump(), "tokenizer.json"), {},
                              "tokenizer.json");
+}
+
+TEST(JsonTokenizer, OfAddedTokensWithTheSameTextTheFirstCounts) {
+  json spec = base("llama3");
+  spec["added_tokens"].push_back({{"id", 1511}, {"content", "<x>"}, {"special", false}});
+  spec["added_tokens"].push_back({{"id", 1512}, {"content", "<x>"}, {"special", true}});
+  spec["added_tokens"].push_back({{"id", 1513}, {"content", "<y>"}, {"special", true}});
+  const auto tokenizer = build(spec);
+  EXPECT_EQ(tokenizer->encode("<x><y>", false), (Ids{1511, 1513}));
+  EXPECT_TRUE(tokenizer->is_special(1511));
+  EXPECT_EQ(tokenizer->decode(Ids{0, 1511, 1512, 1513}, false), "!<x><y>");
+  EXPECT_FALSE(tokenizer->has(1512));
+}
+
+TEST(JsonTokenizer, SettingsThatContradictTheTemplateAreNotAppliedButSaid) {
+  const std::string spec = base("llama3").dump();
+  const auto said = [&](std::optional<bool> bos, std::optional<bool> eos) {
+    TokenizerNames names;
+    names.add_bos = bos;
+    names.add_eos = eos;
+    set_log_level(LogLevel::kWarning);
+    ::testing::internal::CaptureStderr();
+    const auto tokenizer =
+        make_json_tokenizer(parse_tokenizer_json(spec, "t.json"), names, "t.json");
+    EXPECT_EQ(tokenizer->encode("", true), Ids{tokenizer->bos().value()});
+    set_log_level(LogLevel::kError);  // as the tests' main has it
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said(std::nullopt, std::nullopt), "");
+  EXPECT_EQ(said(true, false), "");
+  EXPECT_NE(said(false, false)
+                .find("adds that token, though tokenizer_config.json says "
+                      "add_bos_token: false"),
+            std::string::npos);
+  EXPECT_NE(said(true, true)
+                .find("does not add that token, though tokenizer_config.json says "
+                      "add_eos_token: true"),
+            std::string::npos);
 }
 
 class JsonGoldens : public ::testing::TestWithParam<std::string> {};
@@ -96,13 +135,16 @@ TEST(JsonTokenizer, RefusesIdsThatItDoesNotHave) {
   }
 }
 
-TEST(JsonTokenizer, RefusesIdsInTheHolesOfAVocabulary) {
+TEST(JsonTokenizer, PrintsNothingForIdsInTheHolesOfAVocabulary) {
   json spec = base("llama3");
   spec["added_tokens"].push_back({{"id", 1600}, {"content", "<late>"}, {"special", false}});
   const auto tokenizer = build(spec);
   EXPECT_EQ(tokenizer->vocab_size(), 1601);
   EXPECT_EQ(tokenizer->encode("<late>", false), Ids{1600});
-  EXPECT_THROW((void)tokenizer->decode(Ids{1555}, true), Error);
+  EXPECT_EQ(tokenizer->decode(Ids{0, 1555, 1600}, true), "!<late>");
+  EXPECT_EQ(goldens::stream(*tokenizer, {0, 1555, 1600}, false), "!<late>");
+  EXPECT_THROW((void)tokenizer->token_text(1555), Error);
+  EXPECT_THROW((void)tokenizer->decode(Ids{1601}, true), Error);
   EXPECT_TRUE(tokenizer->has(1600) && tokenizer->has(1510));
   EXPECT_FALSE(tokenizer->has(1555));
 }

@@ -32,6 +32,13 @@ TextGeneration::TextGeneration(const Tokenizer& tokenizer, const ModelConfig& co
   limit_ = std::min(options_.max_tokens, config.max_position - prompt_tokens_ + 1);
   ids_.reserve(static_cast<std::size_t>(limit_));
   sampler_.see(prompt);
+  // What follows is printed as the middle of a text that begins with the prompt.
+  for (const std::int64_t id : prompt) {
+    if (!tokenizer.has(id)) continue;
+    decoder_->push(static_cast<std::int32_t>(id), decoded_);
+    decoded_.clear();
+  }
+  decoder_->mark_printed();
   if (limit_ == 0) token_.finished = FinishReason::kLength;
 }
 

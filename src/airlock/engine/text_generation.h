@@ -40,7 +40,8 @@ std::string_view finish_reason_name(FinishReason reason) noexcept;
 struct GeneratedToken {
   std::int64_t id = 0;
   /// What can be printed now: whole characters, nothing that may become a stop text. Often "", or
-  /// text of earlier tokens. All texts of a generation joined are its text.
+  /// text of earlier tokens. All texts of a generation joined are its text: that of prompt and
+  /// continuation together, less the prompt's.
   std::string text;
   Logprobs logprobs;                     ///< if they were asked for
   std::optional<FinishReason> finished;  ///< set with the last token
@@ -49,9 +50,10 @@ struct GeneratedToken {
 /// Not thread-safe.
 class TextGeneration {
  public:
-  /// Generates behind `prompt`. The tokenizer must outlive this. Throws Error(kInvalidArgument) for
-  /// options outside their range, an empty prompt or one longer than the model's context, and for
-  /// what Sampler and StopTexts refuse.
+  /// Generates behind `prompt`, whose text is not printed but decides how the continuation begins:
+  /// with the space that a text's start would lose. The tokenizer must outlive this. Throws
+  /// Error(kInvalidArgument) for options outside their range, an empty prompt or one longer than
+  /// the model's context, and for what Sampler and StopTexts refuse.
   TextGeneration(const Tokenizer& tokenizer, const ModelConfig& config,
                  std::span<const std::int64_t> prompt, TextGenerationOptions options);
 

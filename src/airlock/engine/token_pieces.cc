@@ -12,6 +12,7 @@ std::string TokenPieces::text(std::int64_t id) {
   std::string text;
   for (const std::int32_t before : word_) decoder_->push(before, text);
   text.clear();
+  decoder_->mark_printed();
   decoder_->push(static_cast<std::int32_t>(id), text);
   decoder_->flush(text);
   return text;

@@ -3,36 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "airlock/model/normalizer.h"
+
 namespace airlock {
 namespace {
 // GPT-2's split. Source: Radford et al., encoder.py.
 constexpr std::string_view kByteLevelRegex =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  out.reserve(text.size());
-  std::size_t at = 0;
-  for (std::size_t next = text.find(from); next != std::string_view::npos;
-       next = text.find(from, at)) {
-    out.append(text.substr(at, next - at)).append(to);
-    at = next + from.size();
-  }
-  return out.append(text.substr(at));
-}
 }  // namespace
-
-std::string normalize(std::string_view text, const std::vector<NormalizerStep>& steps) {
-  std::string result(text);
-  for (const NormalizerStep& step : steps) {
-    if (step.kind == NormalizerStep::kReplace) {
-      result = replace_all(result, step.from, step.to);
-    } else if (!result.empty()) {
-      result.insert(0, step.to);
-    }
-  }
-  return result;
-}
 
 PreTokenizer::PreTokenizer(const std::vector<PreTokenizerStep>& steps, const std::string& where) {
   for (const PreTokenizerStep& spec : steps) {
@@ -68,25 +46,38 @@ void PreTokenizer::split(std::string_view text, bool at_start, Words& words) con
 }
 
 void PreTokenizer::apply_split(const Step& step, Words& words) {
+  using Behavior = PreTokenizerStep::Behavior;
+  const Behavior behavior = step.spec.behavior;
   words.scratch.swap(words.words);
   words.words.clear();
-  const bool isolated = step.spec.behavior == PreTokenizerStep::kIsolated;
   for (const std::string_view word : words.scratch) {
     step.regex.front().find(word, words.spans);
-    // `invert` swaps what matched with what lies between; Isolated keeps both.
-    const bool keep_between = isolated || !step.spec.invert;
-    const bool keep_matched = isolated || step.spec.invert;
-    std::size_t at = 0;
-    const auto put = [&](std::size_t begin, std::size_t end) {
-      if (end > begin) words.words.push_back(word.substr(begin, end - begin));
+    const std::size_t first = words.words.size();
+    bool after_match = false;
+    // An empty match is a piece too: it keeps its neighbours apart.
+    const auto put = [&](std::size_t begin, std::size_t end, bool match) {
+      match ^= step.spec.invert;
+      const bool joined =
+          (behavior == PreTokenizerStep::kContiguous && match == after_match) ||
+          (behavior == PreTokenizerStep::kMergedWithPrevious && match && !after_match) ||
+          (behavior == PreTokenizerStep::kMergedWithNext && !match && after_match);
+      after_match = match;
+      if (joined && words.words.size() > first) {
+        std::string_view& last = words.words.back();
+        last = {last.data(), last.size() + (end - begin)};
+      } else if (behavior != PreTokenizerStep::kRemoved || !match) {
+        words.words.push_back(word.substr(begin, end - begin));
+      }
     };
+    std::size_t at = 0;
     for (const SplitRegex::Span& span : words.spans) {
-      if (keep_between) put(at, span.begin);
-      if (keep_matched) put(span.begin, span.end);
+      if (span.begin > at) put(at, span.begin, false);
+      put(span.begin, span.end, true);
       at = span.end;
     }
-    if (keep_between) put(at, word.size());
+    if (at < word.size()) put(at, word.size(), false);
   }
+  std::erase_if(words.words, [](std::string_view word) { return word.empty(); });
 }
 
 void PreTokenizer::apply_byte_level(const Step& step, Words& words) {

@@ -1,4 +1,4 @@
-// Normalizer and pre-tokenizer of a tokenizer.json: text to the words that BPE encodes one by one.
+// The pre-tokenizer of a tokenizer.json: text to the words that BPE encodes one by one.
 #pragma once
 
 #include <deque>
@@ -10,9 +10,6 @@
 #include "airlock/model/tokenizer_spec.h"
 
 namespace airlock {
-
-/// Applies `steps` to a piece of text. Nothing is put before an empty text.
-std::string normalize(std::string_view text, const std::vector<NormalizerStep>& steps);
 
 /// Cuts text into words. Immutable: split may be called from several threads.
 class PreTokenizer {

@@ -31,7 +31,9 @@ class Translator {
       } else if (c == '{') {
         repeat();
       } else if (c == '^' || c == '$') {
-        refuse(at_, 1);
+        // Oniguruma's are of lines, and no line begins behind a line break that ends the text.
+        out_ += c == '^' ? "(?:\\A|(?<=\\n)(?!\\z))" : "(?=\\n|\\z)";
+        ++at_;
       } else {
         copy(1);
       }
@@ -209,7 +211,8 @@ void SplitRegex::find(std::string_view text, std::vector<Span>& spans) const {
   const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(data.get());
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   std::size_t at = 0;
-  while (at < text.size()) {
+  std::size_t last = std::string_view::npos;  // where the last match ended
+  while (at <= text.size() && !text.empty()) {
     // The text was checked once; checking the rest of it at every match would be quadratic.
     constexpr std::uint32_t kOptions = PCRE2_NO_UTF_CHECK;
     int result = pcre2_match(code, subject, text.size(), at, kOptions, data.get(), context.get());
@@ -220,12 +223,11 @@ void SplitRegex::find(std::string_view text, std::vector<Span>& spans) const {
     require(result > 0, ErrorCode::kResourceExhausted,
             "{}: the regex gave up at byte {} of a text of {} bytes: {}", compiled_->where, at,
             text.size(), pcre_message(result));
-    if (ends[1] > ends[0]) {
-      spans.push_back({ends[0], ends[1]});
-      at = ends[1];
-    } else {
-      at = std::max(ends[0], at);
+    if (ends[1] == ends[0] && ends[1] == last) {
       at += at < text.size() ? utf8_step(text.substr(at)).length : 1;
+    } else {
+      spans.push_back({ends[0], ends[1]});
+      at = last = ends[1];
     }
   }
 }

@@ -9,9 +9,10 @@
 
 namespace airlock {
 
-/// `pattern` in PCRE2's words: `\s`, `\d` and `\p{..}` mean what they mean in Oniguruma with
-/// Unicode 16, and everything else means the same in both. Throws Error(kUnsupported), naming it,
-/// for anything the two read differently or no pre-tokenizer of a Llama uses.
+/// `pattern` in PCRE2's words: `\s`, `\d`, `\p{..}`, `^` and `$` mean what they mean in Oniguruma
+/// with Unicode 16 and Ruby's syntax, and everything else means the same in both. Throws
+/// Error(kUnsupported), naming it, for anything the two read differently or no pre-tokenizer of a
+/// Llama uses.
 std::string translate_regex(std::string_view pattern, const std::string& where);
 
 /// A compiled regex. Immutable: find may be called from several threads.
@@ -31,7 +32,8 @@ class SplitRegex {
   SplitRegex(SplitRegex&&) noexcept;
   SplitRegex& operator=(SplitRegex&&) noexcept;
 
-  /// Puts the non-empty matches of `text` (valid UTF-8) into `spans`, in order, none overlapping.
+  /// Puts the matches of `text` (valid UTF-8) into `spans`, in order, none overlapping; empty ones
+  /// too, but none where the match before it ended. An empty text has none.
   /// Throws Error(kResourceExhausted) for a pattern that backtracks without bound on this text; no
   /// pattern of a published Llama does.
   void find(std::string_view text, std::vector<Span>& spans) const;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 #include "airlock/core/error.h"
 #include "airlock/model/sentencepiece_tokenizer.h"
@@ -37,6 +38,13 @@ std::string read_file(const fs::path& path) {
           "{}: read {} of {} bytes", path.string(), in.gcount(), size);
   return content;
 }
+/// What transformers read before tokenizer_config.json had `added_tokens_decoder`.
+void read_older_files(const fs::path& model_dir, TokenizerNames& names) {
+  if (const fs::path map = model_dir / "special_tokens_map.json"; is_there(map))
+    parse_special_tokens_map(read_file(map), map.string(), names);
+  if (const fs::path added = model_dir / "added_tokens.json"; is_there(added))
+    parse_added_tokens(read_file(added), added.string(), names);
+}
 }  // namespace
 
 std::string StreamDecoder::push(std::int32_t id) {
@@ -55,11 +63,18 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& model_di
   TokenizerNames names;
   if (const fs::path config = model_dir / "tokenizer_config.json"; is_there(config))
     names = parse_tokenizer_config(read_file(config), config.string());
-  if (const fs::path json = model_dir / "tokenizer.json"; is_there(json))
-    return make_json_tokenizer(parse_tokenizer_json(read_file(json), json.string()), names,
-                               json.string());
-  if (const fs::path model = model_dir / "tokenizer.model"; is_there(model))
+  const fs::path json = model_dir / "tokenizer.json";
+  const fs::path model = model_dir / "tokenizer.model";
+  if (is_there(json)) {
+    TokenizerSpec spec = parse_tokenizer_json(read_file(json), json.string());
+    if (spec.unigram && is_there(model))
+      return make_sentencepiece_tokenizer(read_file(model), names, model.string(), &spec);
+    return make_json_tokenizer(std::move(spec), names, json.string());
+  }
+  if (is_there(model)) {
+    if (!names.has_added_tokens_decoder) read_older_files(model_dir, names);
     return make_sentencepiece_tokenizer(read_file(model), names, model.string());
+  }
   fail(ErrorCode::kNotFound, "{}: has neither tokenizer.json nor tokenizer.model",
        model_dir.string());
 }

@@ -20,8 +20,9 @@ namespace airlock {
 class StreamDecoder {
  public:
   virtual ~StreamDecoder() = default;
-  /// The text that is certain after `id`; often "". Throws Error(kInvalidArgument) for an id that
-  /// the tokenizer does not have; the decoder then is as before the call.
+  /// The text that is certain after `id`; often "". An id in a hole of the vocabulary prints
+  /// nothing, as with the `tokenizers` package. Throws Error(kInvalidArgument) for an id outside
+  /// [0, vocab_size); the decoder then is as before the call.
   [[nodiscard]] std::string push(std::int32_t id);
   /// What was held back, U+FFFD for what never became a character. Afterwards the decoder is as
   /// new.
@@ -30,18 +31,27 @@ class StreamDecoder {
   /// As push and flush, appended to `out`.
   virtual void push(std::int32_t id, std::string& out) = 0;
   virtual void flush(std::string& out) = 0;
+
+  /// Takes the text of all ids so far as printed already, that of a prompt for example: what was
+  /// held back of it is dropped, but for the bytes of an unfinished character, and what is pushed
+  /// next reads as the middle of that text: where there is any, the space that a text's start loses
+  /// stays.
+  virtual void mark_printed() = 0;
 };
 
 /// One model's tokenizer. Immutable after load: const methods may be called from several threads.
 ///
 /// Text that is not valid UTF-8 is read as Python's `bytes.decode("utf-8", errors="replace")` reads
 /// it: each maximal ill-formed subpart becomes one U+FFFD (Unicode 16, section 3.9, D93b). Text
-/// that spells a token of `added_tokens` ("<|eot_id|>") becomes that token, as in Hugging Face; a
-/// SentencePiece tokenizer.model has no such tokens.
+/// that spells an added or control token ("<|eot_id|>") becomes that token, as in Hugging Face.
 class Tokenizer {
  public:
-  /// Reads tokenizer.json of `model_dir`, or tokenizer.model where there is none;
-  /// tokenizer_config.json, if there, names the BOS and EOS tokens. `truncation` and `padding` of a
+  /// Reads tokenizer.json of `model_dir`, or tokenizer.model where there is none or its model is
+  /// Unigram. tokenizer_config.json, if there, names the BOS and EOS tokens, and for a
+  /// tokenizer.model says which tokens there are beside it (`added_tokens_decoder`; where it does
+  /// not, added_tokens.json and special_tokens_map.json do) and whether BOS and EOS are added.
+  /// Beside a tokenizer.json the template decides that, as in transformers 5.24; a setting that
+  /// contradicts the template is logged as a warning. `truncation` and `padding` of a
   /// tokenizer.json are not applied. Throws Error: kNotFound (neither file), kIo, kCorruptFile (not
   /// what its format says, or names tokens it does not have), kUnsupported (valid, but a kind no
   /// Llama uses; named).
@@ -56,8 +66,8 @@ class Tokenizer {
   /// around them. Throws Error(kInvalidArgument) past 2^31 - 1 bytes.
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text,
                                                          bool add_special) const = 0;
-  /// The text of `ids`; special tokens print as their own text unless `skip_special`.
-  /// Throws Error(kInvalidArgument) for an id the tokenizer does not have.
+  /// The text of `ids`; special tokens print as their own text unless `skip_special`, and ids in
+  /// holes as nothing. Throws Error(kInvalidArgument) for an id outside [0, vocab_size).
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids, bool skip_special) const;
   /// Decodes ids one at a time.
   [[nodiscard]] virtual std::unique_ptr<StreamDecoder> stream_decoder(

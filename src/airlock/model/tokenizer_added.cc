@@ -3,22 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "airlock/model/pretokenizer_unicode.h"
 #include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {
-bool is_white_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
-}
-
-std::string_view last_character(std::string_view text) {
-  std::size_t begin = text.size() - 1;
-  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80) --begin;
-  return text.substr(begin);
-}
-
 // `\w` of Rust's regex crate (Unicode technical standard 18, annex C): letters, marks, digits,
 // letter numbers, circled letters, connector punctuation, joiners.
 constexpr std::string_view kWordCharacter =

@@ -30,6 +30,7 @@ class ByteLevelDecoder : public StreamDecoder {
     stream_.push(bytes_, out);
   }
   void flush(std::string& out) override { stream_.flush(out); }
+  void mark_printed() override {}  // it holds back unfinished characters only
 
  private:
   TextOf text_of_;
@@ -75,6 +76,20 @@ class ReplacingDecoder : public StreamDecoder {
   void flush(std::string& out) override {
     end_run(out);
     strip_left_ = spec_.strip_count;
+  }
+
+  void mark_printed() override {
+    std::size_t whole = 0;
+    while (whole < run_.size()) {
+      const Utf8Step step = utf8_step(std::string_view(run_).substr(whole));
+      if (step.kind == Utf8Step::kPartial) break;
+      whole += step.length;
+    }
+    std::string unfinished = run_.substr(whole);
+    run_.resize(whole);
+    std::string printed;
+    end_run(printed);
+    run_ = std::move(unfinished);
   }
 
  private:
@@ -128,6 +143,7 @@ class MetaspaceDecoder : public StreamDecoder {
     first_ = false;
   }
   void flush(std::string& /*out*/) override { first_ = true; }
+  void mark_printed() override {}  // it holds back nothing
 
  private:
   const DecoderSpec& spec_;

@@ -12,8 +12,9 @@
 
 namespace airlock {
 
-/// A decoder as `spec` says. `text_of` gives a token's text, "" for one to be skipped, and throws
-/// Error(kInvalidArgument) for an id the tokenizer does not have. `spec` must outlive the decoder.
+/// A decoder as `spec` says. `text_of` gives a token's text, "" for one to be skipped or in a hole,
+/// and throws Error(kInvalidArgument) for an id out of the tokenizer's range. `spec` must outlive
+/// the decoder.
 ///
 /// A ByteLevel decoder holds back at most 3 bytes. One with ByteFallback holds back a run of <0xNN>
 /// tokens until it ends: if any of it is ill-formed, `tokenizers` prints U+FFFD for each of its

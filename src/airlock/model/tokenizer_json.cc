@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "airlock/core/error.h"
+#include "airlock/core/log.h"
 #include "airlock/model/bpe.h"
+#include "airlock/model/normalizer.h"
 #include "airlock/model/pretokenizer.h"
 #include "airlock/model/tokenizer_added.h"
 #include "airlock/model/tokenizer_decoder.h"
@@ -16,13 +18,13 @@
 namespace airlock {
 namespace {
 
-AddedTokens make_added(const TokenizerSpec& spec, bool normalized) {
+AddedTokens make_added(const TokenizerSpec& spec, const Normalizer& normalizer, bool normalized) {
   std::vector<AddedToken> tokens;
   std::vector<std::string> patterns;
   for (const AddedToken& token : spec.added) {
     if (token.normalized != normalized) continue;
     tokens.push_back(token);
-    patterns.push_back(normalized ? normalize(token.content, spec.normalizer) : token.content);
+    patterns.push_back(normalized ? normalizer.apply(token.content) : token.content);
   }
   return {tokens, patterns};
 }
@@ -32,9 +34,9 @@ class JsonTokenizer : public Tokenizer {
   JsonTokenizer(TokenizerSpec spec, const TokenizerNames& names, const std::string& where)
       : pre_tokenizer_(spec.pre_tokenizer, where),
         bpe_(spec.bpe, pre_tokenizer_.byte_level() ? Bpe::Units::kBytes : Bpe::Units::kCharacters),
-        added_(make_added(spec, false)),
-        added_normalized_(make_added(spec, true)),
-        normalizer_(std::move(spec.normalizer)),
+        normalizer_(spec.normalizer, where),
+        added_(make_added(spec, normalizer_, false)),
+        added_normalized_(make_added(spec, normalizer_, true)),
         decoder_(std::move(spec.decoder)),
         prefix_(std::move(spec.prefix)),
         suffix_(std::move(spec.suffix)) {
@@ -42,6 +44,10 @@ class JsonTokenizer : public Tokenizer {
     bos_ = named(names.bos, where, {"<|begin_of_text|>", "<s>"});
     eos_ = named(names.eos, where, {"<|end_of_text|>", "</s>"});
     if (!names.bos && !prefix_.empty()) bos_ = prefix_.front();
+    warn_of("add_bos_token", names.add_bos, bos_ && !prefix_.empty() && bos_ == prefix_.front(),
+            where);
+    warn_of("add_eos_token", names.add_eos, eos_ && !suffix_.empty() && eos_ == suffix_.back(),
+            where);
   }
 
   std::vector<std::int32_t> encode(std::string_view text, bool add_special) const override {
@@ -72,8 +78,10 @@ class JsonTokenizer : public Tokenizer {
 
   std::unique_ptr<StreamDecoder> stream_decoder(bool skip_special) const override {
     return make_stream_decoder(decoder_, [this, skip_special](std::int32_t id) {
-      const std::string_view text = token_text(id);
-      return skip_special && is_special(id) ? std::string_view() : text;
+      require(id >= 0 && id < vocab_size(), ErrorCode::kInvalidArgument,
+              "token id {} is not one of the tokenizer's (below {})", id, vocab_size());
+      const Token& token = tokens_[static_cast<std::size_t>(id)];
+      return skip_special && token.special ? std::string_view() : std::string_view(token.text);
     });
   }
 
@@ -111,6 +119,15 @@ class JsonTokenizer : public Tokenizer {
     std::vector<AddedTokens::Piece> pieces;
   };
 
+  static void warn_of(const char* setting, std::optional<bool> said, bool done,
+                      const std::string& where) {
+    if (said.value_or(done) == done) return;
+    log_warning(
+        "{}: its template {} that token, though tokenizer_config.json says {}: {}; the template "
+        "counts, as in transformers 5.24",
+        where, done ? "adds" : "does not add", setting, !done);
+  }
+
   void fill_tables(const TokenizerSpec& spec) {
     std::int32_t last = -1;
     for (const auto& [text, id] : spec.bpe.vocab) last = std::max(last, id);
@@ -121,7 +138,7 @@ class JsonTokenizer : public Tokenizer {
     for (const AddedToken& token : spec.added) {
       Token& entry = tokens_[static_cast<std::size_t>(token.id)];
       // `tokenizers` prints such a token in its normalized form ("▁<tool>").
-      entry = {token.normalized ? normalize(token.content, normalizer_) : token.content, true,
+      entry = {token.normalized ? normalizer_.apply(token.content) : token.content, true,
                entry.special || token.special};
     }
     added_list_ = spec.added;
@@ -149,7 +166,7 @@ class JsonTokenizer : public Tokenizer {
                     std::vector<std::int32_t>& ids) const {
     std::string normalized;
     if (!normalizer_.empty()) {
-      normalized = normalize(text, normalizer_);
+      normalized = normalizer_.apply(text);
       text = normalized;
       require(text.size() <= kMaxText, ErrorCode::kInvalidArgument,
               "a normalized text of {} bytes: at most {} can be encoded", text.size(), kMaxText);
@@ -167,9 +184,9 @@ class JsonTokenizer : public Tokenizer {
 
   PreTokenizer pre_tokenizer_;
   Bpe bpe_;
+  Normalizer normalizer_;
   AddedTokens added_;
   AddedTokens added_normalized_;
-  std::vector<NormalizerStep> normalizer_;
   DecoderSpec decoder_;
   std::vector<std::int32_t> prefix_, suffix_;
   std::vector<Token> tokens_;
@@ -181,6 +198,10 @@ class JsonTokenizer : public Tokenizer {
 
 std::unique_ptr<Tokenizer> make_json_tokenizer(TokenizerSpec spec, const TokenizerNames& names,
                                                const std::string& where) {
+  require(!spec.unigram, ErrorCode::kUnsupported,
+          "{}: a `Unigram` model is supported only with the tokenizer.model that it was made from "
+          "beside it",
+          where);
   return std::make_unique<JsonTokenizer>(std::move(spec), names, where);
 }
 

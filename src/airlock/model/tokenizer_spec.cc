@@ -131,20 +131,35 @@ BpeSpec parse_bpe(const Node& model, Index& index) {
   return bpe;
 }
 
+/// The pieces of a Unigram model, [["<unk>", 0.0], ...]: an id is the place in the list.
+BpeSpec parse_unigram(const Node& model, Index& index) {
+  BpeSpec pieces;
+  const Node vocab = required(model, "vocab");
+  const std::size_t count = array_size(vocab);
+  require(count > 0 && count <= static_cast<std::size_t>(kMaxTokenId), ErrorCode::kCorruptFile,
+          "{}: has {} pieces, expected 1 to {}", vocab.where, count, kMaxTokenId);
+  pieces.vocab.reserve(count);  // keeps the index's views valid
+  for (std::size_t i = 0; i < count; ++i) {
+    const Node piece = element(vocab, i);
+    require(array_size(piece) == 2, ErrorCode::kCorruptFile,
+            "{}: expected a piece and its score, found {} values", piece.where, array_size(piece));
+    pieces.vocab.emplace_back(text(element(piece, 0)), static_cast<std::int32_t>(i));
+    index.add(pieces.vocab.back().first, static_cast<std::int32_t>(i));
+  }
+  return pieces;
+}
+
 void parse_added(const Node& added, TokenizerSpec& spec, Index& index) {
+  std::unordered_map<std::string_view, std::size_t> seen;  // places in spec.added
   const std::size_t count = array_size(added);
   spec.added.reserve(count);  // keeps the views into it valid
   for (std::size_t i = 0; i < count; ++i) {
     const Node node = element(added, i);
-    AddedToken token;
-    token.content = text(required(node, "content"));
-    token.id = id(required(node, "id"));
-    token.special = flag(node, "special", false);
-    token.single_word = flag(node, "single_word", false);
-    token.lstrip = flag(node, "lstrip", false);
-    token.rstrip = flag(node, "rstrip", false);
-    token.normalized = flag(node, "normalized", !token.special);
-    require(!token.content.empty(), ErrorCode::kCorruptFile, "{}: has no text", node.where);
+    AddedToken token = parse_added_token(node, id(required(node, "id")));
+    if (const auto first = seen.find(token.content); first != seen.end()) {
+      spec.added[first->second].special |= token.special;
+      continue;
+    }
     const auto known = index.ids.find(token.content);
     require(known == index.ids.end() || known->second == token.id, ErrorCode::kCorruptFile,
             "{}: {} has the id {} here and {} elsewhere", node.where, in_quotes(token.content),
@@ -154,6 +169,7 @@ void parse_added(const Node& added, TokenizerSpec& spec, Index& index) {
             "{}: {} has the id {}, which is the id of {} too", node.where, in_quotes(token.content),
             token.id, other == nullptr ? "" : in_quotes(*other));
     spec.added.push_back(std::move(token));
+    seen.emplace(spec.added.back().content, spec.added.size() - 1);
     if (other == nullptr) index.add(spec.added.back().content, spec.added.back().id);
   }
 }
@@ -164,29 +180,18 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& whe
   const Node root{&document, where + ": "};
   TokenizerSpec spec;
   Index index;
-  spec.bpe = parse_bpe(required(root, "model"), index);
+  const Node model = required(root, "model");
+  spec.unigram = type_of(model) == "Unigram";
+  spec.bpe = spec.unigram ? parse_unigram(model, index) : parse_bpe(model, index);
   if (const auto added = member(root, "added_tokens")) parse_added(*added, spec, index);
-  if (const auto node = member(root, "normalizer")) parse_normalizer(*node, spec.normalizer);
-  if (const auto node = member(root, "pre_tokenizer"))
-    parse_pre_tokenizer(*node, spec.pre_tokenizer);
   if (const auto node = member(root, "post_processor")) parse_post_processor(*node, spec);
+  const auto pre_tokenizer = member(root, "pre_tokenizer");
+  if (pre_tokenizer && (!spec.unigram || type_of(*pre_tokenizer) == "Metaspace"))
+    parse_pre_tokenizer(*pre_tokenizer, spec.pre_tokenizer);
+  if (spec.unigram) return spec;
+  if (const auto node = member(root, "normalizer")) parse_normalizer(*node, spec.normalizer);
   spec.decoder = parse_decoder(required(root, "decoder"));
   return spec;
-}
-
-TokenizerNames parse_tokenizer_config(std::string_view json, const std::string& where) {
-  const Json document = parse_object(json, where);
-  const Node root{&document, where + ": "};
-  const auto name = [&root](const std::string& key) -> std::optional<std::string> {
-    const auto found = member(root, key);
-    if (!found) return std::nullopt;
-    return text(found->json->is_object() ? required(*found, "content") : *found);
-  };
-  const auto choice = [&root](const std::string& key) -> std::optional<bool> {
-    if (!member(root, key)) return std::nullopt;
-    return flag(root, key, false);
-  };
-  return {name("bos_token"), name("eos_token"), choice("add_bos_token"), choice("add_eos_token")};
 }
 
 }  // namespace airlock

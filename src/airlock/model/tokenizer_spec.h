@@ -36,18 +36,30 @@ struct BpeSpec {
   bool ignore_merges = false;  ///< a word that is in the vocabulary is taken whole
 };
 
-/// One step of the normalizer: put `to` before the text, or put `to` for each `from`.
+/// One step of the normalizer: put `to` before the text, put `to` for each `from` (a text, or a
+/// regex), lower case, or white space taken off an end.
 struct NormalizerStep {
-  enum Kind : std::uint8_t { kPrepend, kReplace };
+  enum Kind : std::uint8_t { kPrepend, kReplace, kReplaceMatches, kLowercase, kStrip };
   Kind kind = kPrepend;
-  std::string from;
-  std::string to;
+  std::string from;    ///< kReplace, kReplaceMatches: not empty
+  std::string to;      ///< kPrepend, kReplace, kReplaceMatches
+  bool left = false;   ///< kStrip
+  bool right = false;  ///< kStrip
 };
 
-/// One step of the pre-tokenizer; which fields count depends on `kind`.
+/// One step of the pre-tokenizer; which fields count depends on `kind`. Digits and Punctuation are
+/// splits.
 struct PreTokenizerStep {
   enum Kind : std::uint8_t { kSplit, kByteLevel, kMetaspace };
-  enum Behavior : std::uint8_t { kIsolated, kRemoved };
+  /// What becomes of a match: a word of its own, none, one with the matches beside it (and so the
+  /// text between matches), or part of the text before it or after it.
+  enum Behavior : std::uint8_t {
+    kIsolated,
+    kRemoved,
+    kContiguous,
+    kMergedWithPrevious,
+    kMergedWithNext
+  };
   enum Prepend : std::uint8_t { kNever, kFirst, kAlways };
   Kind kind = kSplit;
   std::string pattern;            ///< kSplit: an Oniguruma regex, or text if `literal`
@@ -75,6 +87,9 @@ struct DecoderSpec {
 
 /// Everything that counts in a tokenizer.json.
 struct TokenizerSpec {
+  /// The model is Unigram: `bpe` has its vocabulary only, and normalizer, decoder and all of the
+  /// pre-tokenizer but Metaspace are left out: the tokenizer.model that it was made from has them.
+  bool unigram = false;
   BpeSpec bpe;
   std::vector<AddedToken> added;
   std::vector<NormalizerStep> normalizer;
@@ -88,19 +103,33 @@ struct TokenizerSpec {
 /// small whatever a file says.
 inline constexpr std::int32_t kMaxTokenId = (1 << 22) - 1;
 
-/// Reads and checks a tokenizer.json; `where` (its path) starts every message.
-/// Throws Error(kCorruptFile) or Error(kUnsupported).
+/// Reads and checks a tokenizer.json. Of added tokens with the same text the first counts (it is
+/// special if any is), and the ids of the others are holes; `where` (its path) starts every
+/// message. Throws Error(kCorruptFile) or Error(kUnsupported).
 TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& where);
 
-/// BOS and EOS as tokenizer_config.json names them, and whether encode adds them.
+/// What the files beside a vocabulary say: BOS and EOS, whether encode adds them, and tokens that
+/// the vocabulary's own file does not have.
 struct TokenizerNames {
   std::optional<std::string> bos;
   std::optional<std::string> eos;
   std::optional<bool> add_bos;
   std::optional<bool> add_eos;
+  std::vector<std::string> special;  ///< all tokens named as special: BOS, EOS, padding, additional
+  /// Of `added_tokens_decoder`, or else added_tokens.json.
+  std::vector<AddedToken> added;
+  bool has_added_tokens_decoder = false;
+  bool llama_class = false;  ///< tokenizer_class is LlamaTokenizer, with or without Fast
+  bool legacy = false;
 };
 
 /// Reads a tokenizer_config.json. Throws Error(kCorruptFile).
 TokenizerNames parse_tokenizer_config(std::string_view json, const std::string& where);
+/// Adds the tokens that a special_tokens_map.json names: to be called before parse_added_tokens.
+/// Throws Error(kCorruptFile).
+void parse_special_tokens_map(std::string_view json, const std::string& where,
+                              TokenizerNames& names);
+/// Adds the tokens of an added_tokens.json ({"<pad>": 32000, ...}). Throws Error(kCorruptFile).
+void parse_added_tokens(std::string_view json, const std::string& where, TokenizerNames& names);
 
 }  // namespace airlock

@@ -1,8 +1,11 @@
 #include "airlock/model/tokenizer_spec_parts.h"
 
-#include <unordered_map>
+#include <array>
+#include <string_view>
+#include <utility>
 
 #include "airlock/core/error.h"
+#include "airlock/model/pretokenizer_unicode.h"
 #include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
@@ -36,33 +39,45 @@ std::string one_character(const Node& node) {
   return value;
 }
 
-/// {"String": "..."}: the only pattern that a normalizer or decoder of a Llama uses.
-std::string string_pattern(const Node& node) {
+/// The member `pattern`: {"String": "..."} or {"Regex": "..."}.
+struct Pattern {
+  std::string text;
+  bool literal;
+  std::string where;
+};
+
+Pattern parse_pattern(const Node& node) {
   const Node pattern = required(node, "pattern");
-  const std::optional<Node> value = member(pattern, "String");
-  require(value.has_value(), ErrorCode::kUnsupported, "{}: only a String pattern is supported here",
-          pattern.where);
-  require(!text(*value).empty(), ErrorCode::kCorruptFile, "{}: is empty", value->where);
-  return text(*value);
+  const std::optional<Node> regex = member(pattern, "Regex");
+  const Node value = regex ? *regex : required(pattern, "String");
+  require(!text(value).empty(), ErrorCode::kCorruptFile, "{}: is empty", pattern.where);
+  return {text(value), !regex, pattern.where};
+}
+
+PreTokenizerStep::Behavior parse_behavior(const Node& node) {
+  using Step = PreTokenizerStep;
+  constexpr std::array<std::pair<std::string_view, Step::Behavior>, 5> kBehaviors = {
+      {{"Isolated", Step::kIsolated},
+       {"Removed", Step::kRemoved},
+       {"Contiguous", Step::kContiguous},
+       {"MergedWithPrevious", Step::kMergedWithPrevious},
+       {"MergedWithNext", Step::kMergedWithNext}}};
+  for (const auto& [name, behavior] : kBehaviors)
+    if (text(node) == name) return behavior;
+  fail(ErrorCode::kCorruptFile,
+       "{}: expected Isolated, Removed, Contiguous, MergedWithPrevious or MergedWithNext, found "
+       "`{}`",
+       node.where, text(node));
 }
 
 PreTokenizerStep parse_split(const Node& node) {
   PreTokenizerStep step;
   step.kind = PreTokenizerStep::kSplit;
-  const Node pattern = required(node, "pattern");
-  if (const auto regex = member(pattern, "Regex")) {
-    step.pattern = text(*regex);
-  } else {
-    step.pattern = text(required(pattern, "String"));
-    step.literal = true;
-  }
-  require(!step.pattern.empty(), ErrorCode::kCorruptFile, "{}: is empty", pattern.where);
+  const Pattern pattern = parse_pattern(node);
+  step.pattern = pattern.text;
+  step.literal = pattern.literal;
   step.invert = flag(node, "invert", false);
-  const std::string& behavior = text(required(node, "behavior"));
-  require(behavior == "Isolated" || behavior == "Removed", ErrorCode::kUnsupported,
-          "{}.behavior: `{}` is not supported; supported are Isolated and Removed", node.where,
-          behavior);
-  step.behavior = behavior == "Isolated" ? PreTokenizerStep::kIsolated : PreTokenizerStep::kRemoved;
+  step.behavior = parse_behavior(required(node, "behavior"));
   return step;
 }
 
@@ -93,8 +108,15 @@ PreTokenizerStep parse_step(const Node& node) {
     step.replacement = one_character(required(node, "replacement"));
     step.prepend = parse_prepend(node);
     step.split = flag(node, "split", true);
+  } else if (type == "Digits") {
+    step.pattern = kDigit;
+    step.behavior = flag(node, "individual_digits", false) ? PreTokenizerStep::kIsolated
+                                                           : PreTokenizerStep::kContiguous;
+  } else if (type == "Punctuation") {
+    step.pattern = kPunctuation;
+    if (const auto behavior = member(node, "behavior")) step.behavior = parse_behavior(*behavior);
   } else {
-    refuse(node, "Split, ByteLevel, Metaspace and a Sequence of them");
+    refuse(node, "Split, ByteLevel, Metaspace, Digits, Punctuation and a Sequence of them");
   }
   return step;
 }
@@ -167,7 +189,10 @@ DecoderSpec parse_replacing_decoder(const Node& node) {
     const std::string type = type_of(step);
     if (type == "Replace") {
       in_order(step, 1);
-      spec.from = string_pattern(step);
+      const Pattern pattern = parse_pattern(step);
+      require(pattern.literal, ErrorCode::kUnsupported,
+              "{}: only a String pattern is supported here", pattern.where);
+      spec.from = pattern.text;
       spec.to = text(required(step, "content"));
     } else if (type == "ByteFallback") {
       in_order(step, 2);
@@ -198,10 +223,16 @@ void parse_normalizer(const Node& node, std::vector<NormalizerStep>& steps) {
     if (type == "Prepend") {
       steps.push_back({NormalizerStep::kPrepend, "", text(required(step, "prepend"))});
     } else if (type == "Replace") {
-      steps.push_back(
-          {NormalizerStep::kReplace, string_pattern(step), text(required(step, "content"))});
+      const Pattern pattern = parse_pattern(step);
+      steps.push_back({pattern.literal ? NormalizerStep::kReplace : NormalizerStep::kReplaceMatches,
+                       pattern.text, text(required(step, "content"))});
+    } else if (type == "Lowercase") {
+      steps.push_back({NormalizerStep::kLowercase, "", ""});
+    } else if (type == "Strip") {
+      steps.push_back({NormalizerStep::kStrip, "", "", flag(step, "strip_left", true),
+                       flag(step, "strip_right", true)});
     } else {
-      refuse(step, "null, Prepend, Replace and a Sequence of them");
+      refuse(step, "null, Prepend, Replace, Lowercase, Strip and a Sequence of them");
     }
   });
 }
@@ -225,6 +256,19 @@ void parse_post_processor(const Node& node, TokenizerSpec& spec) {
     seen_template = true;
     parse_template(step, spec);
   });
+}
+
+AddedToken parse_added_token(const Node& node, std::int32_t token_id) {
+  AddedToken token;
+  token.content = text(required(node, "content"));
+  token.id = token_id;
+  token.special = flag(node, "special", false);
+  token.single_word = flag(node, "single_word", false);
+  token.lstrip = flag(node, "lstrip", false);
+  token.rstrip = flag(node, "rstrip", false);
+  token.normalized = flag(node, "normalized", !token.special);
+  require(!token.content.empty(), ErrorCode::kCorruptFile, "{}: has no text", node.where);
+  return token;
 }
 
 DecoderSpec parse_decoder(const Node& node) {

@@ -15,6 +15,9 @@ void parse_normalizer(const tokenizer_fields::Node& node, std::vector<Normalizer
 void parse_pre_tokenizer(const tokenizer_fields::Node& node, std::vector<PreTokenizerStep>& steps);
 /// `spec` must hold its vocabulary and added tokens: the template's tokens are looked up there.
 void parse_post_processor(const tokenizer_fields::Node& node, TokenizerSpec& spec);
+/// The text and settings of an added token; `normalized` is the opposite of `special` where it is
+/// not said.
+AddedToken parse_added_token(const tokenizer_fields::Node& node, std::int32_t token_id);
 DecoderSpec parse_decoder(const tokenizer_fields::Node& node);
 
 }  // namespace airlock

@@ -57,6 +57,12 @@ char32_t utf8_code_point(std::string_view character) noexcept {
   return code_point;
 }
 
+std::string_view last_character(std::string_view text) noexcept {
+  std::size_t begin = text.size() - 1;
+  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80) --begin;
+  return text.substr(begin);
+}
+
 void append_utf8(char32_t code_point, std::string& out) {
   const auto put = [&out](char32_t value) { out.push_back(static_cast<char>(value)); };
   if (code_point < 0x80) {

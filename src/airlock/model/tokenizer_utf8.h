@@ -36,6 +36,9 @@ std::string replace_ill_formed(std::string_view bytes);
 /// The code point of a whole character as utf8_step found it.
 char32_t utf8_code_point(std::string_view character) noexcept;
 
+/// The last character of `text` (valid UTF-8, not empty).
+std::string_view last_character(std::string_view text) noexcept;
+
 /// Appends the UTF-8 of `code_point`, which must be a Unicode scalar value.
 void append_utf8(char32_t code_point, std::string& out);
 
