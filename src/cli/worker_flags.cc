@@ -143,7 +143,12 @@ Transport parse_link(std::string_view name) {
 }
 
 double parse_least_rate(const std::string& text) {
-  return text == "0" ? 0 : parse_bandwidth(text);
+  if (text == "0") return 0;
+  try {
+    return parse_bandwidth(text);
+  } catch (const Error& error) {
+    fail(error.code(), "--least-rate: {}; 0: any", error.what());
+  }
 }
 
 void print_worker(const WorkerOptions& options, const WelcomeMessage& worker) {
