@@ -13,12 +13,14 @@
 #include "airlock/link/scheme.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/worker/checkpoint_source.h"
+#include "airlock/worker/descriptor_limit.h"
 #include "airlock/worker/device.h"
 #include "airlock/worker/server.h"
 #include "cli/commands.h"
 #include "cli/device_flags.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
+#include "cli/worker_flags.h"
 
 namespace airlock {
 namespace {
@@ -33,7 +35,11 @@ struct WorkerCommandFlags {
   bool serve_shm = false;
   double shared_gib = 4;
   double stall_s = 60;
+  double hello_s = 10;
   double idle_s = 60;
+  double session_s = 300;
+  double turn_tflop = 16;
+  std::string least_rate = "64KiB/s";
   double payload_gib = 8;
   ServerOptions server;
 };
@@ -65,7 +71,11 @@ void serve(WorkerCommandFlags flags) {
   if (private_worker) set_log_level(LogLevel::kWarning);
   set_threads(flags.threads);
   flags.server.stall_timeout = seconds(flags.stall_s);
+  flags.server.least_rate = parse_least_rate(flags.least_rate);
+  flags.server.hello_timeout = seconds(flags.hello_s);
   flags.server.idle_timeout = seconds(flags.idle_s);
+  flags.server.session_idle = seconds(flags.session_s);
+  flags.server.turn_cost = flags.turn_tflop * 1e12;
   flags.server.kv_budget = options.kv_bytes;
   flags.server.max_payload = bytes_of_gib(flags.payload_gib);
   flags.server.shared_bytes = bytes_of_gib(flags.shared_gib);
@@ -95,6 +105,10 @@ void serve(WorkerCommandFlags flags) {
       make_backend(source, options, {.progress = packing.callback(), .stop = signal_stop()});
   packing.finish();
 
+  if (!private_worker) {
+    flags.server.max_sessions =
+        make_room_for_sessions(flags.server.max_sessions, flags.server.max_greeting);
+  }
   Server server(*backend, fingerprint, flags.server);
   if (private_worker) return server.serve(std::move(link));
   log_info("{}; {:.2f} GiB of weights; fingerprint {}", backend->description(),
@@ -134,6 +148,25 @@ void add_worker_command(CLI::App& app) {
                    "seconds a runner may stop in mid-message; 0: without limit")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--least-rate", flags->least_rate,
+                   "bandwidth below which a message under way counts as stopped; 0: any")
+      ->capture_default_str();
+  command
+      ->add_option("--hello-timeout", flags->hello_s,
+                   "seconds a connection may take to say Hello; 0: without limit")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--session-timeout", flags->session_s,
+                   "seconds without a call after which a runner may lose its place to another")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--max-turn", flags->turn_tflop,
+                   "TFLOP for which a call may hold the worker while others wait")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   command
       ->add_option("--idle-timeout", flags->idle_s,
                    "seconds after which an idle sequence's KV cache may make room for another's")

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/quantity.h"
 #include "airlock/core/threads.h"
 #include "airlock/link/scheme.h"
 #include "cli/local_worker.h"
@@ -75,9 +76,14 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
                  "tensors behind messages: none, zstd, or auto: where it pays (with --plan "
                  "auto: auto)")
       ->group(group);
-  app.add_option("--timeout", timeout_s_, "seconds a worker may stay silent; 0: without limit")
+  app.add_option("--timeout", timeout_s_,
+                 "seconds a worker may stay silent, or a message not move; 0: without limit")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber)
+      ->group(group);
+  app.add_option("--least-rate", least_rate_,
+                 "bandwidth below which a message under way counts as stalled; 0: any")
+      ->capture_default_str()
       ->group(group);
 }
 
@@ -104,6 +110,12 @@ WorkerOptions WorkerFlags::options() const {
     options.client.shared_up_to = up_to;
   }
   if (!compress_.empty()) options.client.compress = parse_compress_mode(compress_);
+  options.client.least_rate = parse_least_rate(least_rate_);
+  // A link that is made slow on purpose may be slow.
+  if (options.link.shape) {
+    options.client.least_rate =
+        std::min(options.client.least_rate, options.link.shape->bytes_per_second / 8);
+  }
   options.client.call_timeout =
       std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s_ * 1000));
   if (options.client.call_timeout.count() > 0) {
@@ -128,6 +140,15 @@ Transport parse_link(std::string_view name) {
   }
   fail(ErrorCode::kInvalidArgument, "unknown link `{}`{}, expected one of {}", name,
        suggest(name, names), fmt::join(names, ", "));
+}
+
+double parse_least_rate(const std::string& text) {
+  if (text == "0") return 0;
+  try {
+    return parse_bandwidth(text);
+  } catch (const Error& error) {
+    fail(error.code(), "--least-rate: {}; 0: any", error.what());
+  }
 }
 
 void print_worker(const WorkerOptions& options, const WelcomeMessage& worker) {

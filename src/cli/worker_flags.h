@@ -15,8 +15,8 @@ namespace airlock {
 
 class WorkerFlags {
  public:
-  /// Adds --shape, DeviceFlags', --threads, --lanes, --shm-budget, --shm-threshold, --compress and
-  /// --timeout, and with `one_link` also --worker and --link.
+  /// Adds --shape, DeviceFlags', --threads, --lanes, --shm-budget, --shm-threshold, --compress,
+  /// --timeout and --least-rate, and with `one_link` also --worker and --link.
   void add_to(CLI::App& app, bool one_link);
   /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
   [[nodiscard]] WorkerOptions options() const;
@@ -32,6 +32,7 @@ class WorkerFlags {
   DeviceFlags device_;
   int threads_ = 0;
   double timeout_s_ = 120;
+  std::string least_rate_ = "64KiB/s";
   int lanes_ = 0;
   double shared_gib_ = 4;
   std::string shared_sizes_;
@@ -40,6 +41,9 @@ class WorkerFlags {
 
 /// "shm", "unix", "tcp" or "inproc" (a worker started here). Throws Error(kInvalidArgument).
 Transport parse_link(std::string_view name);
+
+/// "64KiB/s", or "0" for none: bytes a second. Throws Error(kInvalidArgument).
+double parse_least_rate(const std::string& text);
 
 /// One line on stderr: what the worker is, and that it computes in f32 although bf16 was asked for.
 void print_worker(const WorkerOptions& options, const WelcomeMessage& worker);

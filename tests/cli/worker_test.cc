@@ -2,11 +2,18 @@
 #include <array>
 #include <thread>
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "airlock/link/connect.h"
+#include "airlock/model/checkpoint.h"
+#include "airlock/model/fingerprint.h"
 
 #include "tests/cli/cli_fixture.h"
+#include "tests/support/raw_peer.h"
 
 namespace airlock::worker_test {
 namespace {
@@ -89,6 +96,51 @@ TEST_F(CliWorker, SurvivesStrangersAndServesTheNextRunner) {
   EXPECT_EQ(runner->wait(), 0) << runner->err();
   worker->signal(SIGTERM);
   EXPECT_EQ(worker->wait(), 0) << worker->err();
+}
+
+TEST_F(CliWorker, WithoutDescriptorsServesAgainOnceSomeAreFree) {
+  auto worker = start({"worker", "-m", model(), "--listen", uri(), "--max-sessions", "64"});
+  ASSERT_TRUE(worker->says("listening on")) << worker->err();
+  const rlimit few{40, 40};
+  ASSERT_EQ(::prlimit(worker->pid(), RLIMIT_NOFILE, &few, nullptr), 0);
+  {
+    std::vector<std::unique_ptr<Link>> links;
+    const FingerprintBytes fingerprint = compute_fingerprint(*Checkpoint::open(model()));
+    for (int i = 0; i < 80; ++i) {
+      links.push_back(connect(parse_uri(uri()), {.connect_timeout = std::chrono::seconds(5)}));
+      links.back()->send(testing::frame_bytes(
+          FrameType::kHello, 0, testing::message_bytes(HelloMessage{fingerprint, "x"})));
+    }
+    EXPECT_TRUE(worker->says("cannot take a connection now")) << worker->err();
+  }
+  auto runner = run(uri());
+  EXPECT_EQ(runner->wait(), 0) << runner->err() << worker->err();
+}
+
+TEST_F(CliWorker, TakesNoMoreSessionsThanItsDescriptorsAllow) {
+  const std::string command =
+      fmt::format("ulimit -n 64; exec '{}' worker -m '{}' --listen '{}' --max-sessions 64",
+                  testing::airlock_program(), model(), uri());
+  const std::string log = (dir() / "limited.err").string();
+  const pid_t worker = ::fork();
+  if (worker == 0) {
+    const int fd = ::open(log.c_str(), O_WRONLY | O_CREAT, 0600);
+    ::dup2(fd, 2);
+    ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    ::_exit(127);
+  }
+  EXPECT_TRUE(testing::eventually([&] {
+    return testing::file_text(log).find("listening on") != std::string::npos;
+  })) << testing::file_text(log);
+  EXPECT_NE(testing::file_text(log).find("a limit of 64 descriptors leaves room for"),
+            std::string::npos)
+      << testing::file_text(log);
+  auto runner = run(uri());
+  EXPECT_EQ(runner->wait(), 0) << runner->err();
+  ::kill(worker, SIGTERM);
+  int status = 0;
+  ::waitpid(worker, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
 }
 
 TEST_F(CliWorker, ThatIsNoAirlockIsNamedAsSuch) {

@@ -1,5 +1,6 @@
 #include "airlock/link/link.h"
 
+#include <atomic>
 #include <cstring>
 
 #include <gtest/gtest.h>
@@ -202,6 +203,61 @@ TEST_P(LinkTest, TimesOutWhenThePeerStopsReading) {
   const Bytes message(64 << 20);
   expect_error(ErrorCode::kTimeout, "no byte moved for 50 ms", [&] { a_->send(message); });
   EXPECT_LT(a_->bytes_sent(), message.size());
+}
+
+/// Moves a byte every now and then on a thread of its own, until it is destroyed or cannot any
+/// more.
+class Drip {
+ public:
+  explicit Drip(std::function<void(std::span<std::byte>)> move)
+      : thread_([this, move = std::move(move)] {
+          Bytes byte(1);
+          while (!ended_ && !catch_error([&] { move(byte); }).thrown) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          }
+        }) {}
+  ~Drip() {
+    ended_ = true;
+    thread_.join();
+  }
+  Drip(const Drip&) = delete;
+  Drip& operator=(const Drip&) = delete;
+
+ private:
+  std::atomic<bool> ended_{false};
+  std::thread thread_;
+};
+
+TEST_P(LinkTest, TimesOutWhenWhatArrivesDrips) {
+  a_->set_stall_timeout(kShort);
+  a_->set_least_rate(1e6);
+  const Drip drip([&](std::span<std::byte> byte) { b_->send(byte); });
+  Bytes got(100'000);
+  EXPECT_TRUE(a_->wait_readable(kLong));
+  expect_error(ErrorCode::kTimeout, "fewer than 1000000 bytes a second moved",
+               [&] { a_->receive(got); });
+  a_->close();
+}
+
+TEST_P(LinkTest, AMessageThatDripsIsOneThoughItIsReceivedInPieces) {
+  a_->set_stall_timeout(kShort);
+  a_->set_least_rate(1e6);
+  const Drip drip([&](std::span<std::byte> byte) { b_->send(byte); });
+  EXPECT_TRUE(a_->wait_readable(kLong));
+  Bytes byte(1);
+  expect_error(ErrorCode::kTimeout, "fewer than 1000000 bytes a second moved", [&] {
+    for (int i = 0; i < 100'000; ++i) a_->receive(byte);
+  });
+  a_->close();
+}
+
+TEST_P(LinkTest, TimesOutWhenThePeerReadsInDrips) {
+  a_->set_stall_timeout(kShort);
+  a_->set_least_rate(1e6);
+  const Drip drip([&](std::span<std::byte> byte) { b_->receive(byte); });
+  const Bytes message(64 << 20);
+  expect_error(ErrorCode::kTimeout, "bytes left to send", [&] { a_->send(message); });
+  a_->close();
 }
 
 TEST_P(LinkTest, WaitsWithoutLimitBetweenMessagesInSpiteOfTheStallTimeout) {

@@ -22,6 +22,66 @@ TEST(Deadline, HasNothingLeftOnceItPassed) {
   EXPECT_LE(*Deadline(kLong).left(), kLong);
 }
 
+using std::chrono::milliseconds;
+
+TEST(Patience, IsSpentByWaitingAndNotByOthersTime) {
+  Patience patience(milliseconds(100), 1000);
+  EXPECT_EQ(patience.left(), milliseconds(100));
+  patience.spend(milliseconds(60));
+  EXPECT_EQ(patience.left(), milliseconds(40));
+  patience.spend(std::chrono::microseconds(39'500));
+  EXPECT_FALSE(patience.is_spent());
+  patience.spend(milliseconds(1));
+  EXPECT_TRUE(patience.is_spent());
+  EXPECT_EQ(patience.left(), milliseconds(0));
+}
+
+TEST(Patience, IsEarnedBackAtTheLeastRateAndUpToTheLimit) {
+  Patience patience(milliseconds(100), 1000);
+  patience.spend(milliseconds(80));
+  patience.earn(30);
+  EXPECT_EQ(patience.left(), milliseconds(50));
+  patience.earn(1'000'000);
+  EXPECT_EQ(patience.left(), milliseconds(100));
+}
+
+TEST(Patience, OfNBytesIsTheLimitAndTheirTimeAtTheLeastRate) {
+  for (const std::int64_t bytes : {1, 10, 1000}) {
+    Patience patience(milliseconds(100), 1000);
+    std::int64_t waited = 0;
+    for (std::int64_t moved = 0; !patience.is_spent(); ++waited) {
+      patience.spend(milliseconds(1));
+      if (waited % 50 != 49 || moved == bytes) continue;  // a byte every 50 ms is far too slow
+      patience.earn(1);
+      ++moved;
+    }
+    EXPECT_LE(waited, 100 + bytes);
+  }
+  Patience patience(milliseconds(100), 1000);
+  for (int i = 0; i < 100'000; ++i) {  // at twice the rate it is never spent
+    patience.spend(milliseconds(1));
+    patience.earn(2);
+    ASSERT_FALSE(patience.is_spent());
+  }
+}
+
+TEST(Patience, WithoutARateIsEarnedBackByAnyByte) {
+  Patience patience(milliseconds(100), 0);
+  patience.spend(milliseconds(99));
+  patience.earn(0);
+  EXPECT_EQ(patience.left(), milliseconds(1));
+  patience.earn(1);
+  EXPECT_EQ(patience.left(), milliseconds(100));
+}
+
+TEST(Patience, WithoutALimitIsNeverSpent) {
+  Patience patience(std::nullopt, 1000);
+  patience.spend(std::chrono::hours(100));
+  EXPECT_FALSE(patience.left().has_value());
+  EXPECT_FALSE(patience.is_spent());
+  EXPECT_FALSE(Patience(milliseconds::max(), 1000).left().has_value());
+}
+
 TEST(Event, StaysSetUntilCleared) {
   Event event;
   EXPECT_FALSE(event.wait(std::chrono::milliseconds(1), {}));

@@ -230,7 +230,7 @@ TEST_P(ClientLanes, SilenceOrHalfAReplyIsATimeout) {
   const Bytes frame = reply_frame(2);
   for (const std::size_t cut : {std::size_t{1}, std::size_t{33}, frame.size() - 1}) {
     expect_end(
-        1, ErrorCode::kTimeout, "no byte moved",
+        1, ErrorCode::kTimeout, "fewer than 65536 bytes a second moved",
         [&](RawPeer& peer) {
           peer.send(reply_frame(1));
           peer.send(std::span(frame).first(cut));

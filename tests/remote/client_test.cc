@@ -194,7 +194,7 @@ TEST_P(ClientTest, SilenceInACallIsATimeoutThatNamesIt) {
   expect_in_call(
       ErrorCode::kTimeout, "nothing arrived", [](RawPeer&) {}, 20ms);
   expect_in_call(
-      ErrorCode::kTimeout, "no byte moved",
+      ErrorCode::kTimeout, "fewer than 65536 bytes a second moved",
       [](RawPeer& peer) {
         const Bytes frame = testing::frame_bytes(FrameType::kReply, 1,
                                                  message_bytes(ReplyMessage{0, its_outputs()}),
@@ -336,6 +336,30 @@ TEST_P(ClientTest, AnAbsurdWorkerTimeLeavesTheStagesAddingUp) {
     EXPECT_NEAR(e.encode_ms + e.send_ms + e.worker_ms + e.receive_ms + e.decode_ms, e.total_ms,
                 8 * std::numeric_limits<double>::epsilon() * e.total_ms);
   }
+}
+
+TEST_P(ClientTest, GivesUpAWorkerThatDripsItsReply) {
+  const auto drip = [](RawPeer& peer, const Bytes& bytes) {
+    for (const std::byte& byte : bytes) {
+      peer.send({&byte, 1});
+      std::this_thread::sleep_for(5ms);
+    }
+  };
+  expect_in_call(
+      ErrorCode::kTimeout, "fewer than 65536 bytes a second moved",
+      [&](RawPeer& peer) {
+        const ReplyMessage reply{0, infer_outputs(small_config(), the_call()), {}};
+        drip(peer, testing::frame_bytes(FrameType::kReply, 1, testing::message_bytes(reply),
+                                        Bytes(1000)));
+      },
+      100ms);
+  expect(
+      ErrorCode::kTimeout, "fewer than 65536 bytes a second moved",
+      [&](RawPeer& peer) {
+        peer.read();
+        drip(peer, testing::frame_bytes(FrameType::kWelcome, 0, testing::message_bytes(kWelcome)));
+      },
+      100ms);
 }
 
 }  // namespace

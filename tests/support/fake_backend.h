@@ -86,6 +86,8 @@ class FakeBackend : public Backend {
   /// Runs in open_sequence; may throw.
   std::function<void()> on_open;
   ModelConfig model = small_config();
+  /// More than any call has: an answer is of all rows together. Set before the server starts.
+  std::int64_t turn_rows = std::int64_t{1} << 40;
 
   const ModelConfig& config() const override { return model; }
   DType compute_dtype() const override { return DType::kBF16; }
@@ -119,6 +121,7 @@ class FakeBackend : public Backend {
     }
     ++calls;
   }
+  std::int64_t rows_of_a_turn() const noexcept override { return turn_rows; }
   [[nodiscard]] bool lost() const noexcept override { return is_lost; }
   std::atomic<int> calls{0};
   std::atomic<bool> is_lost{false};

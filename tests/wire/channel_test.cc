@@ -144,6 +144,37 @@ TEST_P(ChannelTest, SilenceIsATimeout) {
   }
 }
 
+/// Whatever a frame is made of, and whether it is wanted or not.
+TEST_P(ChannelTest, AFrameThatDripsIsATimeout) {
+  const Bytes whole =
+      frame_bytes(FrameType::kCall, 1, testing::bytes_of("12345678"), Bytes(std::size_t{1} << 19));
+  for (const std::size_t at_once : {std::size_t{1}, std::size_t{36}, std::size_t{1000}}) {
+    auto ends = make_ends(GetParam());
+    Channel receiver(std::move(ends.first), kRoom);
+    receiver.link().set_stall_timeout(50ms);
+    receiver.link().set_least_rate(1e6);
+    std::thread dripping([&, end = std::move(ends.second)] {
+      try {
+        end->send(std::span(whole).first(at_once));
+        for (std::size_t i = at_once; i < at_once + 4000; ++i) {
+          std::this_thread::sleep_for(5ms);
+          end->send(std::span(whole).subspan(i, 1));
+        }
+      } catch (const Error&) {  // the receiver gave up, as it should
+      }
+    });
+    try {
+      ASSERT_TRUE(receiver.receive(10s));
+      receiver.discard_payload();
+      ADD_FAILURE() << "half a frame was taken for one";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kTimeout) << error.what();
+    }
+    receiver.link().close();
+    dripping.join();
+  }
+}
+
 TEST_P(ChannelTest, AnOversizedPayloadIsRefusedByItsHeader) {
   peer.send(frame_bytes({FrameType::kCall, 1, 0, kRoom + 1}, {}));
   try {

@@ -18,6 +18,7 @@
 #include "airlock/remote/client.h"
 
 #include "tests/support/fake_backend.h"
+#include "tests/support/leftovers.h"
 #include "tests/support/raw_peer.h"
 #include "tests/support/runner.h"
 
@@ -166,24 +167,85 @@ TEST_P(ServerTest, TellsARunnerTooManyAndTakesTheNextOnceOneIsGone) {
   testing::expect_all_answers(*second, small_config(), 2, 3);
 }
 
-TEST_P(ServerTest, TellsAConnectionTooManyWhenSilentOnesHoldTheRest) {
-  options.max_sessions = 1;
+TEST_P(ServerTest, SilentConnectionsTakeNobodysPlace) {
+  options.max_sessions = 2;
+  options.max_greeting = 3;
+  options.hello_timeout = 30s;
   start();
   std::vector<std::unique_ptr<Link>> silent;
-  for (int i = 0; i < 9; ++i) silent.push_back(dial());
-  const auto refused = refusal();
-  ASSERT_TRUE(refused);
-  EXPECT_EQ(refused->code(), ErrorCode::kResourceExhausted) << refused->what();
-  silent.clear();
-  std::unique_ptr<RemoteClient> client;
-  while (!client) {  // the worker takes a moment to notice that they are gone
+  for (int i = 0; i < 40; ++i) {
+    silent.push_back(dial());
+    if (i % 10 == 0) testing::expect_all_answers(*runner(), small_config(), 2, 3);
+  }
+  const auto client = runner();
+  testing::expect_all_answers(*client, small_config(), 2, 3);
+  for (int i = 0; i < 36; ++i) {  // the oldest went for those who came later
+    EXPECT_FALSE(silent[static_cast<std::size_t>(i)]->wait_readable(30s)) << i;
+  }
+}
+
+TEST_P(ServerTest, ASilentConnectionIsClosedAfterTheHelloTimeout) {
+  options.hello_timeout = 20ms;
+  start();
+  EXPECT_FALSE(dial()->wait_readable(30s));
+}
+
+TEST_P(ServerTest, ASessionWithoutACallForLongGivesItsPlaceToARunnerThatNeedsIt) {
+  options.max_sessions = 1;
+  options.session_idle = 0ms;
+  start();
+  const auto first = runner();
+  append(*first, 0, 1);
+  std::unique_ptr<RemoteClient> second;
+  while (!second) {  // the worker may not be done with the answer that first has
     try {
-      client = runner();
+      second = runner();
     } catch (const Error& error) {
       ASSERT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
     }
   }
-  testing::expect_all_answers(*client, small_config(), 2, 3);
+  testing::expect_all_answers(*second, small_config(), 2, 3);
+  try {
+    append(*first, 1, 1);
+    ADD_FAILURE() << "the session was kept";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kSessionLost) << error.what();
+    EXPECT_NE(std::string(error.what()).find("another runner needed its place"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_P(ServerTest, ASessionInACallKeepsItsPlace) {
+  options.max_sessions = 1;
+  options.session_idle = 0ms;
+  std::atomic<bool> running{false};
+  std::atomic<bool> release{false};
+  backend.during = [&](const Call&) {
+    running = true;
+    while (!release) std::this_thread::yield();
+  };
+  start();
+  const auto client = runner();
+  std::thread caller([&] { append(*client, 0, 1); });
+  while (!running) std::this_thread::yield();
+  for (int i = 0; i < 5; ++i) {
+    const auto refused = refusal();
+    EXPECT_TRUE(refused && refused->code() == ErrorCode::kResourceExhausted);
+  }
+  release = true;
+  caller.join();
+  append(*client, 1, 1);
+}
+
+TEST_P(ServerTest, WhatARunnerHeldIsFreedThoughNobodyComesAfterIt) {
+  start();
+  { (void)runner(); }
+  const testing::Holdings before = testing::holdings();
+  for (int i = 0; i < 5; ++i) {
+    std::vector<std::unique_ptr<RemoteClient>> many;
+    for (int j = 0; j < 8; ++j) many.push_back(runner());
+  }
+  EXPECT_TRUE(testing::holds_no_more_than(before));
 }
 
 /// A kernel that faults takes the GPU's context with it.
@@ -271,6 +333,30 @@ TEST_P(ServerTest, AnEndedSequenceMakesRoomForTheNextInOneOrder) {
   client->end_sequence(777);  // of which the worker has not heard
   append(*client, 4, 1, 1);
   EXPECT_EQ(server->stats().kv_bytes, 10 * FakeSequence::kRowBytes);
+}
+
+TEST_P(ServerTest, TellsARunnerNothingOfTheOthers) {
+  start();
+  const auto first = runner();
+  const auto second = runner();
+  append(*first, 0, 6);
+  append(*second, 0, 3);
+  const WorkerStats stats = second->stats();
+  EXPECT_EQ(stats.sessions, 1);
+  EXPECT_EQ(stats.kv_bytes, 3 * FakeSequence::kRowBytes);
+  EXPECT_EQ(stats.resident_bytes, 0);
+  EXPECT_EQ(stats.peak_resident_bytes, 0);
+  EXPECT_EQ(server->stats().sessions, 2);
+  EXPECT_EQ(server->stats().kv_bytes, 9 * FakeSequence::kRowBytes);
+}
+
+TEST_P(ServerTest, APrivateWorkersRunnerMayKnowWhatTheProcessTakes) {
+  listener = listen(uri, {.stop = stop_source.token()});
+  uri = listener->local_uri();
+  server.emplace(backend, small_fingerprint(), options);
+  thread = std::thread([this] { server->serve(listener->accept()); });
+  const auto client = runner();
+  EXPECT_GT(client->stats().resident_bytes, 0);
 }
 
 TEST_P(ServerTest, ABudgetThatBusyRunnersHoldRefusesTheCall) {

@@ -3,7 +3,9 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <numeric>
 #include <optional>
+#include <semaphore>
 #include <thread>
 #include <vector>
 
@@ -70,6 +72,46 @@ TEST(SessionTable, OpensUpToItsLimitAndAgainAfterOneCloses) {
   a.close();
   EXPECT_FALSE(a);
   EXPECT_EQ(table.size(), 1);
+}
+
+TEST(SessionTable, AFullOneEvictsTheSessionThatWasWithoutACallForLongest) {
+  FakeBackend backend;
+  SessionTable table(backend, {.sessions = 3, .kv_bytes = 1000 * kRow, .session_idle = 0ms});
+  std::vector<int> evicted;
+  const auto open = [&](int name) {
+    SessionTable::Handle handle = table.open([&evicted, name] { evicted.push_back(name); });
+    table.work_ends(handle);
+    return handle;
+  };
+  SessionTable::Handle a = open(1);
+  SessionTable::Handle b = open(2);
+  SessionTable::Handle c = open(3);
+  append(table, a, 0, 1);
+  append(table, c, 0, 1);
+  const SessionTable::Handle d = open(4);
+  EXPECT_EQ(evicted, (std::vector{2}));
+  EXPECT_EQ(table.size(), 3);
+  EXPECT_EQ(error_of([&] { table.work_begins(b); }), ErrorCode::kSessionLost);
+  table.work_begins(a);
+  const SessionTable::Handle e = open(5);
+  EXPECT_EQ(evicted, (std::vector{2, 3}));
+  b.close();
+  EXPECT_EQ(table.size(), 3);
+}
+
+TEST(SessionTable, EvictsNoSessionThatIsAtWorkOrHadACallLately) {
+  FakeBackend backend;
+  const auto never = [] { ADD_FAILURE() << "a session was evicted"; };
+  SessionTable at_work(backend, {.sessions = 2, .session_idle = 0ms});
+  SessionTable::Handle opened = at_work.open(never);  // not yet told that it is
+  SessionTable::Handle busy = at_work.open(never);
+  at_work.work_begins(busy);
+  at_work.work_ends(busy);
+  EXPECT_EQ(error_of([&] { (void)at_work.open(never); }), ErrorCode::kResourceExhausted);
+  SessionTable lately(backend, {.sessions = 1, .session_idle = 1h});
+  SessionTable::Handle fresh = lately.open(never);
+  lately.work_ends(fresh);
+  EXPECT_EQ(error_of([&] { (void)lately.open(never); }), ErrorCode::kResourceExhausted);
 }
 
 TEST(SessionTable, AMovedHandleClosesItsSessionOnce) {
@@ -298,6 +340,107 @@ TEST(SessionTable, CallsOfManyThreadsTakeTurns) {
   EXPECT_EQ(backend.calls, 400);
   EXPECT_EQ(table.kv_bytes(), 0);
   EXPECT_EQ(FakeSequence::alive(), 0);
+}
+
+/// A backend whose calls end when they are let.
+struct GatedBackend {
+  GatedBackend() {
+    backend.turn_rows = 256;
+    backend.during = [this](const Call& call) {
+      {
+        const std::lock_guard lock(mutex);
+        began.push_back(call.inputs[0].shape[0]);
+      }
+      gate.acquire();
+    };
+  }
+  void wait_until_begun(std::size_t calls) {
+    while (begun().size() < calls) std::this_thread::yield();
+  }
+  std::vector<std::int64_t> begun() {
+    const std::lock_guard lock(mutex);
+    return began;
+  }
+
+  FakeBackend backend;
+  std::mutex mutex;
+  std::vector<std::int64_t> began;  ///< rows of each call
+  std::counting_semaphore<> gate{0};
+};
+
+void multiply(SessionTable& table, SessionTable::Handle& session, std::int64_t rows) {
+  const Call call = testing::legal_calls(small_config(), rows, DType::kF32)[10].call;
+  testing::CallMemory memory(small_config(), call, 1);
+  table.execute(session, call, memory.inputs, memory.outputs);
+}
+
+TEST(SessionTable, ASmallCallWaitsForOneTurnOfALargeOne) {
+  GatedBackend gated;
+  SessionTable table(gated.backend, {4, 1000, 0ms});
+  SessionTable::Handle large = table.open();
+  SessionTable::Handle small = table.open();
+  std::thread flooder([&] { multiply(table, large, 1000); });
+  gated.wait_until_begun(1);
+  std::thread other([&] { multiply(table, small, 1); });
+  while (table.waiting() == 0) std::this_thread::yield();
+  gated.gate.release(100);
+  flooder.join();
+  other.join();
+  EXPECT_EQ(gated.begun(), (std::vector<std::int64_t>{256, 1, 256, 256, 232}));
+}
+
+TEST(SessionTable, ASmallCallPassesAllThatFlood) {
+  GatedBackend gated;
+  constexpr std::size_t kFlooders = 6;
+  SessionTable table(gated.backend, {16, 1000, 0ms});
+  std::vector<SessionTable::Handle> handles;
+  std::vector<std::thread> flooders;
+  for (std::size_t i = 0; i < kFlooders; ++i) handles.push_back(table.open());
+  for (SessionTable::Handle& handle : handles) {
+    flooders.emplace_back([&table, &handle] { multiply(table, handle, 1024); });
+  }
+  gated.wait_until_begun(1);
+  while (table.waiting() < kFlooders - 1) std::this_thread::yield();
+  gated.gate.release(kFlooders - 1);  // each has had a turn, and the last one has it now
+  gated.wait_until_begun(kFlooders);
+  SessionTable::Handle small = table.open();
+  std::thread other([&] { multiply(table, small, 1); });
+  while (table.waiting() < kFlooders) std::this_thread::yield();
+  gated.gate.release(100);
+  for (std::thread& flooder : flooders) flooder.join();
+  other.join();
+  EXPECT_EQ(gated.begun()[kFlooders], 1);
+}
+
+TEST(SessionTable, ALargeCallIsAnsweredInPieces) {
+  FakeBackend backend;
+  backend.turn_rows = 256;
+  SessionTable table(backend, {4, 1000, 0ms});
+  SessionTable::Handle session = table.open();
+  const Call call = testing::legal_calls(small_config(), 300, DType::kF32)[3].call;
+  testing::CallMemory memory(small_config(), call, 1);
+  table.execute(session, call, memory.inputs, memory.outputs);
+  EXPECT_EQ(backend.calls, 2);
+  const std::int64_t width = small_config().hidden;
+  const float* const x = memory.inputs[0].as<float>();
+  const float sums[] = {std::accumulate(x, x + 256 * width, 0.0F),
+                        std::accumulate(x + 256 * width, x + 300 * width, 0.0F)};
+  for (std::size_t i = 0; i < memory.outputs.size(); ++i) {
+    for (std::int64_t at = 0; at < 300 * small_config().ffn; ++at) {
+      const float sum = sums[at < 256 * small_config().ffn ? 0 : 1];
+      ASSERT_EQ(memory.outputs[i].as<float>()[at], testing::fake_answer(sum, i)) << at;
+    }
+  }
+}
+
+TEST(SessionTable, RefusesACallThatWouldHoldTheBackendForTooLong) {
+  FakeBackend backend;
+  SessionTable table(backend, {.kv_bytes = 1000 * kRow, .turn_cost = 50000});
+  SessionTable::Handle session = table.open();
+  append(table, session, 0, 4);
+  EXPECT_EQ(error_of([&] { append(table, session, 4, 50); }), ErrorCode::kResourceExhausted);
+  EXPECT_EQ(table.kv_bytes(), 4 * kRow);
+  append(table, session, 4, 1);
 }
 
 }  // namespace

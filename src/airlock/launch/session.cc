@@ -7,6 +7,7 @@
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
 #include "airlock/link/scheme.h"
+#include "airlock/model/tensor_table.h"
 
 namespace airlock {
 
@@ -49,6 +50,21 @@ std::string gib(std::int64_t bytes) {
   return fmt::format("{}", static_cast<double>(bytes) / 0x1p30);
 }
 
+std::string least_rate(double bytes_per_second) {
+  return bytes_per_second > 0 ? fmt::format("{}B/s", bytes_per_second) : "0";
+}
+
+/// Weights a second that a worker reads and prepares at least: a quarter of what the slowest disks
+/// and processors in use do.
+constexpr double kLeastLoadRate = 8e6;
+
+/// How long a worker that we started may take to load its weights, which come before Welcome.
+std::chrono::milliseconds load_timeout(const ClientOptions& client, const ModelConfig& config) {
+  if (client.call_timeout.count() == 0) return client.call_timeout;
+  const double seconds = static_cast<double>(count_elements(config)) / kLeastLoadRate;
+  return client.call_timeout + std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1e3));
+}
+
 WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint& fingerprint,
                                      const WorkerOptions& options) {
   const ComputeOptions& compute = options.compute;
@@ -71,7 +87,9 @@ WorkerProcessOptions process_options(const RunnerModel& model, const Fingerprint
                        "--fingerprint",
                        to_hex(fingerprint),
                        "--shm-budget",
-                       gib(options.client.shared_bytes)};
+                       gib(options.client.shared_bytes),
+                       "--least-rate",
+                       least_rate(options.client.least_rate)};
   if (compute.tf32) process.arguments.emplace_back("--tf32");
   if (options.threads > 0) {
     process.arguments.insert(process.arguments.end(),
@@ -136,7 +154,7 @@ WorkerSession::WorkerSession(const RunnerModel& model, const Fingerprint& finger
     process_ = std::make_unique<WorkerProcess>(process_options(model, fingerprint, options));
     link = process_->take_link();
     // It loads its weights before it answers; should it fail, the connection closes.
-    client.hello_timeout = std::chrono::milliseconds(0);
+    client.hello_timeout = load_timeout(client, model.config());
   }
   try {
     client_ = std::make_unique<RemoteClient>(std::move(link), model.config(), fingerprint, client,

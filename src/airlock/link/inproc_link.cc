@@ -29,8 +29,8 @@ enum class Moved { kSome, kNothing, kClosedHere, kClosedThere };
 class Pipe {
  public:
   // Throws nothing; `sent` grows by what was buffered or, at the latest on return, by what was
-  // read. kSome: all of it. kNothing: stalled for `stall`. When `stop` throws, nothing stays lent.
-  Moved write(PartCursor<const std::byte>& cursor, Limit stall, const StopToken& stop) {
+  // read. kSome: all of it. kNothing: patience is spent. When `stop` throws, nothing stays lent.
+  Moved write(PartCursor<const std::byte>& cursor, Patience patience, const StopToken& stop) {
     std::unique_lock lock(mutex_);
     if (reader_closed_ || writer_closed_) return closed_to_writer();
     if (cursor.left() <= kRingBytes - used_) {
@@ -42,10 +42,12 @@ class Pipe {
     wake(reader_waits_, readable_);
     while (true) {
       const std::size_t left = cursor.left();
-      const bool woken = sleep(lock, writer_waits_, writable_, stall, stop);
+      patience.during(
+          [&](Limit limit) { return sleep(lock, writer_waits_, writable_, limit, stop); });
+      patience.earn(left - cursor.left());
       if (cursor.done()) return Moved::kSome;
       if (reader_closed_ || writer_closed_) return closed_to_writer();
-      if (!woken && cursor.left() == left) return Moved::kNothing;
+      if (patience.is_spent()) return Moved::kNothing;
     }
   }
 
@@ -186,14 +188,14 @@ class InprocLink final : public LinkBase {
     PartCursor<const std::byte> cursor(parts);
     if (cursor.done()) return;
     const Counting counting(*this, cursor);
-    check(out_->write(cursor, stall_limit(), stop()), "send", cursor.left());
+    check(out_->write(cursor, patience(), stop()), "send", cursor.left());
   }
 
   void receive(std::span<const std::span<std::byte>> parts) override {
     PartCursor<std::byte> cursor(parts);
     while (!cursor.done()) {
       const std::size_t before = cursor.left();
-      check(in_->read(cursor, stall_limit(), stop()), "receive", before);
+      check(read(cursor), "receive", before);
       count_received(before - cursor.left());
     }
   }
@@ -201,7 +203,7 @@ class InprocLink final : public LinkBase {
   [[nodiscard]] std::size_t receive_some(std::span<std::byte> into) override {
     const std::span<std::byte> parts[] = {into};
     PartCursor<std::byte> cursor(parts);
-    const Moved state = in_->read(cursor, stall_limit(), stop());
+    const Moved state = read(cursor);
     if (state == Moved::kClosedThere) return 0;
     check(state, "receive", into.size());
     const std::size_t taken = into.size() - cursor.left();
@@ -210,6 +212,7 @@ class InprocLink final : public LinkBase {
   }
 
   bool wait_readable(std::optional<std::chrono::milliseconds> timeout) override {
+    receiving().renew();
     const Moved state = in_->wait_readable(timeout, stop());
     if (state == Moved::kNothing) fail_silent(timeout);
     return state == Moved::kSome;
@@ -221,6 +224,15 @@ class InprocLink final : public LinkBase {
   }
 
  private:
+  Moved read(PartCursor<std::byte>& cursor) {
+    Patience& patience = receiving();
+    const std::size_t before = cursor.left();
+    const Moved state =
+        patience.during([&](Limit limit) { return in_->read(cursor, limit, stop()); });
+    patience.earn(before - cursor.left());
+    return state;
+  }
+
   // Counts what left, also when a stop ends the send.
   class Counting {
    public:

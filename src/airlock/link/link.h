@@ -18,9 +18,9 @@ namespace airlock {
 
 /// One end of a connection. Bytes arrive in the order they were sent, without message boundaries.
 ///
-/// Thread-safety: one thread may send while another receives; close(), the counters and
-/// set_stall_timeout() may be used from any thread. The destructor closes; no other call may be
-/// under way then.
+/// Thread-safety: one thread may send while another receives; close(), the counters,
+/// set_stall_timeout() and set_least_rate() may be used from any thread. The destructor closes; no
+/// other call may be under way then.
 ///
 /// Errors of send, receive, receive_some and wait_readable: kTimeout, kConnectionLost (the peer
 /// closed or died, or close() was called here) and kInterrupted (the link's StopToken was stopped:
@@ -36,13 +36,13 @@ class Link {
 
   /// Sends all bytes of all parts in order, straight from where they lie. Blocks until the last is
   /// handed over; the parts may be reused then. Empty parts are allowed. Throws kTimeout if no byte
-  /// moved for the stall timeout. A small message may be buffered before the peer reads it; send
-  /// never promises that it arrived.
+  /// moved for the stall timeout, or fewer than the least rate. A small message may be buffered
+  /// before the peer reads it; send never promises that it arrived.
   virtual void send(std::span<const std::span<const std::byte>> parts) = 0;
   void send(std::span<const std::byte> bytes) { send({&bytes, 1}); }
 
-  /// Fills all parts, in order, exactly. Blocks; throws kTimeout if no byte moved for the stall
-  /// timeout and kConnectionLost if the peer closes before the last byte.
+  /// Fills all parts, in order, exactly. Blocks; throws kTimeout as send does and kConnectionLost
+  /// if the peer closes before the last byte.
   virtual void receive(std::span<const std::span<std::byte>> parts) = 0;
   void receive(std::span<std::byte> into) { receive({&into, 1}); }
 
@@ -57,6 +57,11 @@ class Link {
 
   /// How long send and receive wait for the next byte to move; 0 (at start): without limit.
   virtual void set_stall_timeout(std::chrono::milliseconds timeout) = 0;
+  /// Bytes a second at which they must move while send or receive waits for them; 0 (at start):
+  /// none. With it a message of n bytes waits for the stall timeout and n / rate in all, not for
+  /// the stall timeout at each byte; what is received between two calls of wait_readable is one
+  /// message, and what one send sends. Whoever never waits may ignore it.
+  virtual void set_least_rate(double /*bytes_per_second*/) {}
 
   /// What this link offers: never changes.
   [[nodiscard]] virtual LinkTraits traits() const noexcept = 0;

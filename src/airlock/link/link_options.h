@@ -20,6 +20,8 @@ struct LinkOptions {
   std::chrono::milliseconds connect_timeout{0};
   /// See Link::set_stall_timeout, which changes it; 0: without limit.
   std::chrono::milliseconds stall_timeout{0};
+  /// See Link::set_least_rate, which changes it; bytes a second, 0: none.
+  double least_rate = 0;
   /// Makes this end behave like a slower link: see shaped_link.h.
   std::optional<LinkShape> shape = {};
   /// Whether receive and wait_readable, before they sleep, ask for up to 20 us whether something

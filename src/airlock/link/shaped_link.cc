@@ -79,6 +79,11 @@ void ShapedLink::set_stall_timeout(milliseconds timeout) {
   inner_->set_stall_timeout(timeout);
 }
 
+void ShapedLink::set_least_rate(double bytes_per_second) {
+  LinkBase::set_least_rate(bytes_per_second);
+  inner_->set_least_rate(bytes_per_second);
+}
+
 void ShapedLink::close() noexcept {
   if (closed_.exchange(true)) return;
   inner_->close();
@@ -110,6 +115,7 @@ void ShapedLink::wake(Sleeper& sleeper) noexcept {
 
 void ShapedLink::send(std::span<const std::span<const std::byte>> parts) {
   PartCursor<const std::byte> cursor(parts);
+  Patience patience = this->patience();
   while (!cursor.done()) {
     std::array<std::span<const std::byte>, kPartsPerPiece> spans;
     const auto piece = std::span(spans).first(cursor.fill(spans, piece_bytes_));
@@ -122,6 +128,9 @@ void ShapedLink::send(std::span<const std::span<const std::byte>> parts) {
     inner_->send(piece);
     count_sent(bytes);
     cursor.advance(bytes);
+    patience.spend(clock_.now() - begin);
+    patience.earn(bytes);
+    if (patience.is_spent()) fail_stalled("send", cursor.left());
     // While this piece is handed over the next one is on the link already. A peer that holds us up
     // for longer leaves the link idle.
     const Duration handing = std::min(clock_.now() - begin, out_.time_of(bytes));
@@ -166,7 +175,7 @@ void ShapedLink::wait_until(Time due, const Alarm& closing, const char* verb, st
 
 std::size_t ShapedLink::wait_for_bytes(std::size_t most, std::size_t left) {
   std::unique_lock lock(mutex_);
-  const std::optional<Time> stalled = end_of(stall_limit());
+  Patience& patience = receiving();
   while (true) {
     if (closed_) fail_lost("receive", left, kClosedHere);
     if (!in_.empty()) {
@@ -180,17 +189,20 @@ std::size_t ShapedLink::wait_for_bytes(std::size_t most, std::size_t left) {
     } else if (ended_) {
       if (failure_) std::rethrow_exception(failure_);
       return 0;
-    } else if (stalled && clock_.now() >= *stalled) {
+    } else if (patience.is_spent()) {
       fail_stalled("receive", left);
     } else {
+      const Time begin = clock_.now();
       receiver_.waits = true;
-      sleep(lock, receiver_, stalled);
+      sleep(lock, receiver_, end_of(patience.left()));
+      patience.spend(clock_.now() - begin);
     }
   }
 }
 
 void ShapedLink::take(PartCursor<std::byte>& cursor, std::size_t bytes) {
   count_received(bytes);
+  receiving().earn(bytes);
   while (bytes > 0) {
     // Only this thread moves the front, and the other writes behind it: no lock for the copy.
     const auto from = in_.front(std::min(bytes, cursor.front().size()));
@@ -228,6 +240,7 @@ std::size_t ShapedLink::receive_some(std::span<std::byte> into) {
 }
 
 bool ShapedLink::wait_readable(std::optional<milliseconds> timeout) {
+  receiving().renew();
   std::unique_lock lock(mutex_);
   const std::optional<Time> end = end_of(timeout);
   while (!closed_) {

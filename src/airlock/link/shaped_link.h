@@ -32,8 +32,8 @@ namespace airlock {
 /// (carry_out, carry_in), which is as close as one machine comes to two: no copy through a socket
 /// takes the cores from the work of either side. Descriptors go out and never in: a peer that sends
 /// one breaks the protocol. Counters count what this link's user sent and received; the stall
-/// timeout does not run while bytes wait for their time. A stop of the inner link ends the incoming
-/// direction for good.
+/// timeout and the least rate do not run while bytes wait for their time. A stop of the inner link
+/// ends the incoming direction for good.
 class ShapedLink final : public LinkBase {
  public:
   ShapedLink(std::unique_ptr<Link> inner, const LinkShape& shape, const LinkOptions& options,
@@ -51,6 +51,7 @@ class ShapedLink final : public LinkBase {
   void carry_out(std::size_t bytes) override;
   void carry_in(std::size_t bytes) override;
   void set_stall_timeout(std::chrono::milliseconds timeout) override;
+  void set_least_rate(double bytes_per_second) override;
   void close() noexcept override;
 
  private:

@@ -105,8 +105,11 @@ SocketLink::~SocketLink() {
   if (!closed_.exchange(true)) ::shutdown(socket_.get(), SHUT_RDWR);
 }
 
-void SocketLink::wait_to(const char* verb, short events, std::size_t left) const {
-  if (!wait_for(socket_.get(), events, stall_limit(), stop())) fail_stalled(verb, left);
+void SocketLink::wait_to(const char* verb, short events, std::size_t left,
+                         Patience& patience) const {
+  const auto ready =
+      patience.during([&](Limit limit) { return wait_for(socket_.get(), events, limit, stop()); });
+  if (!ready) fail_stalled(verb, left);
 }
 
 bool SocketLink::spin(short events) const noexcept {
@@ -129,6 +132,7 @@ void SocketLink::send_with_descriptor(std::span<const std::span<const std::byte>
 void SocketLink::send_parts(std::span<const std::span<const std::byte>> parts, int descriptor) {
   PartCursor<const std::byte> cursor(parts);
   DescriptorSpace space;
+  Patience patience = this->patience();
   while (!cursor.done()) {
     if (closed_) fail_lost("send", cursor.left(), kClosedHere);
     iovec vectors[kPartsPerCall];
@@ -141,8 +145,9 @@ void SocketLink::send_parts(std::span<const std::span<const std::byte>> parts, i
       descriptor = -1;
       count_sent(static_cast<std::size_t>(moved));
       cursor.advance(static_cast<std::size_t>(moved));
+      patience.earn(static_cast<std::size_t>(moved));
     } else if (would_block(errno)) {
-      wait_to("send", POLLOUT, cursor.left());
+      wait_to("send", POLLOUT, cursor.left(), patience);
     } else if (errno != EINTR) {
       fail_lost("send", cursor.left(), closed_ ? kClosedHere : reason_of(errno));
     }
@@ -193,6 +198,7 @@ std::size_t SocketLink::receive_some(std::span<std::byte> into) {
 
 std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
   DescriptorSpace space;
+  Patience& patience = receiving();
   while (true) {
     if (closed_) fail_lost("receive", cursor.left(), kClosedHere);
     iovec vectors[kPartsPerCall];
@@ -205,6 +211,7 @@ std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
     if (moved > 0) {
       count_received(static_cast<std::size_t>(moved));
       cursor.advance(static_cast<std::size_t>(moved));
+      patience.earn(static_cast<std::size_t>(moved));
       return static_cast<std::size_t>(moved);
     }
     if (moved == 0) {
@@ -212,7 +219,7 @@ std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
       return 0;
     }
     if (would_block(errno)) {
-      if (!spin(POLLIN)) wait_to("receive", POLLIN, cursor.left());
+      if (!spin(POLLIN)) wait_to("receive", POLLIN, cursor.left(), patience);
     } else if (errno != EINTR) {
       fail_lost("receive", cursor.left(), closed_ ? kClosedHere : reason_of(errno));
     }
@@ -221,6 +228,7 @@ std::size_t SocketLink::take(PartCursor<std::byte>& cursor) {
 
 bool SocketLink::wait_readable(std::optional<std::chrono::milliseconds> timeout) {
   const Deadline deadline(timeout);
+  receiving().renew();
   // The answer matters not: the wait below returns at once with what came.
   (void)spin(POLLIN | POLLRDHUP);
   while (!closed_) {

@@ -57,7 +57,7 @@ class SocketLink final : public LinkBase {
   /// closed.
   std::size_t take(PartCursor<std::byte>& cursor);
   void keep_descriptors(msghdr& message);
-  void wait_to(const char* verb, short events, std::size_t left) const;
+  void wait_to(const char* verb, short events, std::size_t left, Patience& patience) const;
   /// True if one of `events` came within the little time we may spin.
   [[nodiscard]] bool spin(short events) const noexcept;
 

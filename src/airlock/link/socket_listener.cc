@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
-#include "airlock/core/log.h"
+#include "airlock/core/log_limit.h"
 #include "airlock/link/shaped_link.h"
 #include "airlock/link/socket_address.h"
 #include "airlock/link/socket_connect.h"
@@ -45,7 +45,8 @@ class SocketListener final : public Listener {
       if (fd) {
         if (auto link = welcome(std::move(fd), peer)) return link;
       } else if (is_shortage(errno)) {
-        log_warning("{}: cannot take a connection now: {}", uri_.to_string(), std::strerror(errno));
+        log_limited(complaints_, LogLevel::kWarning, "{}: cannot take a connection now: {}",
+                    uri_.to_string(), std::strerror(errno));
         (void)ended_.wait(kShortagePause, options_.stop);
       }
     }
@@ -62,12 +63,13 @@ class SocketListener final : public Listener {
   }
 
  private:
-  std::unique_ptr<Link> welcome(Fd fd, const SocketAddress& peer) const {
+  std::unique_ptr<Link> welcome(Fd fd, const SocketAddress& peer) {
     const Transport transport = uri_.transport;
     const Uri name = transport == Transport::kTcp ? tcp_uri(peer) : uri_;
     auto link = std::make_unique<SocketLink>(std::move(fd), transport, name.to_string(), options_);
     if (uri_.path.starts_with('@') && !link->traits().private_to_user) {
-      log_warning("{}: turned away a process of another user", uri_.to_string());
+      log_limited(complaints_, LogLevel::kWarning, "{}: turned away a process of another user",
+                  uri_.to_string());
       return nullptr;
     }
     return shape_as_asked(std::move(link), options_);
@@ -78,6 +80,7 @@ class SocketListener final : public Listener {
   const LinkOptions options_;
   SocketFile file_;
   Event ended_;
+  LogLimit complaints_;
   std::atomic<bool> closed_{false};
 };
 

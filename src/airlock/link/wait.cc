@@ -41,6 +41,20 @@ Limit Deadline::left() const {
   return std::max(left, milliseconds(0));
 }
 
+void Patience::earn(std::size_t bytes) noexcept {
+  if (bytes == 0) return;
+  if (!(least_rate_ > 0)) return renew();
+  const double earned = static_cast<double>(bytes) / least_rate_;
+  const double waited = std::chrono::duration<double>(waited_).count();
+  if (earned >= waited) return renew();
+  waited_ -= std::chrono::duration_cast<Duration>(std::chrono::duration<double>(earned));
+}
+
+Limit Patience::left() const noexcept {
+  if (!limit_ || *limit_ >= kForever) return std::nullopt;
+  return std::max(std::chrono::ceil<milliseconds>(*limit_ - waited_), milliseconds(0));
+}
+
 std::optional<short> wait_for(int fd, short events, Limit limit, const StopToken& stop, int also) {
   const Deadline deadline(limit);
   std::array<int, StopToken::kMostSources> stops;

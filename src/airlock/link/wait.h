@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 
 #include "airlock/core/stop.h"
@@ -26,6 +27,46 @@ class Deadline {
 
  private:
   std::optional<std::chrono::steady_clock::time_point> end_;
+};
+
+/// How long a message may wait for its peer in all: a limit at first, from which every wait is
+/// taken off; bytes that move earn it back, at most to the limit, at the least rate at which they
+/// may move (without a rate any byte earns all of it). So n bytes wait no longer than the limit and
+/// n / rate, and a peer that stops is noticed after the limit. For one thread.
+class Patience {
+ public:
+  using Duration = std::chrono::steady_clock::duration;
+
+  Patience() = default;
+  Patience(Limit limit, double least_rate) noexcept : limit_(limit), least_rate_(least_rate) {}
+
+  /// Other terms from now on; what was waited stays.
+  void set_terms(Limit limit, double least_rate) noexcept {
+    limit_ = limit;
+    least_rate_ = least_rate;
+  }
+  /// A new message begins.
+  void renew() noexcept { waited_ = {}; }
+  void spend(Duration waited) noexcept { waited_ += waited; }
+  void earn(std::size_t bytes) noexcept;
+  /// Rounded up; nullopt: there is no limit.
+  [[nodiscard]] Limit left() const noexcept;
+  [[nodiscard]] bool is_spent() const noexcept { return left() == std::chrono::milliseconds(0); }
+  /// Gives `wait` what is left and takes off what it takes.
+  template <typename Wait>
+  auto during(const Wait& wait) {
+    const struct Spend {
+      Patience& patience;
+      std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+      ~Spend() { patience.spend(std::chrono::steady_clock::now() - begin); }
+    } spend{*this};
+    return wait(left());
+  }
+
+ private:
+  Limit limit_;
+  double least_rate_ = 0;  ///< bytes a second; 0: none
+  Duration waited_{};      ///< and not earned back
 };
 
 /// Waits until `fd` has one of `events` (poll's) or `also` (if not -1) is readable. Returns poll's

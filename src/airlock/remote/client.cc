@@ -36,6 +36,7 @@ RemoteClient::RemoteClient(std::unique_ptr<Link> link, const ModelConfig& config
           HelloMessage::kMaxLanes);
   entry_.link = transport_name(channel_.link().transport());
   channel_.link().set_stall_timeout(options_.call_timeout);
+  channel_.link().set_least_rate(options_.least_rate);
   within_session("Init", [&] { open(fingerprint); });
   const std::int64_t shared = std::min(options_.shared_bytes, welcome_.shared_bytes);
   const bool to_compress =

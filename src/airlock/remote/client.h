@@ -26,6 +26,10 @@ namespace airlock {
 struct ClientOptions {
   /// How long the worker may stay silent within a call, or the link not move; 0: without limit.
   std::chrono::milliseconds call_timeout{120'000};
+  /// Bytes a second at which messages must move while we wait for them; 0: without limit. A call
+  /// whose messages have n bytes ends after three call_timeouts (to send it, until the reply
+  /// begins, until that has come) and n / least_rate of waiting, whatever the worker does.
+  double least_rate = 65536;
   /// How long the worker may take to answer Hello (it may be loading its weights); 0: no limit.
   std::chrono::milliseconds hello_timeout{30'000};
   /// How this runner introduces itself in the worker's log.

@@ -71,6 +71,10 @@ class Backend {
   virtual void execute(const Call& call, std::span<BackendSequence* const> sequences,
                        std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) = 0;
 
+  /// Rows of a product that it computes about as fast as more of them: calls of more rows are run
+  /// in pieces of so many, a multiple of 64, and others in between. Never changes.
+  [[nodiscard]] virtual std::int64_t rows_of_a_turn() const noexcept { return 256; }
+
   /// True once a call has failed in such a way that every later one of this process would: a GPU's
   /// context does not survive a fault in a kernel. From any thread.
   [[nodiscard]] virtual bool lost() const noexcept { return false; }

@@ -4,10 +4,21 @@
 #include <exception>
 #include <optional>
 
-#include "airlock/core/log.h"
 #include "airlock/core/process_memory.h"
+#include "airlock/link/wait.h"
 
 namespace airlock {
+namespace {
+
+/// How long last words may take: the buffers of a link that nobody writes to take them at once.
+constexpr std::chrono::milliseconds kFarewellLimit{100};
+
+std::chrono::milliseconds lesser(std::chrono::milliseconds a, std::chrono::milliseconds b) {
+  if (a.count() == 0 || b.count() == 0) return std::max(a, b);
+  return std::min(a, b);
+}
+
+}  // namespace
 
 WorkerStats ServerContext::stats() const {
   const ProcessMemory memory = process_memory();
@@ -15,11 +26,18 @@ WorkerStats ServerContext::stats() const {
           sessions.size()};
 }
 
+WorkerStats ServerContext::stats_for(const SessionTable::Handle& session) const {
+  if (is_private) return stats();
+  return {backend.weight_bytes(), sessions.kv_bytes(session), 0, 0, 1};
+}
+
 Conversation::Conversation(ServerContext& context, std::unique_ptr<Link> link)
     : context_(context),
       channel_(std::move(link), static_cast<std::uint64_t>(context.options.max_payload)),
       segments_(context.options.shared_bytes, &context.backend) {
-  channel_.link().set_stall_timeout(context.options.stall_timeout);
+  channel_.link().set_stall_timeout(
+      lesser(context.options.stall_timeout, context.options.hello_timeout));
+  channel_.link().set_least_rate(context.options.least_rate);
   requests_.push_back(std::make_unique<Request>());
 }
 
@@ -28,12 +46,14 @@ void Conversation::run() noexcept {
     read_all();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInterrupted) {
-      log_warning("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
+      log_limited(context_.faults, LogLevel::kWarning, "runner {} at {}: {}", client_,
+                  channel_.link().peer(), error.what());
     }
     const bool no_memory = session_ && error.code() == ErrorCode::kResourceExhausted;
     if (error.code() == ErrorCode::kProtocol || no_memory) say_goodbye(error);
   } catch (const std::exception& error) {
-    log_error("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
+    log_limited(context_.faults, LogLevel::kError, "runner {} at {}: {}", client_,
+                channel_.link().peer(), error.what());
   }
   threads_.reset();
   session_.close();
@@ -46,8 +66,8 @@ void Conversation::run() noexcept {
 
 void Conversation::read_all() {
   // Before Hello a silent peer may not hold a thread for long; afterwards a runner may think.
-  std::optional<std::chrono::milliseconds> patience;
-  if (context_.options.stall_timeout.count() > 0) patience = context_.options.stall_timeout;
+  const Limit patience =
+      limit_of(lesser(context_.options.stall_timeout, context_.options.hello_timeout));
   while (const auto frame = channel_.receive(session_ ? std::nullopt : patience)) {
     current_request_ = frame->request_id;
     take_in(*frame);
@@ -55,7 +75,9 @@ void Conversation::read_all() {
     require(!channel_.link().take_descriptor(), ErrorCode::kProtocol,
             "a runner sent a descriptor that nobody asked for");
   }
-  if (session_) log_info("runner {} at {} is gone", client_, channel_.link().peer());
+  if (!session_) return;
+  log_limited(context_.arrivals, LogLevel::kInfo, "runner {} at {} is gone", client_,
+              channel_.link().peer());
 }
 
 void Conversation::take_in(const IncomingFrame& frame) {
@@ -64,6 +86,7 @@ void Conversation::take_in(const IncomingFrame& frame) {
   if (frame.type == FrameType::kHello) return answer_hello(frame);
   if (frame.type == FrameType::kShare) return share(frame);
   if (frame.type == FrameType::kEndSequence) return end_sequence(frame);
+  context_.sessions.work_begins(session_);
   Request& next = next_request();
   const Request::Context context{context_.backend.config(), context_.pool, segments_,
                                  context_.options.max_payload};
@@ -92,7 +115,9 @@ void Conversation::compute(Request& request) {
 }
 
 void Conversation::answer(Request& request) {
-  request.answer(channel_, encoder_, context_.pool, [this] { return context_.stats(); });
+  request.answer(channel_, encoder_, context_.pool,
+                 [this] { return context_.stats_for(session_); });
+  context_.sessions.work_ends(session_);
   if (!context_.backend.lost()) return;
   channel_.link().close();
   if (context_.on_lost) context_.on_lost();
@@ -111,12 +136,15 @@ void Conversation::answer_hello(const IncomingFrame& frame) {
   }
   if (context_.sessions.size() == 0) reset_peak_memory();
   try {
-    session_ = context_.sessions.open();
+    session_ = context_.sessions.open([this] { give_up_place(); });
   } catch (const Error& error) {
     send_failure(frame.request_id, error.code(), error.what());
     throw;
   }
-  log_info("runner {} at {} opened a session", client_, channel_.link().peer());
+  greeted_ = true;
+  channel_.link().set_stall_timeout(context_.options.stall_timeout);
+  log_limited(context_.arrivals, LogLevel::kInfo, "runner {} at {} opened a session", client_,
+              channel_.link().peer());
   const int lanes = std::clamp(hello.lanes, 1, HelloMessage::kMaxLanes);
   const bool shares = channel_.link().traits().shares_memory;
   channel_.send(FrameType::kWelcome, frame.request_id,
@@ -125,6 +153,7 @@ void Conversation::answer_hello(const IncomingFrame& frame) {
                     context_.backend.description(), "airlock worker", lanes,
                     shares ? context_.options.shared_bytes : 0, context_.backend.products()}));
   if (lanes > 1) widen(lanes);
+  context_.sessions.work_ends(session_);
 }
 
 void Conversation::share(const IncomingFrame& frame) {
@@ -166,9 +195,23 @@ void Conversation::finish_requests() {
   answered_ = taken_;
 }
 
+void Conversation::give_up_place() noexcept {
+  try {
+    log_limited(context_.faults, LogLevel::kWarning,
+                "runner {} at {} made no call for long and gives its place to another", client_,
+                channel_.link().peer());
+    channel_.link().set_stall_timeout(kFarewellLimit);
+    send_failure(0, ErrorCode::kSessionLost,
+                 "this session was without a call for long, and another runner needed its place");
+  } catch (const std::exception&) {  // it is gone already
+  }
+  channel_.link().close();
+}
+
 void Conversation::say_goodbye(const Error& error) noexcept {
   try {
-    finish_requests();  // the link has one sender at a time
+    if (session_) context_.sessions.work_begins(session_);  // unless it was told already
+    finish_requests();                                      // the link has one sender at a time
     send_failure(current_request_, error.code(), error.what());
   } catch (const std::exception&) {  // the link is gone as well: nobody is left to be told
   }

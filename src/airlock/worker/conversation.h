@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "airlock/core/buffer_pool.h"
+#include "airlock/core/log_limit.h"
 #include "airlock/core/pipeline.h"
 #include "airlock/wire/channel.h"
 #include "airlock/wire/message.h"
@@ -25,8 +26,15 @@ struct ServerContext {
   BufferPool pool;
   /// Called, from any thread, when the backend is lost and the runner has been told. May be empty.
   std::function<void()> on_lost = {};
+  /// Its one runner may know what the process takes.
+  bool is_private = false;
+  LogLimit arrivals = LogLimit();  ///< of lines about runners that come and go
+  LogLimit faults = LogLimit();    ///< and about those that break rules or are refused
 
+  /// Of all sessions: for who runs the worker.
   [[nodiscard]] WorkerStats stats() const;
+  /// What a runner is told: nothing that others have a part in.
+  [[nodiscard]] WorkerStats stats_for(const SessionTable::Handle& session) const;
 };
 
 /// Runs on one thread, or, for a runner that keeps several calls under way, on three: this one
@@ -41,6 +49,8 @@ class Conversation {
 
   /// Ends run() soon.
   void close() noexcept { channel_.link().close(); }
+  /// True once it has a session.
+  [[nodiscard]] bool greeted() const noexcept { return greeted_; }
   /// True once run() has returned.
   [[nodiscard]] bool done() const noexcept { return done_; }
 
@@ -61,6 +71,9 @@ class Conversation {
   Request& next_request();
   /// Waits until every request taken has been answered.
   void finish_requests();
+  /// Tells a runner without calls that another takes its place, and closes. No work of its session
+  /// is under way, so nobody else sends.
+  void give_up_place() noexcept;
   void say_goodbye(const Error& error) noexcept;
   void send_failure(std::uint64_t request_id, ErrorCode code, std::string_view text);
 
@@ -77,6 +90,7 @@ class Conversation {
   std::unique_ptr<Pipeline> threads_;               ///< with several lanes
   std::uint64_t current_request_ = 0;
   std::string client_ = "?";
+  std::atomic<bool> greeted_{false};
   std::atomic<bool> done_{false};
 };
 

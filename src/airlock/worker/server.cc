@@ -1,5 +1,6 @@
 #include "airlock/worker/server.h"
 
+#include <condition_variable>
 #include <list>
 #include <mutex>
 #include <string>
@@ -7,60 +8,114 @@
 #include <thread>
 
 #include "airlock/core/error.h"
-#include "airlock/core/log.h"
+#include "airlock/core/log_limit.h"
 #include "airlock/worker/conversation.h"
 
 namespace airlock {
 
 struct Server::State {
-  /// Connections beyond the sessions, so that a runner too many is told why it is refused.
-  static constexpr std::size_t kSpareConnections = 8;
+  /// Connections that are ending beside those that greet and those with a session.
+  static constexpr std::size_t kSpareConnections = 16;
   /// A fresh connection's buffer takes a Failure at once; this bounds a transport where it does
   /// not.
   static constexpr std::chrono::milliseconds kFarewellLimit{100};
 
   struct Connection {
-    Connection(ServerContext& context, std::unique_ptr<Link> link)
-        : conversation(context, std::move(link)), thread([this] { conversation.run(); }) {}
+    Connection(State& state, std::unique_ptr<Link> link)
+        : conversation(state.context, std::move(link)), thread([this, &state] {
+            conversation.run();
+            state.conversation_ended();
+          }) {}
     Conversation conversation;
     std::thread thread;
+    bool told_to_end = false;
   };
 
   ServerContext context;
   std::mutex mutex;
-  std::list<Connection> connections;
+  std::list<Connection> connections;  ///< the oldest first
+  std::condition_variable ended;      ///< a conversation, or serving
+  bool serving = false;
 
-  /// Ends connections: those whose runner has gone, or all.
-  void reap(bool all) {
-    std::list<Connection> ended;
-    {
-      const std::lock_guard lock(mutex);
-      for (auto at = connections.begin(); at != connections.end();) {
-        const auto next = std::next(at);
-        if (all || at->conversation.done()) ended.splice(ended.end(), connections, at);
-        at = next;
-      }
-    }
-    if (all) {
-      for (Connection& connection : ended) connection.conversation.close();
-    }
-    for (Connection& connection : ended) connection.thread.join();
+  void conversation_ended() {
+    const std::lock_guard lock(mutex);
+    ended.notify_all();
   }
 
-  /// Gives a new runner its thread, or tells it why there is none.
+  /// Takes the connections whose conversations have ended, or all, out of the list.
+  std::list<Connection> take_out(bool all) {
+    std::list<Connection> taken;
+    for (auto at = connections.begin(); at != connections.end();) {
+      const auto next = std::next(at);
+      if (all || at->conversation.done()) taken.splice(taken.end(), connections, at);
+      at = next;
+    }
+    return taken;
+  }
+
+  /// Frees what ended conversations hold, descriptors above all, whether or not others come.
+  void reap_while_serving() {
+    std::unique_lock lock(mutex);
+    while (serving) {
+      std::list<Connection> gone = take_out(false);
+      if (gone.empty()) {
+        ended.wait(lock);
+        continue;
+      }
+      lock.unlock();
+      join(gone);
+      lock.lock();
+    }
+  }
+
+  void end_all() {
+    std::list<Connection> all;
+    {
+      const std::lock_guard lock(mutex);
+      all = take_out(true);
+    }
+    for (Connection& connection : all) connection.conversation.close();
+    join(all);
+  }
+
+  static void join(std::list<Connection>& connections) {
+    for (Connection& connection : connections) connection.thread.join();
+    connections.clear();
+  }
+
+  /// Gives a new runner its thread, or tells it why there is none. Those that have said nothing yet
+  /// have places of their own, which the latest to come may take from the first.
   void take(std::unique_ptr<Link> link) {
-    reap(false);
     const std::lock_guard lock(mutex);
-    const std::size_t most =
-        static_cast<std::size_t>(context.options.max_sessions) + kSpareConnections;
-    if (connections.size() >= most) {
+    if (connections.size() >= most_connections()) {
       return turn_away(std::move(link), "this worker has too many connections; try again later");
     }
+    end_oldest_greeting();
     try {
-      connections.emplace_back(context, std::move(link));
+      connections.emplace_back(*this, std::move(link));
     } catch (const std::system_error& error) {
-      log_warning("no thread for another runner: {}", error.what());
+      log_limited(context.faults, LogLevel::kWarning, "no thread for another runner: {}",
+                  error.what());
     }
+  }
+
+  [[nodiscard]] std::size_t most_connections() const {
+    return static_cast<std::size_t>(context.options.max_sessions) +
+           static_cast<std::size_t>(context.options.max_greeting) + kSpareConnections;
+  }
+
+  void end_oldest_greeting() {
+    Connection* oldest = nullptr;
+    int greeting = 0;
+    for (Connection& connection : connections) {
+      if (connection.conversation.greeted() || connection.told_to_end) continue;
+      if (++greeting == 1) oldest = &connection;
+    }
+    if (greeting < context.options.max_greeting) return;
+    oldest->told_to_end = true;
+    oldest->conversation.close();
+    log_limited(context.faults, LogLevel::kWarning,
+                "{} connections have not said Hello; the oldest was closed for another", greeting);
   }
 
   void require_backend() const {
@@ -69,9 +124,10 @@ struct Server::State {
             context.backend.description());
   }
 
-  static void turn_away(std::unique_ptr<Link> link, std::string_view reason) noexcept {
+  void turn_away(std::unique_ptr<Link> link, std::string_view reason) noexcept {
     try {
-      log_warning("a runner at {} was turned away: {}", link->peer(), reason);
+      log_limited(context.faults, LogLevel::kWarning, "a runner at {} was turned away: {}",
+                  link->peer(), reason);
       Channel channel(std::move(link), 0);
       channel.link().set_stall_timeout(kFarewellLimit);
       MessageBuilder builder;
@@ -90,21 +146,29 @@ Server::Server(Backend& backend, const FingerprintBytes& fingerprint, const Serv
                         {backend, options.session_limits()},
                         backend.host_memory()},
                        {},
+                       {},
                        {}}) {}
 
-Server::~Server() {
-  state_->reap(true);
-}
+Server::~Server() = default;
 
 void Server::serve(Listener& listener) {
   state_->context.on_lost = [&] { listener.close(); };
+  state_->serving = true;
+  std::thread reaper([this] { state_->reap_while_serving(); });
   const struct End {
     State& state;
+    std::thread& reaper;
     ~End() {
-      state.reap(true);
+      {
+        const std::lock_guard lock(state.mutex);
+        state.serving = false;
+        state.ended.notify_all();
+      }
+      reaper.join();
+      state.end_all();
       state.context.on_lost = nullptr;
     }
-  } end{*state_};
+  } end{*state_, reaper};
   try {
     while (auto link = listener.accept()) state_->take(std::move(link));
   } catch (const Error& error) {
@@ -114,6 +178,7 @@ void Server::serve(Listener& listener) {
 }
 
 void Server::serve(std::unique_ptr<Link> link) {
+  state_->context.is_private = true;
   Conversation(state_->context, std::move(link)).run();
   state_->require_backend();
 }

@@ -15,7 +15,8 @@
 namespace airlock {
 
 struct ServerOptions {
-  /// Runners served at the same time; one more is refused with kResourceExhausted.
+  /// Runners served at the same time; one more takes the place of the one that has been without a
+  /// call for longest, if that is session_idle or longer, or is refused with kResourceExhausted.
   int max_sessions = 16;
   /// Sequences of one session, each with a KV cache; one more is refused with kResourceExhausted.
   int max_sequences = 256;
@@ -24,8 +25,21 @@ struct ServerOptions {
   std::int64_t kv_budget = std::int64_t{8} << 30;
   /// Bytes of tensors in one request, and in one reply.
   std::int64_t max_payload = std::int64_t{8} << 30;
-  /// How long a runner may stop in the middle of a message; 0: without limit.
+  /// How long a runner may stop in the middle of a message, of its own or of one to it; 0: without
+  /// limit.
   std::chrono::milliseconds stall_timeout{60'000};
+  /// Bytes a second at which a message must move while the worker waits for it: one of n bytes ends
+  /// after stall_timeout and n / least_rate of waiting. 0: without limit.
+  double least_rate = 65536;
+  /// How long a connection may take to say Hello (for its first byte, and for the rest of it); 0:
+  /// without limit.
+  std::chrono::milliseconds hello_timeout{10'000};
+  /// Connections that have not said Hello yet; one more and the oldest of them is closed.
+  int max_greeting = 16;
+  /// After how long without a call a session may be closed for another runner's sake.
+  std::chrono::milliseconds session_idle{300'000};
+  /// call_cost of one turn on the backend: what cannot be computed in pieces of less is refused.
+  double turn_cost = 16e12;
   /// After how long without a call a sequence's cache may be dropped for another's sake.
   std::chrono::milliseconds idle_timeout{60'000};
   /// Bytes of memory a runner may share in one session, over a shm: link; 0: none.
@@ -33,7 +47,7 @@ struct ServerOptions {
 
   /// What of these the SessionTable keeps.
   [[nodiscard]] SessionTable::Limits session_limits() const {
-    return {max_sessions, kv_budget, idle_timeout, max_sequences};
+    return {max_sessions, kv_budget, idle_timeout, max_sequences, turn_cost, session_idle};
   }
 };
 
@@ -43,7 +57,7 @@ class Server {
  public:
   /// The backend must outlive the server. `fingerprint` is of the model it holds.
   Server(Backend& backend, const FingerprintBytes& fingerprint, const ServerOptions& options);
-  /// Closes every session and waits for their threads.
+  /// serve() must have returned.
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -53,9 +67,10 @@ class Server {
   /// runner has been told why.
   void serve(Listener& listener);
   /// Serves one runner on the calling thread until it goes away, breaks the protocol, or the link
-  /// is stopped. Throws as the other serve does.
+  /// is stopped. That runner may ask for the memory of the process. Throws as the other serve does.
   void serve(std::unique_ptr<Link> link);
 
+  /// Of all sessions and the process.
   [[nodiscard]] WorkerStats stats() const;
 
  private:

@@ -1,9 +1,12 @@
 #include "airlock/worker/session_table.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include "airlock/core/error.h"
+#include "airlock/ops/call_cost.h"
+#include "airlock/worker/row_slices.h"
 
 namespace airlock {
 
@@ -17,7 +20,18 @@ struct SessionTable::Sequence {
 };
 
 struct SessionTable::Entry {
+  TurnQueue::Flow flow;
+  Evict evict;
+  bool evicted = false;
+  int under_way = 1;  ///< pieces of work
+  Clock::time_point last_call = Clock::now();
   std::map<std::uint32_t, Sequence> sequences;
+
+  [[nodiscard]] std::int64_t kv_bytes() const {
+    std::int64_t bytes = 0;
+    for (const auto& [id, sequence] : sequences) bytes += sequence.kv_bytes;
+    return bytes;
+  }
 };
 
 SessionTable::Handle::Handle(Handle&& other) noexcept {
@@ -46,11 +60,11 @@ SessionTable::SessionTable(Backend& backend, const Limits& limits)
 
 SessionTable::~SessionTable() = default;
 
-SessionTable::Handle SessionTable::open() {
+SessionTable::Handle SessionTable::open(Evict evict) {
   auto entry = std::make_unique<Entry>();
+  entry->evict = std::move(evict);
   const std::lock_guard lock(mutex_);
-  require(static_cast<int>(entries_.size()) < limits_.sessions, ErrorCode::kResourceExhausted,
-          "all {} sessions are taken; try again later or raise --max-sessions", limits_.sessions);
+  if (open_sessions() >= limits_.sessions) evict_idlest();
   entries_.push_back(std::move(entry));
   Handle handle;
   handle.entry_ = std::prev(entries_.end());
@@ -58,11 +72,49 @@ SessionTable::Handle SessionTable::open() {
   return handle;
 }
 
+int SessionTable::open_sessions() const {
+  return static_cast<int>(std::count_if(entries_.begin(), entries_.end(),
+                                        [](const auto& entry) { return !entry->evicted; }));
+}
+
+void SessionTable::evict_idlest() {
+  const auto now = Clock::now();
+  Entry* idlest = nullptr;
+  for (const auto& entry : entries_) {
+    if (entry->evicted || entry->under_way > 0 || !entry->evict) continue;
+    if (now - entry->last_call < limits_.session_idle) continue;
+    if (idlest == nullptr || entry->last_call < idlest->last_call) idlest = entry.get();
+  }
+  require(idlest != nullptr, ErrorCode::kResourceExhausted,
+          "all {} sessions are taken; try again later or raise --max-sessions", limits_.sessions);
+  idlest->evicted = true;
+  idlest->evict();
+}
+
+void SessionTable::work_begins(Handle& session) {
+  const std::lock_guard lock(mutex_);
+  require(!(*session.entry_)->evicted, ErrorCode::kSessionLost,
+          "it was without a call for long, and another runner needed its place");
+  ++(*session.entry_)->under_way;
+}
+
+void SessionTable::work_ends(Handle& session) noexcept {
+  const std::lock_guard lock(mutex_);
+  --(*session.entry_)->under_way;
+}
+
 void SessionTable::execute(Handle& session, const Call& call, std::span<const ConstTensor> inputs,
                            std::span<const Tensor> outputs) {
-  const std::lock_guard turn(turn_);
-  if (!keeps_keys(call.op)) return backend_.execute(call, {}, inputs, outputs);
   Entry& entry = **session.entry_;
+  {
+    const std::lock_guard lock(mutex_);
+    entry.last_call = Clock::now();
+  }
+  if (const std::int64_t rows = rows_apart(call); rows > 0) {
+    return execute_rows(entry, call, inputs, outputs, rows);
+  }
+  const TurnQueue::Turn turn = turns_.take(entry.flow, cost_of_turn(call));
+  if (!keeps_keys(call.op)) return backend_.execute(call, {}, inputs, outputs);
   // A call that is refused or fails may have made sequences or let caches grow as well.
   const struct Settle {
     SessionTable& table;
@@ -73,6 +125,32 @@ void SessionTable::execute(Handle& session, const Call& call, std::span<const Co
   const Sequences sequences = admit(entry, call);
   const auto count = static_cast<std::size_t>(call.ranges.size());
   backend_.execute(call, std::span(sequences).first(count), inputs, outputs);
+}
+
+double SessionTable::cost_of_turn(const Call& call) const {
+  const double cost = call_cost(backend_.config(), call);
+  require(cost <= limits_.turn_cost, ErrorCode::kResourceExhausted,
+          "{} would hold the worker for {:.3g} TFLOP, at most {:.3g} are allowed; use --chunk or "
+          "raise --max-turn",
+          call, cost / 1e12, limits_.turn_cost / 1e12);
+  return cost;
+}
+
+void SessionTable::execute_rows(Entry& session, const Call& call,
+                                std::span<const ConstTensor> inputs,
+                                std::span<const Tensor> outputs, std::int64_t rows) {
+  const std::int64_t most = backend_.rows_of_a_turn();
+  RowSlice slice;
+  for (std::int64_t first = 0; first < rows;) {
+    const bool fine = is_ring(call.op) && turns_.is_shared();
+    const std::int64_t count =
+        std::min(rows - first, fine ? std::min(most, kSharedTurnRows) : most);
+    cut_rows(call, inputs, outputs, first, count, slice);
+    const TurnQueue::Turn turn = turns_.take(session.flow, cost_of_turn(slice.call));
+    backend_.execute(slice.call, {}, std::span(slice.inputs).first(inputs.size()),
+                     std::span(slice.outputs).first(outputs.size()));
+    first += count;
+  }
 }
 
 SessionTable::Sequences SessionTable::admit(Entry& session, const Call& call) {
@@ -166,16 +244,19 @@ void SessionTable::end_sequence(Handle& session, std::uint32_t sequence) {
 
 int SessionTable::size() const {
   const std::lock_guard lock(mutex_);
-  return static_cast<int>(entries_.size());
+  return open_sessions();
 }
 
 std::int64_t SessionTable::kv_bytes() const {
   const std::lock_guard lock(mutex_);
   std::int64_t bytes = 0;
-  for (const auto& entry : entries_) {
-    for (const auto& [id, sequence] : entry->sequences) bytes += sequence.kv_bytes;
-  }
+  for (const auto& entry : entries_) bytes += entry->kv_bytes();
   return bytes;
+}
+
+std::int64_t SessionTable::kv_bytes(const Handle& session) const {
+  const std::lock_guard lock(mutex_);
+  return (*session.entry_)->kv_bytes();
 }
 
 }  // namespace airlock
