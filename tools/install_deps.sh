@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build ccache pkg-config
   libdnnl-dev ocl-icd-opencl-dev libhwy-dev libflatbuffers-dev flatbuffers-compiler libssl-dev
-  nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev libpcre2-dev libsentencepiece-dev
+  nlohmann-json3-dev libcli11-dev libfmt-dev libpcre2-dev libsentencepiece-dev
   libzstd-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )

@@ -1,11 +1,11 @@
 // airlock bench: plans over links, measured against prediction and against no split at all.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/terminal.h"
 #include "airlock/engine/live_plan.h"
 #include "airlock/engine/measure.h"
 #include "airlock/report/ledger_file.h"
@@ -122,8 +122,7 @@ void bench(BenchFlags flags) {
       measurements.push_back(measure(*open.model, open.fingerprint, plan.value_or(Plan{}), worker,
                                      flags.measure, reference ? &reference->operators() : nullptr));
       progress.finish();
-      for (const std::string& line : measurements.back().why)
-        fmt::print(stderr, "auto: {}\n", line);
+      for (const std::string& line : measurements.back().why) say("auto: {}\n", line);
       if (!flags.ledger_dir.empty())
         save_ledger(flags.ledger_dir, flags.model, open, measurements.back());
     }

@@ -1,6 +1,5 @@
 // airlock synth and airlock inspect: make a checkpoint of random weights, and look at one.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <optional>
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/terminal.h"
 #include "airlock/engine/perplexity.h"
 #include "airlock/launch/session.h"
 #include "airlock/model/tokenizer.h"
@@ -48,8 +49,8 @@ std::optional<std::int64_t> leading_bos(const Tokenizer& tokenizer) {
 
 void warn_of_overflow(const std::string& name, const Quality& quality) {
   if (quality.not_finite == 0) return;
-  fmt::print(stderr, "{}: logits of {} of {} positions are not finite\n", name, quality.not_finite,
-             quality.tokens);
+  say("{}: logits of {} of {} positions are not finite\n", name, quality.not_finite,
+      quality.tokens);
 }
 
 void perplexity(const PerplexityFlags& flags) {

@@ -5,6 +5,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/quantity.h"
+#include "airlock/core/terminal.h"
 #include "airlock/model/config.h"
 #include "airlock/plan/auto_plan.h"
 #include "airlock/plan/cost.h"
@@ -32,10 +33,6 @@ struct PlanOptions {
   std::string format = "table";
 };
 
-void note(const std::string& line) {
-  fmt::print(stderr, "{}\n", line);
-}
-
 PlanRow choose(const ModelConfig& config, const PlanOptions& options, const HostRates& rates) {
   AutoRequest request;
   request.prompt = options.tokens;
@@ -44,7 +41,7 @@ PlanRow choose(const ModelConfig& config, const PlanOptions& options, const Host
   request.must_not_see = options.plan.must_not_see();
   request.fixed = options.plan.knobs();
   PlanChoice choice = choose_plan(config, request);
-  for (const std::string& line : choice.why) note(line);
+  for (const std::string& line : choice.why) say("{}\n", line);
   return {std::move(choice.plan), std::move(choice.traffic), std::nullopt};
 }
 
@@ -58,9 +55,9 @@ void run_plan(const PlanOptions& options) {
   if (!options.rtt.empty()) rates.rtt_ms = parse_duration_ms(options.rtt);
   if (!options.worker_rate.empty()) rates.worker = {{1, parse_compute_rate(options.worker_rate)}};
   if (!options.runner_rate.empty()) rates.runner_flops = parse_compute_rate(options.runner_rate);
-  rates.pad_values = options.pad_rate;
-  rates.check_values = options.check_rate;
-  rates.shield_values = options.shield_rate;
+  rates.pad_values = rate_of("--pad-rate", options.pad_rate);
+  rates.check_values = rate_of("--check-rate", options.check_rate);
+  rates.shield_values = rate_of("--shield-rate", options.shield_rate);
   const bool compute = !rates.worker.empty() || rates.runner_flops > 0;
   (void)options.plan.must_not_see();  // refused without --plan auto
   const ModelConfig config = config_of(options.model);
@@ -86,13 +83,11 @@ void run_plan(const PlanOptions& options) {
       plan_table(rows, options.model, options.tokens, options.generated, compute).render(format));
   if (format != TableFormat::kText) return;
   if (timed) {
-    note(
-        "time on link: calls * rtt + bytes sent / bandwidth + bytes received / bandwidth, since "
-        "calls follow one another");
+    say("time on link: calls * rtt + bytes sent / bandwidth + bytes received / bandwidth, since "
+        "calls follow one another\n");
   }
-  note(
-      "what the worker sees, it sees in plaintext; where it sees nothing, that rests on what the "
-      "plan assumes");
+  say("what the worker sees, it sees in plaintext; where it sees nothing, that rests on what the "
+      "plan assumes\n");
 }
 }  // namespace
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/terminal.h"
 #include "airlock/model/config.h"
 #include "airlock/report/html.h"
 #include "airlock/report/ledger_file.h"
@@ -41,7 +42,7 @@ struct ReportOptions {
 
 void write_and_say(const std::string& path, std::string_view text) {
   write_file(path, text);
-  fmt::print(stderr, "wrote {} ({} bytes)\n", path, text.size());
+  say("wrote {} ({} bytes)\n", path, text.size());
 }
 
 void run_report(const ReportOptions& options) {
@@ -56,12 +57,10 @@ void run_report(const ReportOptions& options) {
     reports.push_back(
         make_report(names[reports.size()], ledgers.back(), config ? &*config : nullptr));
     if (!reports.back().header) {
-      fmt::print(stderr, "{}: does not say model and plan (an older ledger): no prediction\n",
-                 path);
+      say("{}: does not say model and plan (an older ledger): no prediction\n", path);
     } else if (!reports.back().run) {
-      fmt::print(stderr, "{}: these are not the calls of {} on {}: no prediction\n", path,
-                 reports.back().header->plan.name,
-                 config ? options.model : reports.back().header->model);
+      say("{}: these are not the calls of {} on {}: no prediction\n", path,
+          reports.back().header->plan.name, config ? options.model : reports.back().header->model);
     }
   }
   print_result(render(reports, format));

@@ -1,6 +1,5 @@
 // airlock run: a prompt through the split, text streamed as it comes.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -9,6 +8,8 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/log.h"
+#include "airlock/core/terminal.h"
 #include "airlock/engine/generate.h"
 #include "airlock/engine/live_plan.h"
 #include "airlock/launch/session.h"
@@ -105,10 +106,11 @@ void run(const RunFlags& flags) {
   Plan plan = only_plan(flags.plan);
   const bool chosen = flags.plan.is_auto();
   WorkerOptions worker = chosen ? flags.worker.options_for_auto() : flags.worker.options();
+  if (flags.quiet) set_log_level(LogLevel::kError);
   if (!chosen) worker.compute.products = products_for(plan);
   ShieldOptions shielding = flags.shield.options();
   worker.client.lanes = chosen ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, plan);
-  const auto dir = checkpoint_dir(flags.model);
+  const auto dir = checkpoint_dir(flags.model, flags.quiet);
   const auto tokenizer = Tokenizer::load(dir);
   const ModelConfig config = load_config(dir);
   const auto ids = encode(*tokenizer, config, flags);
@@ -129,7 +131,7 @@ void run(const RunFlags& flags) {
                          {prompt, flags.generation.max_tokens, flags.plan.must_not_see(),
                           flags.plan.knobs(), worker.lanes});
     plan = choice.plan;
-    if (!flags.quiet) fmt::print(stderr, "{}\n", fmt::join(choice.why, "\n"));
+    if (!flags.quiet) say("{}\n", fmt::join(choice.why, "\n"));
   }
   ledger.begin({model_name(flags.model), short_form(open.fingerprint), config, plan, ""});
   shielding.progress = shield_progress(flags.quiet);
@@ -138,7 +140,7 @@ void run(const RunFlags& flags) {
   shield.fill(prompt + flags.generation.max_tokens);
   if (!flags.quiet) {
     print_worker(worker, session.worker());
-    fmt::print(stderr, "plan {}: {} prompt tokens\n", plan.name, prompt);
+    say("plan {}: {} prompt tokens\n", plan.name, prompt);
   }
 
   auto prefill = std::make_unique<Progress>("prefill", flags.quiet);
@@ -163,14 +165,14 @@ void run(const RunFlags& flags) {
 
   if (flags.quiet) return;
   const auto generated = static_cast<std::int64_t>(generation.ids().size());
-  fmt::print(stderr, "prefill: {} tokens in {:.0f} ms ({:.1f} tok/s)", prompt, times.prefill_ms,
-             static_cast<double>(prompt) / times.prefill_ms * 1e3);
+  say("prefill: {} tokens in {:.0f} ms ({:.1f} tok/s)", prompt, times.prefill_ms,
+      static_cast<double>(prompt) / times.prefill_ms * 1e3);
   if (generated > 1) {
-    fmt::print(stderr, "; decode: {} tokens in {:.0f} ms ({:.1f} tok/s)", generated - 1,
-               times.decode_ms, static_cast<double>(generated - 1) / times.decode_ms * 1e3);
+    say("; decode: {} tokens in {:.0f} ms ({:.1f} tok/s)", generated - 1, times.decode_ms,
+        static_cast<double>(generated - 1) / times.decode_ms * 1e3);
   }
-  fmt::print(stderr, "\n\n{}",
-             render(summarize(ledger.entries()), predict_traffic(config, plan, prompt, generated)));
+  say("\n\n{}",
+      render(summarize(ledger.entries()), predict_traffic(config, plan, prompt, generated)));
 }
 
 void add_generation_flags(CLI::App& command, TextGenerationOptions& options) {
@@ -209,9 +211,12 @@ void add_run_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Run a prompt and stream its continuation");
   command->add_option("-m,--model", flags->model, "checkpoint folder, or a preset's name")
       ->required();
-  auto* prompt = command->add_option("-p,--prompt", flags->prompt, "the prompt's text");
-  auto* file =
-      command->add_option("-f,--file", flags->prompt_file, "file with the prompt's text; -: stdin");
+  auto* prompt = command->add_option(
+      "-p,--prompt", flags->prompt,
+      "the prompt's text; for a moment every user of this machine can read it among the program's "
+      "arguments (/proc/PID/cmdline), and a shell may keep it: -f does not show it");
+  auto* file = command->add_option("-f,--file", flags->prompt_file,
+                                   "file with the prompt's text; -: standard input");
   prompt->excludes(file);
   command
       ->add_option("--max-prompt-tokens", flags->max_prompt_tokens,

@@ -6,7 +6,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/log.h"
-#include "airlock/core/process_memory.h"
+#include "airlock/core/quantity.h"
 #include "airlock/core/threads.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
@@ -44,10 +44,6 @@ struct WorkerCommandFlags {
   ServerOptions server;
 };
 
-std::chrono::milliseconds seconds(double value) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(value * 1000));
-}
-
 /// A runner that starts a worker on its own checkpoint has read it already.
 Fingerprint given_fingerprint(const std::string& hex) {
   Fingerprint fingerprint{};
@@ -61,6 +57,11 @@ Fingerprint given_fingerprint(const std::string& hex) {
   return fingerprint;
 }
 
+/// A worker that a signal ended in good order exits as a shell says it of one that died of it.
+void end_as_signalled() {
+  if (caught_signal() != 0) throw CLI::RuntimeError(128 + caught_signal());
+}
+
 void serve(WorkerCommandFlags flags) {
   const bool private_worker = flags.serve_fd >= 0;
   require(private_worker || !flags.uri.empty(), ErrorCode::kInvalidArgument,
@@ -70,15 +71,15 @@ void serve(WorkerCommandFlags flags) {
   set_log_name("worker");
   if (private_worker) set_log_level(LogLevel::kWarning);
   set_threads(flags.threads);
-  flags.server.stall_timeout = seconds(flags.stall_s);
+  flags.server.stall_timeout = time_of_seconds("--stall-timeout", flags.stall_s);
   flags.server.least_rate = parse_least_rate(flags.least_rate);
-  flags.server.hello_timeout = seconds(flags.hello_s);
-  flags.server.idle_timeout = seconds(flags.idle_s);
-  flags.server.session_idle = seconds(flags.session_s);
-  flags.server.turn_cost = flags.turn_tflop * 1e12;
+  flags.server.hello_timeout = time_of_seconds("--hello-timeout", flags.hello_s);
+  flags.server.idle_timeout = time_of_seconds("--idle-timeout", flags.idle_s);
+  flags.server.session_idle = time_of_seconds("--session-timeout", flags.session_s);
+  flags.server.turn_cost = rate_of("--max-turn", flags.turn_tflop * 1e12);
   flags.server.kv_budget = options.kv_bytes;
-  flags.server.max_payload = bytes_of_gib(flags.payload_gib);
-  flags.server.shared_bytes = bytes_of_gib(flags.shared_gib);
+  flags.server.max_payload = bytes_of_gib("--max-payload", flags.payload_gib);
+  flags.server.shared_bytes = bytes_of_gib("--shm-budget", flags.shared_gib);
   // An address that is taken is found out before the weights are read, not after.
   const LinkOptions link_options{.stop = signal_stop()};
   std::unique_ptr<Link> link;
@@ -110,12 +111,16 @@ void serve(WorkerCommandFlags flags) {
         make_room_for_sessions(flags.server.max_sessions, flags.server.max_greeting);
   }
   Server server(*backend, fingerprint, flags.server);
-  if (private_worker) return server.serve(std::move(link));
+  if (private_worker) {
+    server.serve(std::move(link));
+    return end_as_signalled();
+  }
   log_info("{}; {:.2f} GiB of weights; fingerprint {}", backend->description(),
            static_cast<double>(backend->weight_bytes()) / 0x1p30, short_form(fingerprint));
   log_info("listening on {}", listener->local_uri().to_string());
   server.serve(*listener);
   log_info("ended");
+  end_as_signalled();
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "cli/device_flags.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/quantity.h"
 
 namespace airlock {
 namespace {
@@ -55,15 +55,10 @@ ComputeOptions DeviceFlags::options() const {
   options.device = parse_device(device_);
   options.dtype = parse_compute_dtype(compute_dtype_, options.device);
   options.products = parse_product_kinds(products_);
-  options.kv_bytes = bytes_of_gib(kv_gib_);
-  options.gpu_memory = bytes_of_gib(gpu_gib_);
+  options.kv_bytes = bytes_of_gib("--kv-budget", kv_gib_);
+  options.gpu_memory = bytes_of_gib("--gpu-memory", gpu_gib_);
   options.tf32 = tf32_;
   return options;
-}
-
-std::int64_t bytes_of_gib(double gib) {
-  require(gib >= 0, ErrorCode::kInvalidArgument, "{} GiB: expected 0 or more", gib);  // NaN
-  return static_cast<std::int64_t>(std::min(gib * 0x1p30, 0x1p60));
 }
 
 }  // namespace airlock

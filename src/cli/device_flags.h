@@ -2,7 +2,6 @@
 // and of the commands that start one.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -31,8 +30,5 @@ class DeviceFlags {
   double gpu_gib_ = 0;
   bool tf32_ = false;
 };
-
-/// Bytes of `gib` GiB, 2^60 at most, so that sums of a few do not overflow.
-std::int64_t bytes_of_gib(double gib);
 
 }  // namespace airlock

@@ -1,9 +1,9 @@
 // airlock: a Llama model split between a trusted runner and an untrusted worker.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,10 +13,11 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/isa.h"
+#include "airlock/core/terminal.h"
 #include "airlock/core/threads.h"
-#include "airlock/report/table.h"
 #include "cli/commands.h"
 #include "cli/number_checks.h"
+#include "cli/output.h"
 #include "cli/signals.h"
 
 namespace {
@@ -53,30 +54,44 @@ int run(const std::vector<std::string>& words) {
     std::vector<const char*> arguments;
     for (const std::string& word : words) arguments.push_back(word.c_str());
     app.parse(static_cast<int>(arguments.size()), arguments.data());
+  } catch (const CLI::RuntimeError& end) {
+    return end.get_exit_code();  // a command has said what there was to say
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;  // --help and --version are "errors" of code 0
+    std::ostringstream out;
+    std::ostringstream complaint;
+    const int code = app.exit(error, out, complaint);
+    airlock::say("{}", complaint.str());
+    airlock::print_result(out.str());
+    return code == 0 ? 0 : kUsage;  // --help and --version are "errors" of code 0
   }
   return 0;
 }
 
 int complain(std::string_view text, int code) {
-  // File names and peers' words may hold control characters. Nobody may be reading: that is no
-  // reason to die of it.
-  std::fputs(fmt::format("airlock: {}\n", airlock::terminal_text(text)).c_str(), stderr);
+  airlock::say("airlock: {}\n", text);
   return code;
+}
+
+/// Where in a program's word a prompt begins; npos: it is the next word, or there is none.
+std::size_t prompt_begins(const std::string& word, bool& next) {
+  next = word == "--prompt";
+  if (word.starts_with("--prompt=")) return 9;
+  if (word.starts_with("--") || !word.starts_with('-')) return std::string::npos;
+  // Behind other letters, too: -qp TEXT. What else has a p in it (-m) is overwritten in vain.
+  const std::size_t p = word.find('p');
+  next = p != std::string::npos && p + 1 == word.size();
+  return p == std::string::npos || next ? std::string::npos : p + 1;
 }
 
 /// Every process of the machine can read a program's words (/proc/PID/cmdline): gives copies of
 /// them, and overwrites in place what says a prompt.
 std::vector<std::string> take_words(int argc, char** argv) {
   std::vector<std::string> words(argv, argv + argc);
-  if (argc < 2 || words[1] != "run") return words;
+  if (argc < 2 || (words[1] != "run" && words[1] != "tokenize")) return words;
   for (int i = 2; i < argc; ++i) {
     const std::string& word = words[static_cast<std::size_t>(i)];
-    const bool next = word == "-p" || word == "--prompt";
-    std::size_t from = std::string::npos;
-    if (word.starts_with("-p") && !next) from = 2;
-    if (word.starts_with("--prompt=")) from = 9;
+    bool next = false;
+    const std::size_t from = prompt_begins(word, next);
     if (from != std::string::npos) std::memset(argv[i] + from, '.', word.size() - from);
     if (next && i + 1 < argc) {
       ++i;
@@ -87,33 +102,30 @@ std::vector<std::string> take_words(int argc, char** argv) {
 }
 
 /// What is opened later must not become standard input, output or error: those that are closed are
-/// taken, so that reading or writing them fails as it does on a closed descriptor.
-void occupy_standard_descriptors() {
+/// taken, so that reading or writing them fails as it does on a closed descriptor. False if they
+/// cannot be.
+bool occupy_standard_descriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
   }
+  return true;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  occupy_standard_descriptors();
+  if (!occupy_standard_descriptors()) return kFailure;  // nowhere to say so
   airlock::ensure_passive_waiting(argv);
   airlock::catch_signals();
-  int code = 0;
   try {
     static_cast<void>(airlock::isa());  // a wrong AIRLOCK_MAX_ISA is found out here
-    code = run(take_words(argc, argv));
+    return run(take_words(argc, argv));
   } catch (const airlock::Error& error) {
-    code = complain(error.what(), exit_code(error.code()));
+    return complain(error.what(), exit_code(error.code()));
   } catch (const std::bad_alloc&) {
-    code = complain("the system has no memory left", kFailure);
+    return complain("the system has no memory left", kFailure);
   } catch (const std::exception& error) {
-    code = complain(error.what(), kFailure);
+    return complain(error.what(), kFailure);
   }
-  // A full disk or a closed pipe shows only now.
-  if (std::fflush(stdout) != 0 && code == 0) {
-    code = complain("cannot write to standard output", kFailure);
-  }
-  return code;
 }

@@ -22,7 +22,7 @@ std::filesystem::path cache_dir() {
   return std::filesystem::path(home) / ".cache" / "airlock";
 }
 
-std::filesystem::path checkpoint_dir(const std::string& preset_or_dir) {
+std::filesystem::path checkpoint_dir(const std::string& preset_or_dir, bool quiet) {
   if (std::filesystem::is_directory(preset_or_dir)) return preset_or_dir;
   const auto preset = find_preset(preset_or_dir);
   if (!preset) {
@@ -31,7 +31,7 @@ std::filesystem::path checkpoint_dir(const std::string& preset_or_dir) {
   }
   const std::filesystem::path dir = cache_dir() / preset_or_dir;
   if (std::filesystem::exists(dir / "config.json")) return dir;
-  Progress progress(fmt::format("synthesizing {} in {}", preset_or_dir, dir.string()));
+  Progress progress(fmt::format("synthesizing {} in {}", preset_or_dir, dir.string()), quiet);
   SynthOptions options;
   options.tokenizer_json = make_byte_level_tokenizer_json(preset->vocab);
   options.progress = progress.callback();

@@ -16,8 +16,9 @@ namespace airlock {
 std::filesystem::path cache_dir();
 
 /// The folder itself if it is one; for a preset's name its synthesized checkpoint (random bf16
-/// weights, seed 0) in cache_dir(), made now if it is not there. Throws Error(kNotFound).
-std::filesystem::path checkpoint_dir(const std::string& preset_or_dir);
+/// weights, seed 0) in cache_dir(), made now if it is not there; `quiet` shows no progress. Throws
+/// Error(kNotFound), and as synthesize().
+std::filesystem::path checkpoint_dir(const std::string& preset_or_dir, bool quiet = false);
 
 /// How a ledger names the model of -m: the preset, or the folder without its path.
 std::string model_name(const std::string& preset_or_dir);

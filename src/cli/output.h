@@ -6,9 +6,12 @@
 
 namespace airlock {
 
-/// Writes to stdout at once. Throws Error(kIo) if nobody takes it (full disk, closed pipe).
+/// Writes to stdout at once: as it is to a pipe or a file, and on a terminal as shown_text() of
+/// core/terminal.h, so that a text that somebody else chose cannot drive it. Throws Error(kIo) at
+/// the first byte that nobody takes (full disk, closed stdout, closed pipe), Error(kInterrupted)
+/// if a signal comes while nobody reads.
 void print_result(std::string_view text);
-/// Creates or replaces a file. Throws Error(kIo) naming it.
+/// Creates a file that only this user reads, or replaces its content. Throws Error(kIo) naming it.
 void write_file(const std::filesystem::path& path, std::string_view text);
 
 }  // namespace airlock

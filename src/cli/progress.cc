@@ -1,10 +1,11 @@
 #include "cli/progress.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include "airlock/core/terminal.h"
 
 namespace airlock {
 
@@ -19,12 +20,12 @@ Progress::Progress(std::string label, bool quiet)
   if (terminal_) {
     draw(0, 1);
   } else {
-    fmt::print(stderr, "{} …\n", label_);
+    say("{} …\n", label_);
   }
 }
 
 Progress::~Progress() {
-  if (open_ && terminal_ && !quiet_) fmt::print(stderr, "\n");
+  if (open_ && terminal_ && !quiet_) say("\n");
 }
 
 void Progress::update(std::int64_t done, std::int64_t total) {
@@ -42,16 +43,19 @@ void Progress::draw(std::int64_t done, std::int64_t total) {
   const std::string left =
       share > 0.02 ? fmt::format("{:.0f} s left", elapsed * (1 - share) / share) : "";
   const int filled = static_cast<int>(share * kWidth);
-  fmt::print(stderr, "\r\x1b[K{} [{:=<{}}{: <{}}] {:3.0f} % {}", label_, "", filled, "",
-             kWidth - filled, share * 100, left);
-  std::fflush(stderr);
+  say_over("{} [{:=<{}}{: <{}}] {:3.0f} % {}", label_, "", filled, "", kWidth - filled, share * 100,
+           left);
 }
 
 void Progress::finish() {
   open_ = false;
   if (quiet_) return;
   const double elapsed = std::chrono::duration<double>(Clock::now() - began_).count();
-  fmt::print(stderr, "{}{}: done in {:.1f} s\n", terminal_ ? "\r\x1b[K" : "", label_, elapsed);
+  if (terminal_) {
+    say_over("{}: done in {:.1f} s\n", label_, elapsed);
+  } else {
+    say("{}: done in {:.1f} s\n", label_, elapsed);
+  }
 }
 
 }  // namespace airlock

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
-#include "cli/device_flags.h"
+#include "airlock/core/quantity.h"
 #include "cli/model_source.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -58,7 +58,7 @@ void ShieldFlags::add_to(CLI::App& app) {
 ShieldOptions ShieldFlags::options() const {
   ShieldOptions options;
   options.dealer = dealer_;
-  options.pads.memory = bytes_of_gib(pad_gib_);
+  options.pads.memory = bytes_of_gib("--pad-memory", pad_gib_);
   options.pads.lattice = parse_lattice(lattice_);
   if (hint_cache_.empty()) {
     try {

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include "airlock/core/doomed_file.h"
+
 namespace airlock {
 namespace {
 
@@ -22,7 +24,10 @@ const Process& process() {
 }
 
 void on_signal(int signal) noexcept {
-  if (g_signal.exchange(signal) != 0 && signal == SIGINT) ::_exit(130);
+  if (g_signal.exchange(signal) != 0 && signal == SIGINT) {
+    remove_doomed_files();
+    ::_exit(130);
+  }
   process().source.request_stop();
 }
 
@@ -36,6 +41,7 @@ void catch_signals() {
   ::sigaction(SIGTERM, &action, nullptr);
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
+  ::sigaction(SIGXFSZ, &action, nullptr);
 }
 
 const StopToken& signal_stop() {

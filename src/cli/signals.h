@@ -5,8 +5,9 @@
 
 namespace airlock {
 
-/// Catches SIGINT and SIGTERM (and ignores SIGPIPE) for the whole process. Call once, at start.
-/// A second SIGINT ends the process at once.
+/// Catches SIGINT and SIGTERM for the whole process, and ignores SIGPIPE and
+/// SIGXFSZ: a closed pipe and a limit on file sizes are errors of the write. Call once, at start. A
+/// SIGINT after another signal ends the process at once, without its doomed files.
 void catch_signals();
 /// Stopped by the first such signal.
 [[nodiscard]] const StopToken& signal_stop();

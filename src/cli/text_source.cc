@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/terminal.h"
 #include "airlock/link/fd.h"
 #include "airlock/link/wait.h"
 #include "airlock/report/table.h"
@@ -53,8 +54,8 @@ std::vector<std::int64_t> token_ids(const Tokenizer& tokenizer, const ModelConfi
 void warn_of_two_bos(const Tokenizer& tokenizer, std::span<const std::int64_t> ids) {
   const auto bos = tokenizer.bos();
   if (!bos || ids.size() < 2 || ids[0] != *bos || ids[1] != *bos) return;
-  fmt::print(stderr, "the text begins with {}, and one more was added: --no-bos adds none\n",
-             terminal_text(tokenizer.token_text(*bos)));
+  say("the text begins with {}, and one more was added: --no-bos adds none\n",
+      shown_line(tokenizer.token_text(*bos)));
 }
 
 }  // namespace airlock

@@ -2,14 +2,18 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+#include <pwd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/log.h"
 #include "airlock/core/quantity.h"
+#include "airlock/core/terminal.h"
 #include "airlock/core/threads.h"
 #include "airlock/link/scheme.h"
 #include "cli/local_worker.h"
@@ -37,6 +41,17 @@ std::pair<std::int64_t, std::int64_t> parse_size_range(const std::string& text) 
   return {least, most};
 }
 
+uid_t parse_user(const std::string& text) {
+  uid_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error == std::errc() && rest == end) return number;
+  const passwd* const user = ::getpwnam(text.c_str());
+  require(user != nullptr, ErrorCode::kInvalidArgument,
+          "--worker-user: there is no user `{}` on this machine", text);
+  return user->pw_uid;
+}
+
 }  // namespace
 
 void WorkerFlags::add_to(CLI::App& app, bool one_link) {
@@ -49,6 +64,10 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
     app.add_option("--link", link_, "link to a worker started here: shm, unix, tcp, inproc")
         ->capture_default_str()
         ->excludes(uri)
+        ->group(group);
+    app.add_option(
+           "--worker-user", worker_user_,
+           "user (name or number) whose socket --worker or --dealer may name, besides you and root")
         ->group(group);
   }
   app.add_option("--shape", shape_,
@@ -88,11 +107,14 @@ void WorkerFlags::add_to(CLI::App& app, bool one_link) {
 }
 
 WorkerOptions WorkerFlags::options() const {
+  // What a worker in this process has to say of sessions is for who runs a worker.
+  set_log_level(LogLevel::kWarning);
   WorkerOptions options;
   options.uri = uri_;
   options.transport = parse_link(link_);
   if (shape_) options.link.shape = parse_link_shape(*shape_);
   options.link.stop = signal_stop();
+  if (!worker_user_.empty()) options.link.peer_user = parse_user(worker_user_);
   options.compute = device_.options();
   if (uri_.empty()) {
     require_local_worker(one_link_ ? "name a running one with --worker URI"
@@ -103,7 +125,7 @@ WorkerOptions WorkerFlags::options() const {
   set_threads(threads_);
   options.threads = threads_;
   options.lanes = lanes_;
-  options.client.shared_bytes = bytes_of_gib(shared_gib_);
+  options.client.shared_bytes = bytes_of_gib("--shm-budget", shared_gib_);
   if (!shared_sizes_.empty()) {
     const auto [from, up_to] = parse_size_range(shared_sizes_);
     options.client.shared_from = from;
@@ -116,8 +138,7 @@ WorkerOptions WorkerFlags::options() const {
     options.client.least_rate =
         std::min(options.client.least_rate, options.link.shape->bytes_per_second / 8);
   }
-  options.client.call_timeout =
-      std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s_ * 1000));
+  options.client.call_timeout = time_of_seconds("--timeout", timeout_s_);
   if (options.client.call_timeout.count() > 0) {
     options.client.hello_timeout =
         std::min(options.client.hello_timeout, options.client.call_timeout);
@@ -152,10 +173,10 @@ double parse_least_rate(const std::string& text) {
 }
 
 void print_worker(const WorkerOptions& options, const WelcomeMessage& worker) {
-  fmt::print(stderr, "worker: {}\n", worker.backend);
+  say("worker: {}\n", worker.backend);
   if (options.uri.empty() && worker.compute_dtype != options.compute.dtype) {
-    fmt::print(stderr, "worker: this processor multiplies no {}; it computes in {}\n",
-               dtype_name(options.compute.dtype), dtype_name(worker.compute_dtype));
+    say("worker: this processor multiplies no {}; it computes in {}\n",
+        dtype_name(options.compute.dtype), dtype_name(worker.compute_dtype));
   }
 }
 

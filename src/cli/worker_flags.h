@@ -16,9 +16,10 @@ namespace airlock {
 class WorkerFlags {
  public:
   /// Adds --shape, DeviceFlags', --threads, --lanes, --shm-budget, --shm-threshold, --compress,
-  /// --timeout and --least-rate, and with `one_link` also --worker and --link.
+  /// --timeout and --least-rate, and with `one_link` also --worker, --worker-user and --link.
   void add_to(CLI::App& app, bool one_link);
-  /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads.
+  /// Throws Error(kInvalidArgument). Also sets the runner's own number of threads, and
+  /// that it logs warnings and errors only.
   [[nodiscard]] WorkerOptions options() const;
   /// The same for a plan that is chosen: compression where it pays, unless --compress says
   /// otherwise.
@@ -27,6 +28,7 @@ class WorkerFlags {
  private:
   bool one_link_ = false;
   std::string uri_;
+  std::string worker_user_;
   std::string link_ = "shm";
   std::optional<std::string> shape_;
   DeviceFlags device_;

@@ -30,8 +30,9 @@ class CliFixture : public ::testing::Test {
 
   [[nodiscard]] const std::filesystem::path& dir() const { return dir_.path(); }
   [[nodiscard]] std::string model() const { return (dir() / "model").string(); }
-  [[nodiscard]] std::unique_ptr<Process> start(const std::vector<std::string>& arguments) {
-    return std::make_unique<Process>(dir(), "airlock" + std::to_string(started_++), arguments);
+  [[nodiscard]] std::unique_ptr<Process> start(const std::vector<std::string>& arguments,
+                                               const Start& how = {}) {
+    return std::make_unique<Process>(dir(), "airlock" + std::to_string(started_++), arguments, how);
   }
 
  private:

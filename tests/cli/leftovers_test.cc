@@ -136,11 +136,11 @@ TEST_P(Leftovers, NothingOfAWorkerWithAnAddressAndItsRunner) {
     })) << "the worker keeps memory of a runner that is gone";
     serves();
     worker->signal(SIGTERM);
-    EXPECT_EQ(worker->wait(), 0) << worker->err();
+    EXPECT_EQ(worker->wait(), 143) << worker->err();
     EXPECT_FALSE(std::filesystem::exists(socket));
     return;
   }
-  expect_end(*worker, 0);
+  expect_end(*worker, 128 + how());
   if (victim() == Victim::kWorker) {
     EXPECT_EQ(runner->wait(), 1) << runner->err();
     EXPECT_NE(runner->err().find(uri), std::string::npos) << runner->err();
@@ -156,7 +156,7 @@ TEST_P(Leftovers, NothingOfAWorkerWithAnAddressAndItsRunner) {
   auto next = start_worker();
   serves();
   next->signal(SIGTERM);
-  EXPECT_EQ(next->wait(), 0) << next->err();
+  EXPECT_EQ(next->wait(), 143) << next->err();
   EXPECT_FALSE(std::filesystem::exists(socket));
 }
 

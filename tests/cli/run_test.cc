@@ -198,6 +198,18 @@ INSTANTIATE_TEST_SUITE_P(
                 "--layers 99: tiny has 1 to"},
         Refusal{"SynthOfAnUnknownPreset", {"synth", "llama-9", "MISSING"}, 2, "llama-9"},
         Refusal{"InspectOfAMissingFolder", {"inspect", "MISSING"}, 1, "missing"},
+        Refusal{"RunWithAbsurdlyManyThreads",
+                {"run", "-m", "MODEL", "-p", "x", "--threads", "100000"},
+                2,
+                "threads is 100000"},
+        Refusal{"WorkerWithAbsurdlyManyThreads",
+                {"worker", "-m", "MODEL", "--listen", "unix://@unused", "--threads", "100000"},
+                2,
+                "threads is 100000"},
+        Refusal{"UnknownOwnerOfTheWorker",
+                {"run", "-m", "MODEL", "-p", "x", "--worker-user", "no-such-user"},
+                2,
+                "no user `no-such-user`"},
         Refusal{"UnknownCommand", {"serve"}, 2, ""}),
     [](const auto& at) { return at.param.name; });
 
@@ -252,6 +264,58 @@ TEST_F(Cli, NumbersOutOfRangeAreRefusedWithTheRange) {
   auto largest = start({"run", "-q", "-m", model(), "-p", "x", "-n", "1", "--temp", "1", "--seed",
                         "18446744073709551615"});
   EXPECT_EQ(largest->wait(), 0) << largest->err();
+}
+
+// NaN, infinities and what rounds to nothing would silently mean "no limit".
+TEST_F(Cli, ALimitThatWouldBeNoneIsRefusedByItsFlag) {
+  struct Flag {
+    const char* command;
+    const char* name;
+  };
+  for (const Flag flag : {Flag{"run", "--timeout"},
+                          {"run", "--shm-budget"},
+                          {"run", "--kv-budget"},
+                          {"run", "--gpu-memory"},
+                          {"run", "--pad-memory"},
+                          {"worker", "--stall-timeout"},
+                          {"worker", "--idle-timeout"},
+                          {"worker", "--hello-timeout"},
+                          {"worker", "--session-timeout"},
+                          {"worker", "--hello-timeout"},
+                          {"worker", "--session-timeout"},
+                          {"worker", "--max-payload"},
+                          {"worker", "--shm-budget"},
+                          {"worker", "--kv-budget"},
+                          {"plan", "--pad-rate"},
+                          {"plan", "--check-rate"},
+                          {"plan", "--shield-rate"}}) {
+    for (const std::string value : {"nan", "inf", "1e-9", "1e300"}) {
+      std::vector<std::string> arguments = {flag.command, "-m", model(), flag.name, value};
+      const std::string command = flag.command;
+      if (command == "run") arguments.insert(arguments.end(), {"-p", "x"});
+      if (command == "worker") arguments.insert(arguments.end(), {"--listen", "unix://@unused"});
+      auto refused = start(arguments);
+      EXPECT_EQ(refused->wait(), 2) << flag.name << " " << value << ": " << refused->err();
+      EXPECT_NE(refused->err().find(flag.name), std::string::npos) << refused->err();
+      EXPECT_EQ(refused->out(), "");
+    }
+  }
+  for (const std::string value : {"nan", "inf"}) {
+    auto turn = start({"worker", "-m", model(), "--listen", "unix://@unused", "--max-turn", value});
+    EXPECT_EQ(turn->wait(), 2) << value << ": " << turn->err();
+    for (const std::string flag : {"--temp", "--top-p", "--min-p", "--repeat-penalty"}) {
+      auto refused = start({"run", "-m", model(), "-p", "x", flag, value});
+      EXPECT_EQ(refused->wait(), 2) << flag << " " << value << ": " << refused->err();
+    }
+  }
+}
+
+TEST_F(Cli, QuietIsQuietOverEveryLink) {
+  for (const std::string link : {"inproc", "unix", "tcp", "shm"}) {
+    auto run = start({"run", "-q", "-m", model(), "-p", "Hello", "-n", "2", "--link", link});
+    EXPECT_EQ(run->wait(), 0);
+    EXPECT_EQ(run->err(), "") << link;
+  }
 }
 
 TEST_F(Cli, ATruncatedCheckpointIsNamed) {

@@ -181,7 +181,7 @@ TEST_F(CliSealed, RefusesInOneClearError) {
         Case{{"--mask", "pads", "--plan", "flash"}, 2, "wire-dtype ring"},
         Case{{"--verify", "yes"}, 2, "on or off"},
         Case{{"--attention", "flash"}, 2, "attention runner"},
-        Case{{"--pad-memory", "nan"}, 2, "nan GiB"},
+        Case{{"--pad-memory", "nan"}, 2, "--pad-memory is nan"},
         Case{{"--pad-memory", "-1"}, 2, "--pad-memory"}}) {
     auto ran = run(c.more);
     EXPECT_EQ(ran->wait(), c.code) << c.message << "\n" << ran->err();
@@ -207,13 +207,17 @@ TEST_F(CliSealed, NoCoreIsDumpedOnceAPromptOrATextIsRead) {
 }
 
 TEST_F(CliSealed, ThePromptDoesNotStayInTheCommandLine) {
-  for (const std::vector<std::string>& prompt : std::vector<std::vector<std::string>>{
-           {"-p", "Hush now"}, {"--prompt", "Hush now"}, {"--prompt=Hush now"}, {"-pHush now"}}) {
+  for (const std::vector<std::string>& prompt :
+       std::vector<std::vector<std::string>>{{"-p", "Hush now"},
+                                             {"--prompt", "Hush now"},
+                                             {"--prompt=Hush now"},
+                                             {"-pHush now"},
+                                             {"-qp", "Hush now"}}) {
     std::vector<std::string> arguments = {"run", "-m", model()};
     arguments.insert(arguments.end(), prompt.begin(), prompt.end());
     arguments.insert(arguments.end(), {"-n", "4000", "--ignore-eos", "--shape", "1GB/s,10ms"});
     auto ran = start(arguments);
-    ASSERT_TRUE(ran->says("reading the model's fingerprint")) << ran->err();
+    ASSERT_GT(ran->child(), 0) << ran->err();  // has read its words
     const auto words = testing::file_text(fmt::format("/proc/{}/cmdline", ran->pid()));
     EXPECT_EQ(words.find("Hush"), std::string::npos) << words;
     EXPECT_NE(words.find("--ignore-eos"), std::string::npos) << "looked at something else";

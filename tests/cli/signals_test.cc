@@ -2,9 +2,15 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <string>
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include "airlock/link/connect.h"
+
+#include "tests/support/temp_dir.h"
 
 namespace airlock::signals_test {
 namespace {
@@ -37,6 +43,34 @@ TEST_F(SignalsDeathTest, ASecondSigintEndsTheProcess) {
         ::raise(SIGINT);
       },
       ::testing::ExitedWithCode(130), "");
+}
+
+TEST_F(SignalsDeathTest, ASecondSignalLeavesNoSocketFile) {
+  GTEST_FLAG_SET(death_test_style, "fast");  // the same folder there and here
+  const testing::TempDir dir;
+  const std::string socket = (dir / "w.sock").string();
+  for (const int first : {SIGTERM, SIGINT}) {
+    EXPECT_EXIT(
+        {
+          catch_signals();
+          const auto listener = listen(parse_uri("unix://" + socket));
+          if (!std::filesystem::exists(socket)) ::_exit(1);
+          ::raise(first);
+          ::raise(SIGINT);
+        },
+        ::testing::ExitedWithCode(130), "");
+    EXPECT_FALSE(std::filesystem::exists(socket));
+  }
+}
+
+TEST_F(SignalsDeathTest, ALimitOnFileSizesIsAnErrorOfTheWrite) {
+  EXPECT_EXIT(
+      {
+        catch_signals();
+        ::raise(SIGXFSZ);
+        ::_exit(signal_stop().stopped() ? 1 : 0);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(SignalsDeathTest, ABrokenPipeIsNoReasonToEnd) {

@@ -47,12 +47,15 @@ TEST_F(CliWorker, ServesRunnersOneAfterAnotherAndAtTheSameTime) {
   }
 }
 
-TEST_F(CliWorker, EndsCleanlyOnSigtermAndRemovesItsSocket) {
-  auto worker = start_worker(uri(), model());
-  EXPECT_TRUE(std::filesystem::exists(socket()));
-  worker->signal(SIGTERM);
-  EXPECT_EQ(worker->wait(), 0) << worker->err();
-  EXPECT_FALSE(std::filesystem::exists(socket()));
+TEST_F(CliWorker, EndsInGoodOrderOnASignalAndRemovesItsSocket) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    auto worker = start_worker(uri(), model());
+    EXPECT_TRUE(std::filesystem::exists(socket()));
+    worker->signal(signal);
+    EXPECT_EQ(worker->wait(), 128 + signal) << worker->err();
+    EXPECT_NE(worker->err().find("worker: ended\n"), std::string::npos) << worker->err();
+    EXPECT_FALSE(std::filesystem::exists(socket()));
+  }
 }
 
 TEST_F(CliWorker, ReplacesTheSocketOfOneThatWasKilledAndRefusesOneThatLives) {
@@ -95,7 +98,7 @@ TEST_F(CliWorker, SurvivesStrangersAndServesTheNextRunner) {
   auto runner = run(uri());
   EXPECT_EQ(runner->wait(), 0) << runner->err();
   worker->signal(SIGTERM);
-  EXPECT_EQ(worker->wait(), 0) << worker->err();
+  EXPECT_EQ(worker->wait(), 143) << worker->err();
 }
 
 TEST_F(CliWorker, WithoutDescriptorsServesAgainOnceSomeAreFree) {
@@ -167,6 +170,40 @@ TEST_F(CliWorker, ThatStaysSilentIsGivenUp) {
   EXPECT_EQ(runner->wait(), 1);
   EXPECT_NE(runner->err().find("Init"), std::string::npos) << runner->err();
   stranger.join();
+}
+
+// What a worker says of itself is its own failure, not a wrong flag (2), a check (3) or a signal.
+TEST_F(CliWorker, ThatNamesAFailureMakesTheRunFailWithOne) {
+  for (const ErrorCode code : {ErrorCode::kInvalidArgument, ErrorCode::kCheckFailed,
+                               ErrorCode::kInterrupted, ErrorCode::kTimeout}) {
+    for (const std::uint64_t id : {0, 7}) {  // to its Hello, or to nothing it asked
+      const auto listener = listen(parse_uri("tcp://127.0.0.1:0"));
+      std::thread stranger([&] {
+        testing::RawPeer peer(listener->accept());
+        (void)peer.read();
+        peer.send(FrameType::kFailure, id, testing::message_bytes(FailureMessage{code, "no"}));
+        (void)peer.read();
+      });
+      auto runner = run(listener->local_uri().to_string());
+      EXPECT_EQ(runner->wait(), 1) << error_code_name(code);
+      EXPECT_NE(runner->err().find("the worker says: no"), std::string::npos) << runner->err();
+      stranger.join();
+    }
+  }
+}
+
+TEST_F(CliWorker, WarnsBeforeOtherMachinesCanConnect) {
+  constexpr const char* kWarning = "WARNING: other machines can connect";
+  for (const std::string host : {"0.0.0.0", "[::]"}) {
+    auto worker = start({"worker", "-m", model(), "--listen", "tcp://" + host + ":0"});
+    ASSERT_TRUE(worker->says("listening on")) << worker->err();
+    EXPECT_NE(worker->err().find(kWarning), std::string::npos) << worker->err();
+  }
+  for (const std::string host : {"127.0.0.1", "localhost", "[::1]"}) {
+    auto worker = start({"worker", "-m", model(), "--listen", "tcp://" + host + ":0"});
+    ASSERT_TRUE(worker->says("listening on")) << worker->err();
+    EXPECT_EQ(worker->err().find(kWarning), std::string::npos) << worker->err();
+  }
 }
 
 }  // namespace

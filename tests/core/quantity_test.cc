@@ -1,5 +1,8 @@
 #include "airlock/core/quantity.h"
 
+#include <cmath>
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -38,6 +41,35 @@ TEST(ParseQuantities, WhatIsNoQuantityIsRefusedWithAnExample) {
   EXPECT_THROW(parse_duration_ms("1"), Error);
   EXPECT_THROW(parse_duration_ms("-1ms"), Error);
   EXPECT_THROW(parse_compute_rate("0GFLOP/s"), Error);
+}
+
+TEST(Quantities, OfAnUnderstoodUnitAreNoneOrWithinBounds) {
+  EXPECT_EQ(bytes_of_gib("--budget", 0), 0);
+  EXPECT_EQ(bytes_of_gib("--budget", 0.5), std::int64_t{1} << 29);
+  EXPECT_EQ(bytes_of_gib("--budget", 1024 / 0x1p30), 1024);
+  EXPECT_EQ(bytes_of_gib("--budget", 1e9), 1000000000 * (std::int64_t{1} << 30));
+  EXPECT_EQ(time_of_seconds("--time", 0).count(), 0);
+  EXPECT_EQ(time_of_seconds("--time", 0.001).count(), 1);
+  EXPECT_EQ(time_of_seconds("--time", 2.5).count(), 2500);
+  EXPECT_EQ(rate_of("--rate", 1e9), 1e9);
+}
+
+TEST(Quantities, ThatWouldMeanNoLimitAreRefusedByName) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const auto expect_refused = [](double value, const auto& take) {
+    try {
+      (void)take("--flag", value);
+      ADD_FAILURE() << value;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      EXPECT_THAT(error.what(), HasSubstr("--flag is ")) << value;
+    }
+  };
+  for (const double value : {std::nan(""), kInfinity, -kInfinity, -1.0, 1e-9, 1e300, 1e19}) {
+    expect_refused(value, bytes_of_gib);
+    expect_refused(value, time_of_seconds);
+    expect_refused(value, rate_of);
+  }
 }
 
 }  // namespace

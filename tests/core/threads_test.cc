@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "airlock/core/error.h"
+
 namespace airlock::threads_test {
 namespace {
 
@@ -64,6 +66,16 @@ TEST(Threads, ZeroTakesBackWhatWasSet) {
   EXPECT_EQ(threads(), at_start + 3);
   set_threads(0);
   EXPECT_EQ(threads(), at_start);
+}
+
+TEST(Threads, MoreThanAMachineCanUseAreRefused) {
+  EXPECT_GE(most_threads(), 64);
+  EXPECT_LE(threads(), most_threads());
+  for (const int count : {-1, most_threads() + 1, 100000}) {
+    const int before = threads();
+    EXPECT_THROW(set_threads(count), Error) << count;
+    EXPECT_EQ(threads(), before);
+  }
 }
 
 }  // namespace

@@ -223,6 +223,30 @@ TEST(Synthesize, RefusesAFolderThatIsBeingWritten) {
   EXPECT_NO_THROW((void)Checkpoint::open(dir.path()));
 }
 
+TEST(Synthesize, WritesNothingThroughALinkThatSomebodyPutInItsPlace) {
+  const TempDir dir;
+  write_file(dir / "victim", "precious");
+  for (const bool hard : {false, true}) {
+    const auto folder = dir / (hard ? "hard" : "soft");
+    std::filesystem::create_directory(folder);
+    if (hard) {
+      std::filesystem::create_hard_link(dir / "victim", folder / "airlock-synth.json");
+    } else {
+      std::filesystem::create_symlink(dir / "victim", folder / "airlock-synth.json");
+    }
+    const auto [code, message] = error_of([&] { synthesize(tiny(), folder); });
+    EXPECT_EQ(code, ErrorCode::kInvalidArgument);
+    EXPECT_THAT(message, HasSubstr("airlock-synth.json: a link or no plain file"));
+    EXPECT_EQ(read_file(dir / "victim"), "precious");
+  }
+  // A file's temporary name, taken before: removed, not followed.
+  synthesize(tiny(), dir / "m");
+  std::filesystem::create_symlink(dir / "victim", dir / "m/model.safetensors.partial");
+  synthesize(tiny(), dir / "m");
+  EXPECT_EQ(read_file(dir / "victim"), "precious");
+  EXPECT_FALSE(std::filesystem::is_symlink(dir / "m/model.safetensors"));
+}
+
 TEST(Synthesize, RefusesAModelThatTheDiskCannotHold) {
   ModelConfig config = tiny();
   config.ffn = 1 << 30;

@@ -218,7 +218,7 @@ TEST_P(ClientLanes, AFailureAmongSeveralCallsIsThatCallsOwn) {
                  reply_frame(3), reply_frame(4)}));
   EXPECT_FALSE(ends[0]);
   ASSERT_TRUE(ends[1]);
-  EXPECT_EQ(ends[1]->code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(ends[1]->code(), ErrorCode::kUnsupported);
   EXPECT_NE(std::string(ends[1]->what()).find("not this one"), std::string::npos);
   EXPECT_FALSE(ends[2]);
   EXPECT_FALSE(ends[3]);

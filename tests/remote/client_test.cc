@@ -290,7 +290,7 @@ TEST_P(ClientTest, AFailureIsToldWithItsCodeAndTheSessionGoesOn) {
       },
       30s, 3);
   ASSERT_TRUE(error);
-  EXPECT_EQ(error->code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error->code(), ErrorCode::kUnsupported);  // flags are the runner's own
   EXPECT_EQ(failures,
             (std::vector<std::string>(2, "BatchLinear(gate,up) of layer 1: the worker says: no")));
   EXPECT_EQ(ledger.entries().size(), 1U);

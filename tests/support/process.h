@@ -33,12 +33,20 @@ inline bool eventually(const std::function<bool()>& condition) {
   return false;
 }
 
+/// How a process starts, where a test wants it otherwise.
+struct Start {
+  std::string program = airlock_program();
+  /// Called in the child, its standard streams in place, before the program. Only system calls.
+  std::function<void()> prepare = {};
+};
+
 /// One run of airlock, its output in files of `dir`. Killed on destruction if it still runs.
 class Process {
  public:
-  Process(const std::filesystem::path& dir, std::string name, std::vector<std::string> arguments)
+  Process(const std::filesystem::path& dir, std::string name, std::vector<std::string> arguments,
+          const Start& how = {})
       : out_(dir / (name + ".out")), err_(dir / (name + ".err")) {
-    arguments.insert(arguments.begin(), airlock_program());
+    arguments.insert(arguments.begin(), how.program);
     std::vector<char*> words;
     for (std::string& argument : arguments) words.push_back(argument.data());
     words.push_back(nullptr);
@@ -47,6 +55,7 @@ class Process {
       redirect("/dev/null", O_RDONLY, 0);
       redirect(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 1);
       redirect(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 2);
+      if (how.prepare) how.prepare();
       ::execv(words[0], words.data());
       ::_exit(127);
     }
@@ -87,7 +96,7 @@ class Process {
 
  private:
   static void redirect(const char* path, int flags, int to) {
-    const int fd = ::open(path, flags, 0600);
+    const int fd = ::open(path, flags | O_CLOEXEC, 0600);
     ::dup2(fd, to);
   }
 

@@ -37,12 +37,15 @@ class LogLimit {
 /// A line of `limit`, which is formatted only if it is printed.
 template <typename... Args>
 void log_limited(LogLimit& limit, LogLevel level, fmt::format_string<Args...> format,
-                 Args&&... args) {
+                 Args&&... args) noexcept {
   const auto held_back = limit.admit();
   if (!held_back) return;
-  std::string line = fmt::format(format, std::forward<Args>(args)...);
-  if (*held_back > 0) line += fmt::format(" ({} lines like it were held back)", *held_back);
-  log_line(level, line);
+  try {
+    std::string line = fmt::format(format, std::forward<Args>(args)...);
+    if (*held_back > 0) line += fmt::format(" ({} lines like it were held back)", *held_back);
+    log_line(level, line);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): a line that finds no memory is lost
+  }
 }
 
 }  // namespace airlock

@@ -41,6 +41,14 @@ double parse_quantity(std::string_view what, std::string_view text, std::span<co
   fail(ErrorCode::kInvalidArgument, "{} is `{}`, expected a number and a unit such as {}", what,
        text, example);
 }
+
+/// `value`, which is 0 or from `least` to `most`; no comparison with NaN holds.
+double in_range(std::string_view what, double value, double least, double most,
+                std::string_view expected) {
+  require(value == 0 || (value >= least && value <= most), ErrorCode::kInvalidArgument,
+          "{} is {}, expected 0 or {}", what, value, expected);
+  return value;
+}
 }  // namespace
 
 double parse_bandwidth(std::string_view text) {
@@ -58,6 +66,21 @@ double parse_compute_rate(std::string_view text) {
   require(value > 0, ErrorCode::kInvalidArgument, "compute rate is `{}`, expected more than 0",
           text);
   return value;
+}
+
+std::int64_t bytes_of_gib(std::string_view what, double gib) {
+  constexpr double kGiB = 0x1p30;
+  return static_cast<std::int64_t>(
+      in_range(what, gib, 1024 / kGiB, 0x1p60 / kGiB, "0.000001 to 1e9 GiB") * kGiB);
+}
+
+std::chrono::milliseconds time_of_seconds(std::string_view what, double seconds) {
+  return std::chrono::milliseconds(
+      static_cast<std::int64_t>(in_range(what, seconds, 1e-3, 1e9, "0.001 to 1e9 seconds") * 1e3));
+}
+
+double rate_of(std::string_view what, double rate) {
+  return in_range(what, rate, 1, 1e18, "1 to 1e18 a second");
 }
 
 }  // namespace airlock

@@ -12,8 +12,12 @@
 namespace airlock {
 namespace {
 std::atomic<int> g_threads{0};
-const int g_default = omp_get_max_threads();
+const int g_default = std::min(omp_get_max_threads(), most_threads());
 }  // namespace
+
+int most_threads() noexcept {
+  return std::max(64, 4 * omp_get_num_procs());
+}
 
 int threads() noexcept {
   const int chosen = g_threads.load(std::memory_order_relaxed);
@@ -21,8 +25,8 @@ int threads() noexcept {
 }
 
 void set_threads(int count) {
-  require(count >= 0, ErrorCode::kInvalidArgument, "threads is {}, expected 0 (all) or more",
-          count);
+  require(count >= 0 && count <= most_threads(), ErrorCode::kInvalidArgument,
+          "threads is {}, expected 0 (all) to {} on this machine", count, most_threads());
   g_threads = count;
   // oneDNN asks OpenMP, per calling thread; this covers the caller's.
   omp_set_num_threads(count > 0 ? count : g_default);

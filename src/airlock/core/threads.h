@@ -5,9 +5,14 @@
 
 namespace airlock {
 
-/// Threads a kernel may use: set_threads' value, else OpenMP's default (the cores we may run on).
+/// Threads a kernel may use: set_threads' value, else OpenMP's default (the cores we may run on),
+/// at most most_threads().
 [[nodiscard]] int threads() noexcept;
-/// Sets it for the whole process (0: the default again). Throws Error(kInvalidArgument) below 0.
+/// The most that set_threads takes: 4 a core that we may run on, at least 64. A system that cannot
+/// start a thread ends the process (OpenMP has no other way), and more than that help nobody.
+[[nodiscard]] int most_threads() noexcept;
+/// Sets it for the whole process (0: the default again). Throws Error(kInvalidArgument) below 0 and
+/// above most_threads().
 void set_threads(int count);
 
 /// Splits [0, count) into contiguous ranges of at least `grain` and calls body(begin, end) for each

@@ -22,9 +22,11 @@ bool may_be_of_one(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const Error& e) {
     const ErrorCode code = e.code();
-    // kInterrupted: one was stopped after it was taken into the pass.
+    // kInterrupted: one was stopped after it was taken into the pass. kUnsupported: a worker called
+    // its tokens invalid.
     return code == ErrorCode::kResourceExhausted || code == ErrorCode::kSessionLost ||
-           code == ErrorCode::kInvalidArgument || code == ErrorCode::kInterrupted;
+           code == ErrorCode::kInvalidArgument || code == ErrorCode::kUnsupported ||
+           code == ErrorCode::kInterrupted;
   } catch (...) {
     return false;
   }

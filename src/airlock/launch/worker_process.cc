@@ -17,24 +17,45 @@
 namespace airlock {
 namespace {
 
+constexpr const char* kRunning = "/proc/self/exe";
+
 std::string running_program() {
   std::array<char, PATH_MAX> path{};
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+  const ssize_t length = ::readlink(kRunning, path.data(), path.size() - 1);
   require(length > 0, ErrorCode::kIo, "cannot tell which program is running: {}",
           std::strerror(errno));
   return {path.data(), static_cast<std::size_t>(length)};
+}
+
+/// Its ends for reading and writing, both closed by exec.
+std::pair<Fd, Fd> make_pipe() {
+  std::array<int, 2> ends{};
+  require(::pipe2(ends.data(), O_CLOEXEC) == 0, ErrorCode::kResourceExhausted,
+          "cannot start a worker process: {}", std::strerror(errno));
+  return {Fd(ends[0]), Fd(ends[1])};
+}
+
+/// The errno that a child wrote; 0: its end was closed, by exec.
+int read_error(const Fd& from) {
+  int error = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(from.get(), &error, sizeof error);
+  } while (got < 0 && errno == EINTR);
+  return got == sizeof error ? error : 0;
 }
 
 /// Between fork and exec: only calls that are safe there. Returns only if something failed.
 void become_worker(const char* program, char* const* arguments, const Fd& connection,
                    pid_t parent) noexcept {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) return;  // the parent died before the line above
+  if (::getppid() != parent) ::_exit(0);  // the parent died before the line above
   // A group of its own: the terminal's Ctrl-C is the runner's to handle.
   ::setpgid(0, 0);
-  const int null = ::open("/dev/null", O_RDONLY);
-  if (null >= 0) ::dup2(null, STDIN_FILENO);
-  ::dup2(STDERR_FILENO, STDOUT_FILENO);
+  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0 || ::dup2(null, STDIN_FILENO) < 0) return;
+  if (::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) return;
+  close_on_exec_from(STDERR_FILENO + 1);
   if (!connection.keep_on_exec()) return;
   ::execv(program, arguments);
 }
@@ -43,21 +64,32 @@ void become_worker(const char* program, char* const* arguments, const Fd& connec
 
 WorkerProcess::WorkerProcess(const WorkerProcessOptions& options) {
   LinkPair pair = make_pair(options.transport, options.link);
-  const std::string program = options.program.empty() ? running_program() : options.program;
-  std::vector<std::string> words = {program, "worker"};
+  // Ours is run by the link to it: its file may have been replaced by another version, or be gone.
+  const std::string name = options.program.empty() ? running_program() : options.program;
+  const char* const program = options.program.empty() ? kRunning : name.c_str();
+  std::vector<std::string> words = {name, "worker"};
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   words.insert(words.end(), {"--serve-fd", std::to_string(pair.peer_fd.get())});
   if (pair.ours->traits().shares_memory) words.emplace_back("--serve-shm");
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  auto [told, tell] = make_pipe();  // what kept the child from becoming a worker
   const pid_t parent = ::getpid();
   pid_ = ::fork();
   require(pid_ >= 0, ErrorCode::kResourceExhausted, "cannot start a worker process: {}",
           std::strerror(errno));
   if (pid_ == 0) {
-    become_worker(program.c_str(), arguments.data(), pair.peer_fd, parent);
+    become_worker(program, arguments.data(), pair.peer_fd, parent);
+    const int error = errno;
+    (void)!::write(tell.get(), &error, sizeof error);
     ::_exit(127);
+  }
+  tell.reset();
+  pair.peer_fd.reset();
+  if (const int error = read_error(told)) {
+    wait_for_end(-1);
+    fail(ErrorCode::kIo, "cannot start the worker program {}: {}", name, std::strerror(error));
   }
   link_ = std::move(pair.ours);
 }

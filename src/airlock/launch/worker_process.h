@@ -16,7 +16,7 @@
 namespace airlock {
 
 struct WorkerProcessOptions {
-  /// The airlock program; empty: the one that is running.
+  /// The airlock program; empty: the one that is running, even if its file was replaced since.
   std::string program;
   /// What follows `worker` on its command line; "--serve-fd N" is added.
   std::vector<std::string> arguments;
@@ -29,8 +29,9 @@ struct WorkerProcessOptions {
 /// are connected before the child starts. Not thread-safe.
 class WorkerProcess {
  public:
-  /// Starts it; does not wait until it has loaded its model (its Welcome does). Throws
-  /// Error(kResourceExhausted) or Error(kIo) if the system refuses, Error(kUnsupported) for a
+  /// Starts it; does not wait until it has loaded its model (its Welcome does). Of our descriptors
+  /// it gets stderr and its end of the connection, nothing else. Throws Error(kResourceExhausted)
+  /// if the system refuses, Error(kIo) if the program cannot be run, Error(kUnsupported) for a
   /// transport that cannot be handed over.
   explicit WorkerProcess(const WorkerProcessOptions& options);
   /// Asks it to end, waits a while, then kills it.

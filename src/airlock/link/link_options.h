@@ -29,8 +29,12 @@ struct LinkOptions {
   /// this process may run on 8 cores or more; on fewer, who spins takes a core from who answers.
   std::optional<bool> spin = {};
   /// listen() on a unix path: the socket file's mode, 0600 to 0666, less the process's umask. Wider
-  /// than 0600 lets other users connect.
+  /// than 0600 lets other users connect; with 0600 they are turned away even if the file's mode is
+  /// widened later.
   mode_t socket_mode = 0600;
+  /// connect() to a unix path: a user, besides ours and root, whose socket it may be. Whoever may
+  /// write its folder could have put one there; without a value such a stranger's is refused.
+  std::optional<uid_t> peer_user = {};
   /// Ends every wait with Error(kInterrupted), at once.
   StopToken stop = {};
 };

@@ -23,10 +23,19 @@ bool SocketAddress::same_endpoint(const SocketAddress& other) const noexcept {
   return same_host(other) && a.sin_port == b.sin_port;
 }
 
+bool SocketAddress::is_loopback() const noexcept {
+  if (family() == AF_INET) {
+    const auto& in = reinterpret_cast<const sockaddr_in&>(storage);
+    return ntohl(in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+  }
+  if (family() != AF_INET6) return false;
+  const in6_addr& in6 = reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&in6) ||
+         (IN6_IS_ADDR_V4MAPPED(&in6) && in6.s6_addr[12] == IN_LOOPBACKNET);
+}
+
 bool SocketAddress::same_machine(const SocketAddress& other) const noexcept {
-  const auto& a = reinterpret_cast<const sockaddr_in&>(storage);
-  const bool loopback = family() == AF_INET && ntohl(a.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-  return loopback || same_host(other);
+  return (family() == AF_INET && is_loopback()) || same_host(other);
 }
 
 bool SocketAddress::same_host(const SocketAddress& other) const noexcept {
@@ -128,11 +137,16 @@ Uri tcp_uri(const SocketAddress& address) {
   return {Transport::kTcp, "", host, static_cast<std::uint16_t>(std::stoul(port))};
 }
 
-bool is_our_user(int fd) noexcept {
+std::optional<uid_t> user_of_peer(int fd) noexcept {
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == ::geteuid() || peer.uid == 0;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer.uid;
+}
+
+bool is_our_user(int fd) noexcept {
+  const std::optional<uid_t> user = user_of_peer(fd);
+  return user == ::geteuid() || user == uid_t{0};
 }
 
 Fd open_socket(int family) {

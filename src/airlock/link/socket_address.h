@@ -28,6 +28,8 @@ struct SocketAddress {
   [[nodiscard]] int family() const noexcept { return storage.ss_family; }
   /// True for two IPv4 or two IPv6 addresses with equal host and port.
   [[nodiscard]] bool same_endpoint(const SocketAddress& other) const noexcept;
+  /// True for 127.0.0.0/8, ::1 and ::ffff:127.0.0.0/104: only this machine reaches it.
+  [[nodiscard]] bool is_loopback() const noexcept;
   /// True if a connection between the two IP addresses stays inside this machine.
   [[nodiscard]] bool same_machine(const SocketAddress& other) const noexcept;
 
@@ -52,7 +54,10 @@ struct SocketAddress {
 /// A TCP address as a Uri with numeric host.
 [[nodiscard]] Uri tcp_uri(const SocketAddress& address);
 
-/// True if the process at the other end of a unix socket runs as our user or as root.
+/// The user of the process at the other end of a unix socket: who connected, or who began to
+/// listen. Nothing if the system does not say.
+[[nodiscard]] std::optional<uid_t> user_of_peer(int fd) noexcept;
+/// True if that is our user or root.
 [[nodiscard]] bool is_our_user(int fd) noexcept;
 
 /// A non-blocking, close-on-exec stream socket. Throws kResourceExhausted without descriptors.

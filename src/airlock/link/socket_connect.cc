@@ -39,6 +39,18 @@ constexpr std::chrono::milliseconds kRetryPause{5};
   }
 }
 
+// A socket in a folder that others may write (as the one for temporary files) can be anybody's.
+void refuse_strangers(int fd, const Uri& uri, const LinkOptions& options) {
+  if (is_our_user(fd)) return;
+  const std::optional<uid_t> user = user_of_peer(fd);
+  require(user.has_value(), ErrorCode::kConnectionRefused, "{}: cannot tell whose socket it is",
+          uri.to_string());
+  require(user == options.peer_user, ErrorCode::kConnectionRefused,
+          "{}: the socket belongs to user {}, neither you nor root, who may have put it there to "
+          "read along; if that is who runs the worker, say so (--worker-user {})",
+          uri.to_string(), *user, *user);
+}
+
 // One attempt; returns 0 or an errno.
 int try_tcp(int fd, const SocketAddress& address, Limit limit, const StopToken& stop) {
   int error = ::connect(fd, address.get(), address.size) == 0 ? 0 : errno;
@@ -61,6 +73,7 @@ std::unique_ptr<Link> connect_unix(const Uri& uri, const LinkOptions& options) {
     if (deadline.left() == std::chrono::milliseconds(0)) fail_to_connect(uri, ETIMEDOUT, timeout);
     (void)wait_for(-1, 0, kRetryPause, options.stop);
   }
+  refuse_strangers(fd.get(), uri, options);
   return std::make_unique<SocketLink>(std::move(fd), uri.transport, uri.to_string(), options);
 }
 

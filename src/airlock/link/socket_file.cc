@@ -101,6 +101,7 @@ SocketFile SocketFile::bind_and_listen(int fd, const Uri& uri, mode_t mode) {
   struct stat status {};
   if (::lstat(uri.path.c_str(), &status) != 0) fail_to_bind(uri, errno);
   file.path_ = uri.path;
+  file.doomed_ = DoomedFile(uri.path);
   file.device_ = status.st_dev;
   file.inode_ = status.st_ino;
   require((status.st_mode & (S_IRWXG | S_IRWXO) & ~mode) == 0, ErrorCode::kIo,
@@ -110,7 +111,10 @@ SocketFile SocketFile::bind_and_listen(int fd, const Uri& uri, mode_t mode) {
 }
 
 SocketFile::SocketFile(SocketFile&& other) noexcept
-    : path_(std::exchange(other.path_, {})), device_(other.device_), inode_(other.inode_) {}
+    : path_(std::exchange(other.path_, {})),
+      device_(other.device_),
+      inode_(other.inode_),
+      doomed_(std::move(other.doomed_)) {}
 
 void SocketFile::remove() noexcept {
   if (path_.empty()) return;
@@ -120,6 +124,7 @@ void SocketFile::remove() noexcept {
     ::unlink(path_.c_str());
   }
   path_.clear();
+  doomed_ = {};
 }
 
 }  // namespace airlock

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include "airlock/core/doomed_file.h"
 #include "airlock/link/uri.h"
 
 namespace airlock {
@@ -28,6 +29,7 @@ class SocketFile {
   std::string path_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  DoomedFile doomed_;
 };
 
 }  // namespace airlock

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "airlock/core/error.h"
@@ -67,12 +68,19 @@ class SocketListener final : public Listener {
     const Transport transport = uri_.transport;
     const Uri name = transport == Transport::kTcp ? tcp_uri(peer) : uri_;
     auto link = std::make_unique<SocketLink>(std::move(fd), transport, name.to_string(), options_);
-    if (uri_.path.starts_with('@') && !link->traits().private_to_user) {
+    if (!invites_others() && !link->traits().private_to_user) {
       log_limited(complaints_, LogLevel::kWarning, "{}: turned away a process of another user",
                   uri_.to_string());
       return nullptr;
     }
     return shape_as_asked(std::move(link), options_);
+  }
+
+  /// A socket file's mode may do so; TCP and its loopback do not know users.
+  [[nodiscard]] bool invites_others() const noexcept {
+    constexpr mode_t kOthers = S_IRWXG | S_IRWXO;
+    if (uri_.transport == Transport::kTcp) return true;
+    return !uri_.path.starts_with('@') && (options_.socket_mode & kOthers) != 0;
   }
 
   const Fd socket_;
@@ -127,8 +135,15 @@ std::unique_ptr<Listener> listen_tcp(const Uri& uri, const LinkOptions& options)
     error = try_listen(fd.get(), address);
     if (error == EADDRINUSE) break;
     if (error != 0) continue;
+    const SocketAddress bound = local_address(fd.get());
     Uri local = uri;
-    local.port = tcp_uri(local_address(fd.get())).port;
+    local.port = tcp_uri(bound).port;
+    if (!bound.is_loopback()) {
+      log_warning(
+          "{}: WARNING: other machines can connect, nobody is asked who they are, and nothing is "
+          "encrypted; listen on 127.0.0.1 behind a tunnel, or see that a firewall is in front",
+          local.to_string());
+    }
     return std::make_unique<SocketListener>(std::move(fd), std::move(local), SocketFile(), options);
   }
   fail_to_listen(uri, error);

@@ -83,8 +83,19 @@ SynthFolder::SynthFolder(const fs::path& dir, std::string_view marker_text) : di
 
 void SynthFolder::take_lock(std::string_view marker_text) {
   const fs::path path = dir_ / kMarker;
-  lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) fail_io(path, "be opened", errno);
+  // Who else may write this folder must not lead us to another file.
+  constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  lock_ = ::open(path.c_str(), kFlags);
+  if (lock_ < 0 && errno == ENOENT) {
+    lock_ = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666);
+    if (lock_ < 0 && errno == EEXIST) lock_ = ::open(path.c_str(), kFlags);
+  }
+  if (lock_ < 0 && errno != ELOOP) fail_io(path, "be opened", errno);
+  struct stat status {};
+  require(
+      lock_ >= 0 && ::fstat(lock_, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1,
+      ErrorCode::kInvalidArgument, "{}: a link or no plain file, so nothing is written to it",
+      path.string());
   require(::flock(lock_, LOCK_EX | LOCK_NB) == 0, ErrorCode::kInvalidArgument,
           "{}: another airlock synth is writing this folder", dir_.string());
   if (::ftruncate(lock_, 0) != 0) fail_io(path, "be written", errno);
@@ -123,7 +134,7 @@ std::size_t SynthFolder::create(const std::string& name, std::int64_t size) {
   File& file = files_.emplace_back();
   file.name = name;
   const fs::path path = partial(file);
-  file.fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  file.fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file.fd < 0) fail_io(path, "be made", errno);
   if (::ftruncate(file.fd, size) != 0) fail_io(path, "be grown", errno);
   return files_.size() - 1;

@@ -14,10 +14,11 @@ std::string hex(const FingerprintBytes& fingerprint) {
   return fmt::format("{:02x}", fmt::join(fingerprint.begin(), fingerprint.begin() + 6, ""));
 }
 
-/// Interrupts and checks are this process's own: a worker cannot make the runner end as if by
-/// Ctrl-C or a lie found out.
+/// Interrupts, checks and flags are this process's own: a worker cannot make the runner end as if
+/// by Ctrl-C, a lie found out, or a mistake of who started it.
 ErrorCode believable(ErrorCode code) {
   if (code == ErrorCode::kCheckFailed) return ErrorCode::kInternal;
+  if (code == ErrorCode::kInvalidArgument) return ErrorCode::kUnsupported;
   return code == ErrorCode::kInterrupted ? ErrorCode::kConnectionLost : code;
 }
 

@@ -54,7 +54,9 @@ struct ClientOptions {
 };
 
 /// What a worker answered instead of a reply: its code, and its text after the name of the call.
-/// The session goes on, unless the worker closes it.
+/// Codes that say something of this process become others: kInvalidArgument kUnsupported,
+/// kCheckFailed kInternal, kInterrupted kConnectionLost. The session goes on, unless the worker
+/// closes it.
 class WorkerFailure final : public Error {
  public:
   using Error::Error;

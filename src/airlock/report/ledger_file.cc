@@ -1,6 +1,7 @@
 #include "airlock/report/ledger_file.h"
 
 #include <cerrno>
+#include <fstream>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -15,14 +16,11 @@ constexpr std::size_t kMaxLine = 1 << 16;
 constexpr double kFlushMs = 100;
 }  // namespace
 
-FileLedger::FileLedger(const std::filesystem::path& path)
-    : path_(path), file_(path, std::ios::binary | std::ios::trunc) {
-  require(file_.is_open(), ErrorCode::kIo, "{}: cannot create the ledger: {}", path_.string(),
-          std::generic_category().message(errno));
-}
+FileLedger::FileLedger(const std::filesystem::path& path) : file_(path) {}
 
 void FileLedger::write(std::string_view line) {
-  file_.write(line.data(), static_cast<std::streamsize>(line.size())).put('\n');
+  file_.write(line);
+  file_.write("\n");
 }
 
 void FileLedger::begin(const LedgerHeader& header) {
@@ -36,15 +34,10 @@ void FileLedger::record(const LedgerEntry& entry) {
     file_.flush();
     flushed_ms_ = end_ms;
   }
-  require(file_.good(), ErrorCode::kIo, "{}: cannot write to the ledger: {}", path_.string(),
-          std::generic_category().message(errno));
 }
 
 void FileLedger::close() {
-  if (!file_.is_open()) return;
   file_.close();
-  require(!file_.fail(), ErrorCode::kIo, "{}: cannot write to the ledger: {}", path_.string(),
-          std::generic_category().message(errno));
 }
 
 Ledger read_ledger(const std::filesystem::path& path) {

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string_view>
 #include <vector>
 
+#include "airlock/core/output_file.h"
 #include "airlock/remote/ledger.h"
 #include "airlock/report/ledger_json.h"
 
@@ -16,7 +16,7 @@ namespace airlock {
 /// write is buffered.
 class FileLedger final : public LedgerSink {
  public:
-  /// Throws Error(kIo) if the file cannot be created.
+  /// Makes a file that only this user reads. Throws Error(kIo).
   explicit FileLedger(const std::filesystem::path& path);
   /// Writes the first line; before any call.
   void begin(const LedgerHeader& header);
@@ -28,8 +28,7 @@ class FileLedger final : public LedgerSink {
  private:
   void write(std::string_view line);
 
-  std::filesystem::path path_;
-  std::ofstream file_;
+  OutputFile file_;
   double flushed_ms_ = 0;  ///< end of the last call that is surely in the file
 };
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/terminal.h"
 
 namespace airlock {
 namespace {
@@ -65,7 +66,7 @@ TableFormat parse_table_format(std::string_view name) {
 Cell::Cell() : json_("null") {}
 
 Cell::Cell(std::string_view text)
-    : shown_(terminal_text(text)), csv_(text), json_(json_string(text)) {}
+    : shown_(shown_line(text)), csv_(text), json_(json_string(text)) {}
 
 Cell::Cell(std::int64_t number) : shown_(fmt::format("{}", number)), csv_(shown_), json_(shown_) {}
 
@@ -248,21 +249,6 @@ std::string ms_text(double ms) {
 
 std::string json_string(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string terminal_text(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
-    if (c == 0xC2 && next >= 0x80 && next < 0xA0) {  // U+0080 to U+009F: control characters too
-      out += '?';
-      ++i;
-    } else {
-      out += c < 0x20 || c == 0x7F ? '?' : text[i];
-    }
-  }
-  return out;
 }
 
 }  // namespace airlock

@@ -89,7 +89,5 @@ std::string ms_text(double ms);
 std::string json_string(std::string_view text);
 /// Text for HTML, in content or in a quoted attribute.
 std::string html_escape(std::string_view text);
-/// Text for a terminal: control characters become "?".
-std::string terminal_text(std::string_view text);
 
 }  // namespace airlock

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "airlock/core/terminal.h"
 #include "airlock/plan/worker_sees.h"
 #include "airlock/report/json.h"
 
@@ -72,8 +73,8 @@ std::string run_line(const Report& report) {
   const ModelConfig& config = report.run ? report.run->config : header.config;
   std::string text = fmt::format(
       "model {} ({}), {} layers of {}, q {}, kv {}, ffn {}, vocabulary {}; plan {}",
-      terminal_text(header.model), terminal_text(header.fingerprint), config.layers, config.hidden,
-      config.q_dim(), config.kv_dim(), config.ffn, config.vocab, terminal_text(header.plan.name));
+      shown_line(header.model), shown_line(header.fingerprint), config.layers, config.hidden,
+      config.q_dim(), config.kv_dim(), config.ffn, config.vocab, shown_line(header.plan.name));
   if (!report.run) return text;
   std::int64_t prompt = 0;
   std::int64_t generated = 0;
@@ -217,7 +218,7 @@ Table calls_table(std::span<const LedgerEntry> entries) {
 Table compare_table(std::span<const Report> reports) {
   std::vector<Table::Column> columns = {{"what", "what", Align::kLeft}};
   for (std::size_t i = 0; i < reports.size(); ++i) {
-    columns.push_back({terminal_text(reports[i].name), reports[i].name});
+    columns.push_back({shown_line(reports[i].name), reports[i].name});
     if (i > 0) columns.push_back({"ratio", reports[i].name + " ratio"});
   }
   Table table(std::move(columns));
@@ -279,10 +280,10 @@ std::string render(const Report& report, TableFormat format) {
   if (format == TableFormat::kJson) return report_json(report);
   if (format == TableFormat::kCsv) return operator_table(summary, report.predicted).render(format);
   std::string out = format == TableFormat::kMarkdown
-                        ? fmt::format("## {}\n\n", terminal_text(report.name))
-                        : fmt::format("{}\n", terminal_text(report.name));
+                        ? fmt::format("## {}\n\n", shown_line(report.name))
+                        : fmt::format("{}\n", shown_line(report.name));
   std::vector<std::string> links;
-  for (const std::string& link : summary.links) links.push_back(terminal_text(link));
+  for (const std::string& link : summary.links) links.push_back(shown_line(link));
   std::vector<std::string_view> dtypes;
   for (const DType dtype : summary.wire_dtypes) dtypes.push_back(dtype_name(dtype));
   out += paragraph(fmt::format("link {}, wire {}", fmt::join(links, " "), fmt::join(dtypes, " ")),

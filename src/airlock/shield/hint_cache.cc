@@ -154,6 +154,7 @@ void HintWriter::begin(const HintFile& file) {
   ::unlink(temporary_.c_str());  // of a process that had this number
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd_ < 0) return give_up(system_text());
+  doomed_ = DoomedFile(temporary_);
   const HintHeader header = header_of(file);
   write_all(0, std::as_bytes(std::span(&header, 1)));
 }

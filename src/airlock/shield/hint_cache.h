@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "airlock/core/doomed_file.h"
 #include "airlock/model/fingerprint.h"
 #include "airlock/shield/lattice.h"
 
@@ -66,6 +67,7 @@ class HintWriter {
 
   std::filesystem::path path_;
   std::filesystem::path temporary_;
+  DoomedFile doomed_;  ///< the temporary one, until it has its name
   int fd_ = -1;
 };
 
