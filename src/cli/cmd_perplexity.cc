@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include "airlock/core/error.h"
+#include "airlock/engine/finite_logits.h"
 #include "airlock/engine/perplexity.h"
+#include "airlock/engine/token_pieces.h"
 #include "airlock/launch/session.h"
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/table.h"
@@ -32,6 +34,7 @@ struct PerplexityFlags {
   std::int64_t stride = 0;
   std::int64_t max_tokens = 0;
   std::string format = "table";
+  bool per_token = false;
   PlanFlags plan;
   WorkerFlags worker;
   ShieldFlags shield;
@@ -44,10 +47,9 @@ std::optional<std::int64_t> leading_bos(const Tokenizer& tokenizer) {
   return ids.front();
 }
 
-void warn_of_overflow(const std::string& name, const Quality& quality) {
+void warn_of_overflow(const std::string& name, const Plan& plan, const Quality& quality) {
   if (quality.not_finite == 0) return;
-  fmt::print(stderr, "{}: logits of {} of {} positions are not finite\n", name, quality.not_finite,
-             quality.tokens);
+  fmt::print(stderr, "{}: {}\n", name, not_finite_text(quality.not_finite, quality.tokens, plan));
 }
 
 void perplexity(const PerplexityFlags& flags) {
@@ -99,8 +101,14 @@ void perplexity(const PerplexityFlags& flags) {
       },
       counter, plans, ids, bos, options);
   progress.finish();
-  warn_of_overflow("in one process", result.reference);
-  for (const PlanQuality& row : result.plans) warn_of_overflow(row.plan.name, row.quality);
+  warn_of_overflow("in one process", find_plan("baseline"), result.reference);
+  for (const PlanQuality& row : result.plans) {
+    warn_of_overflow(row.plan.name, row.plan, row.quality);
+  }
+  if (flags.per_token) {
+    TokenPieces pieces(*tokenizer);
+    return print_result(token_table(result, ids, pieces).render(format));
+  }
   const PerplexityHeading heading = {flags.model, flags.text, options.window, options.stride,
                                      welcome.compute_dtype};
   print_result(perplexity_table(heading, result).render(format));
@@ -129,6 +137,9 @@ void add_perplexity_command(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   command->add_option("--format", flags->format, "table, md, json, csv")->capture_default_str();
+  command->add_flag("--per-token", flags->per_token,
+                    "instead of the summary a row a token: position, id, text, and -log of its "
+                    "probability in one process and under each plan");
   flags->plan.add_to(*command, "all", "plans to measure: presets with commas, or all");
   flags->worker.add_to(*command, true);
   flags->shield.add_to(*command);
