@@ -117,7 +117,8 @@ TEST_P(Golden, PrefillInChunksEqualsTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Golden,
                          ::testing::Combine(::testing::Values("llama2", "llama3-gqa", "one-kv-head",
-                                                              "odd-sharded", "odd-config", "bf16", "f16"),
+                                                              "odd-sharded", "odd-config", "bf16",
+                                                              "f16"),
                                             ::testing::Values(1, 7, 33, 128)),
                          [](const auto& at) {
                            std::string name = std::get<0>(at.param);
