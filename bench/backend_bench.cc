@@ -39,7 +39,6 @@ class BenchWeights final : public WeightSource {
     return {{DType::kBF16, weight_shape(config_, weight)}, bytes_.data()};
   }
   void release(ConstTensor) override {}
-  void keep(ConstTensor) override {}
 
  private:
   ModelConfig config_;

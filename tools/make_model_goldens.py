@@ -59,6 +59,8 @@ class Checkpoint:
     dtype: torch.dtype = torch.float32
     max_shard_size: str = "1GB"
     transformers5_layout: bool = False  # config.json as transformers 5 writes it
+    # What config.json says beside `config`, which the weights are made by.
+    said: dict = dataclasses.field(default_factory=dict)
 
 
 CHECKPOINTS = (
@@ -211,6 +213,33 @@ CHECKPOINTS = (
             "vocab_size": 160,
         },
     ),
+    # Odd things that folders of the hub say: the theta inside rope_scaling is the one that counts, a
+    # stored LM head that differs from the embedding is used though the two are said to be tied, and
+    # there are other names, ids without tokens, and a window as wide as the context.
+    Checkpoint(
+        name="odd-config",
+        seed=3,
+        config={
+            "bos_token_id": 1,
+            "eos_token_id": [2, 300, -1],
+            "hidden_act": "swish",
+            "hidden_size": 32,
+            "intermediate_size": 72,
+            "max_position_embeddings": 512,
+            "model_type": "llama",
+            "num_attention_heads": 4,
+            "num_hidden_layers": 2,
+            "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-05,
+            "rope_scaling": {**LLAMA3_ROPE, "rope_theta": 500000.0},
+            "rope_theta": 10000.0,
+            "sliding_window": 512,
+            "tie_word_embeddings": False,
+            "use_cache": True,
+            "vocab_size": 160,
+        },
+        said={"tie_word_embeddings": True},
+    ),
 )
 
 
@@ -263,7 +292,7 @@ def write_checkpoint(checkpoint: Checkpoint, seed: int, folder: pathlib.Path) ->
     if checkpoint.transformers5_layout:
         return
 
-    config = dict(checkpoint.config)
+    config = checkpoint.config | checkpoint.said
     config["architectures"] = ["LlamaForCausalLM"]
     config["torch_dtype"] = str(checkpoint.dtype).removeprefix("torch.")
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
@@ -287,9 +316,9 @@ def run_transformers(model: LlamaForCausalLM, ids: torch.Tensor):
 
 def inverse_frequencies(config: dict, head_dim: int) -> torch.Tensor:
     """[head_dim / 2] f64: radians a position, with llama3 scaling if the config asks for it."""
-    theta = config.get("rope_theta", 10000.0)
-    frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
     scaling = config["rope_scaling"]
+    theta = (scaling or {}).get("rope_theta", config.get("rope_theta", 10000.0))
+    frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
     if scaling is None:
         return frequencies
     context = scaling["original_max_position_embeddings"]

@@ -42,6 +42,8 @@ OPTIONS = (
     {"top_k": 7, "min_p": 0.15, "temperature": 1.7},
     {"repetition_penalty": 1.2, "temperature": 1.4, "top_k": 9, "top_p": 0.85, "min_p": 0.08},
 )
+# Logits of these are made equal to the k-th: which of them top-k keeps.
+TIED_OPTIONS = ({"top_k": 3}, {"top_k": 4, "temperature": 0.7}, {"top_k": 5, "min_p": 0.1})
 
 
 def processors(model, options, length):
@@ -88,6 +90,23 @@ def warped(model, rng):
     return cases
 
 
+def tied(model, rng):
+    """As `warped`, nothing seen; four logits beside the k-th equal it."""
+    cases = []
+    for options in TIED_OPTIONS:
+        while True:
+            logits = torch.tensor([rng.gauss(0, 1.0) for _ in range(VOCAB)], dtype=torch.float32)
+            order = logits.argsort(descending=True)
+            k = options["top_k"]
+            logits[order[k : k + 4]] = logits[order[k - 1]].item()
+            after = processors(model, options, 1)(torch.tensor([[0]]), logits[None].clone())[0]
+            shares = torch.softmax(after.double(), -1)
+            if shares[shares > 0].min() >= SMALLEST_SHARE and int((shares > 0).sum()) == k + 4:
+                break
+        cases.append({"options": options, "seen": [], "logits": logits.tolist(), "shares": shares.tolist()})
+    return cases
+
+
 def logprobs(rng):
     cases = []
     for scale in (0.1, 3, 100, 1e4):
@@ -122,7 +141,7 @@ def main():
     rng = random.Random(13)
     model = LlamaForCausalLM.from_pretrained(DATA / "checkpoints" / "llama2", dtype=torch.float32).eval()
     sections = {
-        "warped": warped(model, rng),
+        "warped": warped(model, rng) + tied(model, random.Random(14)),
         "logprobs": logprobs(rng),
         "generations": [generation("llama2", 1.3, rng), generation("llama3-gqa", 1.1, rng),
                         generation("odd-sharded", 1.8, rng), generation("one-kv-head", 0.9, rng)],

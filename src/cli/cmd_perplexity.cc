@@ -7,7 +7,9 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/terminal.h"
+#include "airlock/engine/finite_logits.h"
 #include "airlock/engine/perplexity.h"
+#include "airlock/engine/token_pieces.h"
 #include "airlock/launch/session.h"
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/table.h"
@@ -35,6 +37,7 @@ struct PerplexityFlags {
   std::int64_t max_tokens = 0;
   bool no_bos = false;
   std::string format = "table";
+  bool per_token = false;
   PlanFlags plan;
   WorkerFlags worker;
   ShieldFlags shield;
@@ -47,10 +50,9 @@ std::optional<std::int64_t> leading_bos(const Tokenizer& tokenizer) {
   return ids.front();
 }
 
-void warn_of_overflow(const std::string& name, const Quality& quality) {
+void warn_of_overflow(const std::string& name, const Plan& plan, const Quality& quality) {
   if (quality.not_finite == 0) return;
-  say("{}: logits of {} of {} positions are not finite\n", name, quality.not_finite,
-      quality.tokens);
+  say("{}: {}\n", name, not_finite_text(quality.not_finite, quality.tokens, plan));
 }
 
 void perplexity(const PerplexityFlags& flags) {
@@ -103,8 +105,14 @@ void perplexity(const PerplexityFlags& flags) {
       },
       counter, plans, ids, bos, options);
   progress.finish();
-  warn_of_overflow("in one process", result.reference);
-  for (const PlanQuality& row : result.plans) warn_of_overflow(row.plan.name, row.quality);
+  warn_of_overflow("in one process", find_plan("baseline"), result.reference);
+  for (const PlanQuality& row : result.plans) {
+    warn_of_overflow(row.plan.name, row.plan, row.quality);
+  }
+  if (flags.per_token) {
+    TokenPieces pieces(*tokenizer);
+    return print_result(token_table(result, ids, pieces).render(format));
+  }
   const PerplexityHeading heading = {flags.model, flags.text, options.window, options.stride,
                                      welcome.compute_dtype};
   print_result(perplexity_table(heading, result).render(format));
@@ -134,6 +142,9 @@ void add_perplexity_command(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--no-bos", flags->no_bos, "no BOS at the front of each window");
   command->add_option("--format", flags->format, "table, md, json, csv")->capture_default_str();
+  command->add_flag("--per-token", flags->per_token,
+                    "instead of the summary a row a token: position, id, text, and -log of its "
+                    "probability in one process and under each plan");
   flags->plan.add_to(*command, "all", "plans to measure: presets with commas, or all");
   flags->worker.add_to(*command, true);
   flags->shield.add_to(*command);

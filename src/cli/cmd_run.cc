@@ -18,6 +18,7 @@
 #include "airlock/report/text.h"
 #include "airlock/shield/secret_memory.h"
 #include "cli/commands.h"
+#include "cli/logits_file.h"
 #include "cli/model_source.h"
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
@@ -39,6 +40,7 @@ struct RunFlags {
   TextGenerationOptions generation;
   bool print_ids = false;
   std::string ledger;
+  std::string logits;
   bool quiet = false;
   PlanFlags plan;
   WorkerFlags worker;
@@ -117,7 +119,13 @@ void run(const RunFlags& flags) {
   const auto prompt = static_cast<std::int64_t>(ids.size());
   check_tokens(config, prompt, 0);
   // Bad flags first, before minutes of loading.
-  TextGeneration generation(*tokenizer, config, ids, flags.generation);
+  TextGenerationOptions generating = flags.generation;
+  std::optional<LogitsFile> logits;
+  if (!flags.logits.empty()) {
+    logits.emplace(flags.logits, config.vocab);
+    generating.on_logits = [&](std::span<const float> row) { logits->add(row); };
+  }
+  TextGeneration generation(*tokenizer, config, ids, std::move(generating));
 
   RunLedger ledger(flags.ledger);
   const OpenModel open = open_model(dir, flags.quiet);
@@ -227,6 +235,9 @@ void add_run_command(CLI::App& app) {
   add_generation_flags(*command, flags->generation);
   command->add_flag("--print-ids", flags->print_ids,
                     "JSON lines in place of the text: the ids of prompt and continuation");
+  command->add_option("--logits", flags->logits,
+                      "write what each token was chosen from, [tokens, vocabulary] f32 before "
+                      "penalty and temperature, to this .npy file, for its owner alone");
   command->add_option("--ledger", flags->ledger, "write every call to this file as JSON lines");
   command->add_flag("-q,--quiet", flags->quiet, "only the text, and errors");
   flags->plan.add_to(*command, "sealed",

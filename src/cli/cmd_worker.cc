@@ -94,6 +94,9 @@ void serve(WorkerCommandFlags flags) {
   }
 
   const auto checkpoint = Checkpoint::open(flags.model);
+  if (!private_worker) {  // a runner that started it says them itself
+    for (const std::string& warning : checkpoint->warnings()) log_warning("{}", warning);
+  }
   Progress hashing("reading the model's fingerprint", private_worker);
   const Fingerprint fingerprint =
       flags.fingerprint.empty()

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "airlock/core/error.h"
+#include "airlock/core/log.h"
 #include "airlock/model/config.h"
 #include "airlock/model/synth.h"
 #include "airlock/model/tokenizer_synth.h"
@@ -23,11 +24,12 @@ std::filesystem::path cache_dir() {
 }
 
 std::filesystem::path checkpoint_dir(const std::string& preset_or_dir, bool quiet) {
-  if (std::filesystem::is_directory(preset_or_dir)) return preset_or_dir;
+  std::error_code unseen;  // whoever opens the folder says what is wrong with it
+  if (std::filesystem::is_directory(preset_or_dir, unseen)) return preset_or_dir;
   const auto preset = find_preset(preset_or_dir);
   if (!preset) {
-    (void)config_of(preset_or_dir);  // throws with the list of presets
-    fail(ErrorCode::kNotFound, "{}: not a folder", preset_or_dir);
+    (void)config_of(preset_or_dir);  // throws with the list of presets, or why it cannot be read
+    return preset_or_dir;
   }
   const std::filesystem::path dir = cache_dir() / preset_or_dir;
   if (std::filesystem::exists(dir / "config.json")) return dir;
@@ -42,13 +44,17 @@ std::filesystem::path checkpoint_dir(const std::string& preset_or_dir, bool quie
 }
 
 std::string model_name(const std::string& preset_or_dir) {
-  if (!std::filesystem::is_directory(preset_or_dir)) return preset_or_dir;
+  std::error_code unseen;
+  if (!std::filesystem::is_directory(preset_or_dir, unseen)) return preset_or_dir;
   const auto path = std::filesystem::canonical(preset_or_dir);
   return path.filename().string();
 }
 
 OpenModel open_model(const std::filesystem::path& dir, bool quiet) {
   auto checkpoint = Checkpoint::open(dir);
+  if (!quiet) {
+    for (const std::string& warning : checkpoint->warnings()) log_warning("{}", warning);
+  }
   Progress progress("reading the model's fingerprint", quiet);
   OpenModel open;
   open.fingerprint = compute_fingerprint(*checkpoint, progress.callback(), signal_stop());

@@ -23,7 +23,8 @@ std::filesystem::path checkpoint_dir(const std::string& preset_or_dir, bool quie
 /// How a ledger names the model of -m: the preset, or the folder without its path.
 std::string model_name(const std::string& preset_or_dir);
 
-/// A model the runner has opened and fingerprinted, showing progress.
+/// A model the runner has opened and fingerprinted, showing the checkpoint's warnings and progress
+/// unless `quiet`.
 struct OpenModel {
   std::unique_ptr<RunnerModel> model;
   Fingerprint fingerprint;

@@ -54,4 +54,31 @@ Table perplexity_table(const PerplexityHeading& heading, const PerplexityResult&
   return table;
 }
 
+Table token_table(const PerplexityResult& result, std::span<const std::int64_t> text,
+                  TokenPieces& pieces) {
+  using Align = Table::Align;
+  std::vector<Table::Column> columns = {{"position", "position"},
+                                        {"token", "token"},
+                                        {"text", "text", Align::kLeft},
+                                        {"in one process", "reference_nll"}};
+  std::vector<const Quality*> measured = {&result.reference};
+  for (const PlanQuality& row : result.plans) {
+    const std::string wire(dtype_name(row.plan.wire_dtype));
+    columns.push_back({row.plan.name + " " + wire, "nll_" + row.plan.name + "_" + wire});
+    measured.push_back(&row.quality);
+  }
+  Table table(std::move(columns));
+  // All are scored but, where no BOS comes before it, the first.
+  const std::size_t scored = result.reference.token_nll.size();
+  const std::size_t first = text.size() - scored;
+  for (std::size_t i = 0; i < scored; ++i) {
+    const std::int64_t id = text[first + i];
+    std::vector<Cell> cells = {static_cast<std::int64_t>(first + i), id,
+                               Cell::quoted(pieces.text(id))};
+    for (const Quality* quality : measured) cells.push_back(Cell::fixed(quality->token_nll[i], 6));
+    table.add(std::move(cells));
+  }
+  return table;
+}
+
 }  // namespace airlock

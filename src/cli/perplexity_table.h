@@ -1,10 +1,13 @@
 // The table `airlock perplexity` prints: what each plan costs in quality, and its bytes.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "airlock/core/dtype.h"
 #include "airlock/engine/perplexity.h"
+#include "airlock/engine/token_pieces.h"
 #include "airlock/report/table.h"
 
 namespace airlock {
@@ -23,5 +26,12 @@ struct PerplexityHeading {
 /// "top1_agreement_percent", "mean_kl" (nats), "windows", "window", "stride", "tokens" (scored),
 /// "model", "text".
 Table perplexity_table(const PerplexityHeading& heading, const PerplexityResult& result);
+
+/// One row for each scored token, `text` being the text's ids. CSV and JSON have the keys
+/// "position" (in the text, from 0, no BOS counted), "token" (its id), "text" (quoted as in JSON),
+/// "reference_nll", and for each plan "nll_PLAN_WIRE", e.g. "nll_flash_bf16": -log of the token's
+/// probability, in nats, null where it is not finite.
+Table token_table(const PerplexityResult& result, std::span<const std::int64_t> text,
+                  TokenPieces& pieces);
 
 }  // namespace airlock

@@ -1,4 +1,5 @@
 // airlock perplexity as its users meet it.
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -89,6 +90,33 @@ TEST_F(CliPerplexity, ATextThatBeginsWithBosIsSaidAndMayHaveTheOnlyOne) {
   write("text", "<|begin_of_text|>It is a truth universally acknowledged");
   EXPECT_EQ(scored({"--max-tokens", "9", "--no-bos"}, false), plain);
   EXPECT_NE(scored({"--max-tokens", "9"}, true), plain);
+}
+
+TEST_F(CliPerplexity, PerTokenIsARowATokenThatAddsUpToTheSummary) {
+  const std::vector<std::string> flags = {
+      "--plan", "baseline,blocks", "--window", "24", "--max-tokens",
+      "40",     "--compute-dtype", "f32"};
+  write("text", "A \"\x1b[2J\" and \xc3\xa9 in forty bytes or a few more of them.");
+  const auto summary = rows(flags);
+  auto more = flags;
+  more.emplace_back("--per-token");
+  const auto tokens = rows(more);
+  ASSERT_EQ(tokens.size(), 40U);
+  const std::vector<std::string> keys = {"reference_nll", "nll_baseline_f32", "nll_blocks_bf16"};
+  for (std::size_t k = 0; k < keys.size(); ++k) {
+    double sum = 0;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      EXPECT_EQ(tokens[i]["position"], i);
+      sum += tokens[i][keys[k]].get<double>();
+    }
+    EXPECT_NEAR(std::exp(sum / 40) / summary[k]["perplexity"].get<double>(), 1, 1e-5) << keys[k];
+  }
+  EXPECT_EQ(tokens[0]["text"], "A");
+  EXPECT_EQ(tokens[3]["text"], "\x1b");
+  auto shown = perplexity(more);
+  EXPECT_EQ(shown->wait(), 0) << shown->err();
+  EXPECT_NE(shown->out().find(R"("\u001b")"), std::string::npos) << shown->out();
+  EXPECT_EQ(shown->out().find('\x1b'), std::string::npos);
 }
 
 TEST_F(CliPerplexity, ReadsTheTextOfAModelServedElsewhere) {

@@ -4,14 +4,32 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "airlock/model/checkpoint.h"
+#include "airlock/model/safetensors.h"
 
 #include "tests/support/paths.h"
 
 namespace airlock::testing {
+
+/// The tensors of a file of goldens, all loaded.
+class GoldenTensors {
+ public:
+  explicit GoldenTensors(const std::filesystem::path& path) {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    for (const SafetensorsEntry& entry : file.entries()) {
+      tensors_.emplace(entry.name, file.load(entry));
+    }
+  }
+  [[nodiscard]] bool has(const std::string& name) const { return tensors_.contains(name); }
+  [[nodiscard]] ConstTensor at(const std::string& name) const { return tensors_.at(name).view(); }
+
+ private:
+  std::map<std::string, LoadedTensor> tensors_;
+};
 
 inline std::filesystem::path checkpoint_path(const std::string& name) {
   return data_dir() / "checkpoints" / name;

@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 
 #include "airlock/engine/sampler.h"
-#include "airlock/model/safetensors.h"
 #include "airlock/runner/executor.h"
 #include "airlock/worker/local_operators.h"
 
@@ -30,7 +29,7 @@ class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int6
   [[nodiscard]] std::int64_t prompt() const { return std::get<1>(GetParam()); }
 
   [[nodiscard]] ConstTensor golden(const std::string& tensor) const {
-    return goldens_.tensor(fmt::format("{}.{}", tensor, prompt()));
+    return goldens_.at(fmt::format("{}.{}", tensor, prompt()));
   }
 
   void expect_near(std::span<const float> ours, const float* theirs, double bound,
@@ -51,7 +50,7 @@ class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int6
     Sampler greedy{SamplingOptions{}};
     const std::int64_t* ids = golden("ids").as<std::int64_t>();
     const std::int64_t* tokens = golden("tokens").as<std::int64_t>();
-    const bool every_row = goldens_.find(fmt::format("prefill_logits.{}", prompt())) != nullptr;
+    const bool every_row = goldens_.has(fmt::format("prefill_logits.{}", prompt()));
     const double bound = logit_bound(*checkpoint_, prompt() + kDecodeSteps);
 
     auto logits = executor.run(Pass{0, prompt(), every_row ? prompt() : 1},
@@ -69,7 +68,7 @@ class Golden : public ::testing::TestWithParam<std::tuple<std::string, std::int6
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_ = Checkpoint::open(checkpoint_path(name()));
-  SafetensorsFile goldens_ = SafetensorsFile::open(checkpoint_path(name()) / "goldens.safetensors");
+  testing::GoldenTensors goldens_{checkpoint_path(name()) / "goldens.safetensors"};
   double worst_ = 0;
 };
 
@@ -118,7 +117,8 @@ TEST_P(Golden, PrefillInChunksEqualsTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Golden,
                          ::testing::Combine(::testing::Values("llama2", "llama3-gqa", "one-kv-head",
-                                                              "odd-sharded", "bf16", "f16"),
+                                                              "odd-sharded", "odd-config", "bf16",
+                                                              "f16"),
                                             ::testing::Values(1, 7, 33, 128)),
                          [](const auto& at) {
                            std::string name = std::get<0>(at.param);

@@ -98,14 +98,21 @@ TEST(Sampler, DrawsEveryTokenAsOftenAsItsProbability) {
   }
 }
 
-TEST(Sampler, TopKKeepsTheKLikeliestAndOfEqualsTheFirst) {
+TEST(Sampler, TopKKeepsTheKLikeliestAndAllThatAreAsLikelyAsTheKth) {
   const std::vector<float> logits = {1, 2, 2, 2, 0};
-  const auto drawn = counts({1.0, 2, 1.0, 3}, logits, 500);
-  ASSERT_EQ(drawn.size(), 2U);
-  EXPECT_TRUE(drawn.contains(1));
-  EXPECT_TRUE(drawn.contains(2));
+  for (const std::int64_t k : {1, 2, 3}) {
+    const auto drawn = counts({1.0, k, 1.0, 3}, logits, 500);
+    EXPECT_EQ(drawn.size(), 3U) << k;
+    EXPECT_FALSE(drawn.contains(0) || drawn.contains(4)) << k;
+  }
+  EXPECT_EQ(counts({1.0, 4, 1.0, 3}, logits, 5000).size(), 4U);
+  EXPECT_EQ(counts({1.0, 1, 1.0, 3}, std::vector<float>(1000, 0.5F), 20000).size(), 1000U);
+  // What top-p cuts of equals are those of the largest ids, wherever a partition left them.
+  const auto first = counts({1.0, 1, 0.1, 3}, std::vector<float>(1000, 0.5F), 5000);
+  EXPECT_EQ(first.size(), 100U);
+  EXPECT_EQ(first.rbegin()->first, 99);
   EXPECT_EQ(counts({1.0, 99, 1.0, 3}, logits, 5000).size(), logits.size());
-  EXPECT_EQ(counts({50.0, 1, 1.0, 3}, logits, 100).size(), 1U);
+  EXPECT_EQ(counts({50.0, 1, 1.0, 3}, {1, 2, 3}, 100).size(), 1U);
 }
 
 TEST(Sampler, TopPKeepsTheFewestThatReachP) {

@@ -45,8 +45,7 @@ struct Agreement {
 /// Teacher-forced greedy tokens of a plan against transformers', over all prompts of a checkpoint.
 void compare(const std::string& name, const Plan& plan, Agreement& agreement) {
   const auto checkpoint = Checkpoint::open(testing::checkpoint_path(name));
-  const auto goldens =
-      SafetensorsFile::open(testing::checkpoint_path(name) / "goldens.safetensors");
+  const testing::GoldenTensors goldens(testing::checkpoint_path(name) / "goldens.safetensors");
   const RunnerModel model(checkpoint);
   const std::int64_t vocab = model.config().vocab;
   const double bound = logit_bound(plan.wire_dtype, *checkpoint);
@@ -64,7 +63,7 @@ void compare(const std::string& name, const Plan& plan, Agreement& agreement) {
   };
   for (const std::int64_t n : kPrompts) {
     const auto golden = [&](const char* tensor) {
-      return goldens.tensor(fmt::format("{}.{}", tensor, n));
+      return goldens.at(fmt::format("{}.{}", tensor, n));
     };
     const std::int64_t* ids = golden("ids").as<std::int64_t>();
     const std::int64_t* tokens = golden("tokens").as<std::int64_t>();

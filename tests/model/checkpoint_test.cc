@@ -33,17 +33,19 @@ bool same_bytes(std::span<const std::byte> bytes, std::string_view expected) {
 void expect_content(const Checkpoint& checkpoint, std::vector<RawTensor> tensors) {
   for (const TensorEntry& entry : checkpoint.table()) {
     const RawTensor& expected = find_raw(tensors, entry.name());
-    const ConstTensor tensor = checkpoint.tensor(entry.weight, entry.layer);
+    const LoadedTensor loaded = checkpoint.load(entry.weight, entry.layer);
+    const ConstTensor tensor = loaded.view();
     EXPECT_EQ(tensor.spec.shape, entry.shape) << expected.name;
     EXPECT_TRUE(same_bytes({tensor.data, static_cast<std::size_t>(tensor.bytes())}, expected.data))
         << expected.name;
-    EXPECT_TRUE(same_bytes(checkpoint.raw(entry.weight, entry.layer), expected.data))
-        << expected.name;
     EXPECT_EQ(checkpoint.spec(entry.weight, entry.layer), tensor.spec);
-    checkpoint.will_need(tensor);
-    checkpoint.drop_pages(tensor);
-    EXPECT_TRUE(same_bytes(checkpoint.raw(entry.weight, entry.layer), expected.data))
-        << "after a drop";
+    checkpoint.will_need(entry.weight, entry.layer, 1, tensor.bytes() - 1);
+    std::vector<std::byte> part(static_cast<std::size_t>(tensor.bytes() - 3));
+    checkpoint.read(entry.weight, entry.layer, 2, part);
+    EXPECT_TRUE(same_bytes(part, std::string_view(expected.data).substr(2, part.size())))
+        << expected.name;
+    EXPECT_EQ(error_of([&] { checkpoint.read(entry.weight, entry.layer, 4, part); }).first,
+              ErrorCode::kInternal);
   }
 }
 
@@ -71,15 +73,103 @@ TEST(Checkpoint, GivesEveryTensorOfOneFileAndOfShards) {
   EXPECT_EQ(two->files().size(), 2U);
 }
 
-TEST(Checkpoint, GivesTheEmbeddingAsTiedLmHeadEvenIfOneIsStored) {
+/// The bytes of a tensor as the checkpoint gives them.
+std::string bytes_of(const Checkpoint& checkpoint, Weight weight) {
+  const LoadedTensor loaded = checkpoint.load(weight);
+  return {loaded.view().as<char>(), static_cast<std::size_t>(loaded.view().bytes())};
+}
+
+TEST(Checkpoint, TiesAStoredLmHeadThatIsTheEmbedding) {
   const ModelConfig config = least_config();
   std::vector<RawTensor> tensors = raw_tensors(config);
-  tensors.push_back({"lm_head.weight", "BF16", {8, 4}, std::string(64, 'x')});
+  const std::string embedding = find_raw(tensors, "model.embed_tokens.weight").data;
+  tensors.push_back({"lm_head.weight", "BF16", {8, 4}, embedding});
   tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {1}, "1234"});
+  const TempDir dir;
+  for (const bool sharded : {false, true}) {
+    (sharded ? write_sharded : write_checkpoint)(dir / (sharded ? "b" : "a"), config, tensors);
+    const auto checkpoint = Checkpoint::open(dir / (sharded ? "b" : "a"));
+    EXPECT_TRUE(checkpoint->config().tie_embeddings);
+    EXPECT_EQ(bytes_of(*checkpoint, Weight::kLmHead), embedding);
+    EXPECT_THAT(checkpoint->warnings(), ::testing::IsEmpty());
+  }
+  // The same numbers in f32.
+  RawTensor& head = find_raw(tensors, "lm_head.weight");
+  head.dtype = "F32";
+  head.data.clear();
+  for (std::size_t i = 0; i < embedding.size(); i += 2) {
+    head.data += std::string(2, '\0') + embedding.substr(i, 2);
+  }
+  write_checkpoint(dir / "c", config, tensors);
+  EXPECT_TRUE(Checkpoint::open(dir / "c")->config().tie_embeddings);
+}
+
+TEST(Checkpoint, UsesAStoredLmHeadThatDiffersFromTheEmbeddingItIsSaidToBeTiedTo) {
+  const ModelConfig config = least_config();
+  std::vector<RawTensor> tensors = raw_tensors(config);
+  std::string head = find_raw(tensors, "model.embed_tokens.weight").data;
+  ++head.back();
+  tensors.push_back({"lm_head.weight", "BF16", {8, 4}, head});
+  const TempDir dir;
+  for (const bool sharded : {false, true}) {
+    (sharded ? write_sharded : write_checkpoint)(dir / (sharded ? "b" : "a"), config, tensors);
+    const auto checkpoint = Checkpoint::open(dir / (sharded ? "b" : "a"));
+    EXPECT_FALSE(checkpoint->config().tie_embeddings);
+    EXPECT_EQ(bytes_of(*checkpoint, Weight::kLmHead), head);
+    expect_content(*checkpoint, tensors);
+    EXPECT_THAT(checkpoint->warnings(),
+                ::testing::ElementsAre(HasSubstr("tie_word_embeddings is true, but")));
+  }
+  find_raw(tensors, "lm_head.weight").dims = {4, 8};
+  write_checkpoint(dir / "c", config, tensors);
+  EXPECT_THAT(error_of([&] { (void)Checkpoint::open(dir / "c"); }).second,
+              HasSubstr("lm_head.weight has shape [4, 8], expected [8, 4]"));
+}
+
+TEST(Checkpoint, TakesTheLmHeadAsTheEmbeddingWhereATiedModelStoresThatAlone) {
+  const ModelConfig config = least_config();
+  std::vector<RawTensor> tensors = raw_tensors(config);
+  RawTensor& only = find_raw(tensors, "model.embed_tokens.weight");
+  only.name = "lm_head.weight";
+  const std::string data = only.data;
   const TempDir dir;
   write_checkpoint(dir.path(), config, tensors);
   const auto checkpoint = Checkpoint::open(dir.path());
-  EXPECT_EQ(checkpoint->tensor(Weight::kLmHead).data, checkpoint->tensor(Weight::kEmbedding).data);
+  EXPECT_EQ(bytes_of(*checkpoint, Weight::kEmbedding), data);
+  EXPECT_EQ(bytes_of(*checkpoint, Weight::kLmHead), data);
+}
+
+TEST(Checkpoint, RefusesTensorsInsideItsModulesThatItDoesNotApply) {
+  const ModelConfig config = two_layers();
+  const TempDir dir;
+  for (const char* name :
+       {"model.layers.1.self_attn.q_proj.bias", "model.layers.0.mlp.down_proj.bias",
+        "model.layers.0.self_attn.q_norm.weight", "model.norm.bias", "lm_head.bias",
+        "model.layers.0.mlp.up_proj.weight_scale"}) {
+    SCOPED_TRACE(name);
+    std::vector<RawTensor> tensors = raw_tensors(config);
+    tensors.push_back({name, "BF16", {4}, std::string(7, '\0') + "x"});
+    write_checkpoint(dir.path(), config, tensors);
+    const auto [code, message] = error_of([&] { (void)Checkpoint::open(dir.path()); });
+    EXPECT_EQ(code, ErrorCode::kUnsupported);
+    EXPECT_THAT(message, HasSubstr(fmt::format("model.safetensors: holds a tensor {} ", name)));
+  }
+}
+
+TEST(Checkpoint, IgnoresBiasesOfZeroAndWarnsOfTensorsOutsideItsModules) {
+  const ModelConfig config = two_layers();
+  std::vector<RawTensor> tensors = raw_tensors(config);
+  tensors.push_back({"model.layers.1.self_attn.q_proj.bias", "BF16", {4}, std::string(8, '\0')});
+  const TempDir dir;
+  write_checkpoint(dir.path(), config, tensors);
+  EXPECT_THAT(Checkpoint::open(dir.path())->warnings(), ::testing::IsEmpty());
+  tensors.push_back({"model.layers.2.mlp.up_proj.weight", "BF16", {1}, "xx"});
+  tensors.push_back({"score.weight", "BF16", {1}, "xx"});
+  write_checkpoint(dir.path(), config, tensors);
+  const auto checkpoint = Checkpoint::open(dir.path());
+  expect_content(*checkpoint, tensors);
+  EXPECT_THAT(checkpoint->warnings(),
+              ::testing::ElementsAre(HasSubstr("2 tensors are no part of the model and ignored")));
 }
 
 TEST(Checkpoint, ConvertsEveryStoredDTypeToF32) {
@@ -99,7 +189,7 @@ TEST(Checkpoint, ConvertsEveryStoredDTypeToF32) {
     const TempDir dir;
     write_checkpoint(dir.path(), config, tensors);
     const auto checkpoint = Checkpoint::open(dir.path());
-    EXPECT_EQ(checkpoint->tensor(Weight::kFinalNorm).spec.dtype, dtype);
+    EXPECT_EQ(checkpoint->spec(Weight::kFinalNorm).dtype, dtype);
     EXPECT_THAT(checkpoint->load_f32(Weight::kFinalNorm), ::testing::ElementsAreArray(values));
   }
 }
@@ -110,7 +200,7 @@ TEST(Checkpoint, RefusesALayerOutOfRange) {
   const auto checkpoint = Checkpoint::open(dir.path());
   for (const auto& [weight, layer] : std::vector<std::pair<Weight, std::int64_t>>{
            {Weight::kUp, 2}, {Weight::kUp, kNoLayer}, {Weight::kFinalNorm, 0}}) {
-    EXPECT_EQ(error_of([&] { (void)checkpoint->tensor(weight, layer); }).first,
+    EXPECT_EQ(error_of([&] { (void)checkpoint->load(weight, layer); }).first,
               ErrorCode::kInvalidArgument);
   }
 }

@@ -122,6 +122,79 @@ TEST(ParseConfig, UnderstandsEveryWayAFieldIsWritten) {
        [](const ModelConfig& c) { return !c.tie_embeddings; }},
       {"pretraining_tp", [](Json& j) { j["pretraining_tp"] = 4; },
        [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"swish",  // another name of silu
+       [](Json& j) { j["hidden_act"] = "swish"; },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"dtype auto", [](Json& j) { j["torch_dtype"] = "auto"; },
+       [](const ModelConfig& c) { return c.dtype == DType::kF32; }},
+      {"ids outside the vocabulary",
+       [](Json& j) {
+         j["eos_token_id"] = {128009, 128256, -1};
+         j["bos_token_id"] = 999999;
+       },
+       [](const ModelConfig& c) {
+         return c.eos == std::vector<std::int64_t>{128009, 128256, -1} && c.bos == 999999;
+       }},
+      {"theta inside rope_scaling counts before the one beside it",
+       [](Json& j) { j["rope_scaling"]["rope_theta"] = 7e4; },
+       [](const ModelConfig& c) { return c.rope_theta == 7e4 && c.rope_scaling; }},
+      {"theta inside rope_scaling of type default",
+       [](Json& j) {
+         j["rope_scaling"] = {{"rope_type", "default"}, {"rope_theta", 7e4}};
+       },
+       [](const ModelConfig& c) { return c.rope_theta == 7e4 && !c.rope_scaling; }},
+      {"theta alone inside rope_scaling",
+       [](Json& j) {
+         j["rope_scaling"] = {{"rope_theta", 7e4}};
+       },
+       [](const ModelConfig& c) { return c.rope_theta == 7e4 && !c.rope_scaling; }},
+      {"rope_scaling counts before rope_parameters",
+       [](Json& j) {
+         j["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 7e4}};
+       },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"an empty rope_scaling does not",
+       [](Json& j) {
+         j["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 7e4}};
+         j["rope_scaling"] = Json::object();
+       },
+       [](const ModelConfig& c) { return c.rope_theta == 7e4 && !c.rope_scaling; }},
+      {"original_max_position_embeddings beside rope_scaling",
+       [](Json& j) {
+         j["rope_scaling"].erase("original_max_position_embeddings");
+         j["original_max_position_embeddings"] = 8192;
+       },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"no original_max_position_embeddings: the whole context",
+       [](Json& j) { j["rope_scaling"].erase("original_max_position_embeddings"); },
+       [](const ModelConfig& c) { return c.rope_scaling->original_max_position == 131072; }},
+      {"partial_rotary_factor of everything",
+       [](Json& j) { j["partial_rotary_factor"] = j["rope_scaling"]["partial_rotary_factor"] = 1; },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"sliding_window that nothing slides in",
+       [](Json& j) {
+         j["sliding_window"] = 4096;
+         j["use_sliding_window"] = false;
+       },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"sliding_window of the whole context", [](Json& j) { j["sliding_window"] = 131072; },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"sliding_window beside layers of full attention",
+       [](Json& j) {
+         j["sliding_window"] = 4096;
+         j["layer_types"] = std::vector<std::string>(16, "full_attention");
+       },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
+      {"a sliding_window ends the context", [](Json& j) { j["sliding_window"] = 4096; },
+       [](const ModelConfig& c) { return c.max_position == 4096; }},
+      {"fields of other families that do nothing",
+       [](Json& j) {
+         j["logits_scaling"] = 1.0;
+         j["num_local_experts"] = 0;
+         j["qk_norm"] = false;
+         j["pruned_heads"] = Json::object();
+       },
+       [](const ModelConfig& c) { return c == parse(llama_3_2()); }},
       {"unknown fields",
        [](Json& j) {
          j["nobody_knows"] = {{"a", {1, 2}}};
@@ -157,7 +230,21 @@ TEST(ParseConfig, RefusesWhatItCannotRunAndNamesTheField) {
       {set("hidden_act", "gelu"), unsupported, "hidden_act is gelu"},
       {set("attention_bias", true), unsupported, "attention_bias"},
       {set("mlp_bias", true), unsupported, "mlp_bias"},
-      {set("sliding_window", 4096), unsupported, "sliding_window"},
+      {set("sliding_window", 0), corrupt, "sliding_window is 0"},
+      {set("layer_types", {"full_attention", "chunked_attention"}), unsupported,
+       R"(layer_types is ["full_attention","chunked_attention"])"},
+      {set("layer_types", {"sliding_attention"}), corrupt, "has no sliding_window"},
+      {set("partial_rotary_factor", 0.5), unsupported, "partial_rotary_factor is 0.5"},
+      {set("logits_scaling", 8.0), unsupported, "logits_scaling is 8.0"},
+      {set("attention_multiplier", 1.0), unsupported, "attention_multiplier is 1.0"},
+      {set("final_logit_softcapping", 30.0), unsupported, "final_logit_softcapping"},
+      {set("qk_norm", true), unsupported, "qk_norm is true"},
+      {set("no_rope_layers", {1, 0}), unsupported, "no_rope_layers is [1,0]"},
+      {set("original_max_position_embeddings", 4096), unsupported,
+       "original_max_position_embeddings is 4096"},
+      {scaling("attention_factor", 2.0), unsupported, "rope_scaling.attention_factor is 2.0"},
+      {set("rope_scaling", {{"rope_type", "default"}, {"factor", 2.0}}), unsupported,
+       "rope_scaling.factor is 2.0"},
       {set("quantization_config", Json::object()), unsupported, "quantization_config"},
       {set("torch_dtype", "float64"), unsupported, "torch_dtype is float64"},
       {set("dtype", "float8"), unsupported, "dtype is float8"},
@@ -165,7 +252,11 @@ TEST(ParseConfig, RefusesWhatItCannotRunAndNamesTheField) {
       {scaling("rope_type", "dynamic"), unsupported, "dynamic"},
       {scaling("rope_type", "yarn"), unsupported, "yarn"},
       {scaling("partial_rotary_factor", 0.5), unsupported, "partial_rotary_factor"},
-      {set("rope_parameters", {{"rope_type", "yarn"}}), unsupported, "rope_parameters.rope_type"},
+      {[](Json& j) {
+         j.erase("rope_scaling");
+         j["rope_parameters"] = {{"rope_type", "yarn"}};
+       },
+       unsupported, "rope_parameters.rope_type"},
       {erase("model_type"), corrupt, "has no model_type"},
       {erase("hidden_size"), corrupt, "has no hidden_size"},
       {erase("num_hidden_layers"), corrupt, "has no num_hidden_layers"},
@@ -190,9 +281,7 @@ TEST(ParseConfig, RefusesWhatItCannotRunAndNamesTheField) {
       {scaling("original_max_position_embeddings", 0), corrupt, "original_max_position_embeddings"},
       {[](Json& j) { j["rope_scaling"].erase("rope_type"); }, corrupt, "rope_scaling.rope_type"},
       {set("rope_scaling", 7), corrupt, "rope_scaling is of type number"},
-      {set("eos_token_id", 128256), corrupt, "eos_token_id 128256 is outside the vocabulary"},
       {set("eos_token_id", {1, "x"}), corrupt, "eos_token_id is of type string"},
-      {set("bos_token_id", -1), corrupt, "bos_token_id -1"},
       {set("tie_word_embeddings", 1), corrupt, "tie_word_embeddings is of type number"},
   };
   for (const Refusal& refusal : refusals) {
@@ -252,9 +341,25 @@ TEST(LoadConfig, TakesEosFromGenerationConfigWhereThatHasIt) {
   write_file(dir / "generation_config.json", R"({"eos_token_id": [9, 10]})");
   EXPECT_THAT(load_config(dir.path()).eos, ElementsAre(9, 10));
   write_file(dir / "generation_config.json", R"({"eos_token_id": 999999})");
-  const auto [code, message] = error_of([&] { (void)load_config(dir.path()); });
-  EXPECT_EQ(code, ErrorCode::kCorruptFile);
-  EXPECT_THAT(message, HasSubstr("generation_config.json: eos_token_id 999999"));
+  EXPECT_THAT(load_config(dir.path()).eos, ElementsAre(999999));
+}
+
+TEST(ParseConfig, WarnsOfWhatItIgnoresAndOfAContextThatAWindowEnds) {
+  std::vector<std::string> warnings = {"of before"};
+  (void)parse_config(llama_3_2().dump(), "config.json", &warnings);
+  EXPECT_THAT(warnings, IsEmpty());
+  (void)parse_config(llama_2().dump(), "config.json", &warnings);
+  EXPECT_THAT(warnings, IsEmpty());
+  Json json = llama_3_2();
+  json["nobody_knows"] = 1;
+  json["nor\x1b[2Jthis"] = 2;
+  json["not_even_null"] = nullptr;
+  json["sliding_window"] = 4096;
+  (void)parse_config(json.dump(), "config.json", &warnings);
+  EXPECT_THAT(warnings,
+              ElementsAre("config.json: fields that Airlock does not know and ignores: "
+                          "nobody_knows, nor?[2Jthis",
+                          HasSubstr("config.json: sliding_window is 4096: contexts end there")));
 }
 
 TEST(LoadConfig, SaysWhatIsMissing) {
@@ -265,6 +370,10 @@ TEST(LoadConfig, SaysWhatIsMissing) {
   const auto no_file = error_of([&] { (void)load_config(dir.path()); });
   EXPECT_EQ(no_file.first, ErrorCode::kNotFound);
   EXPECT_THAT(no_file.second, HasSubstr("config.json"));
+  write_file(dir / "file", "x");
+  const auto is_file = error_of([&] { (void)load_config(dir / "file"); });
+  EXPECT_EQ(is_file.first, ErrorCode::kIo);
+  EXPECT_THAT(is_file.second, HasSubstr("file: is not a folder"));
   std::filesystem::create_directory(dir / "config.json");
   EXPECT_EQ(error_of([&] { (void)load_config(dir.path()); }).first, ErrorCode::kCorruptFile);
   std::filesystem::remove(dir / "config.json");

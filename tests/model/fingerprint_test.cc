@@ -111,8 +111,7 @@ TEST(Fingerprint, IsTheSameOnAnyNumberOfThreadsForTensorsOfSeveralPieces) {
   const TempDir dir;
   synthesize(config, dir.path());
   const auto checkpoint = Checkpoint::open(dir.path());
-  ASSERT_GT(checkpoint->raw(Weight::kEmbedding).size(),
-            static_cast<std::size_t>(kFingerprintPieceBytes));
+  ASSERT_GT(checkpoint->spec(Weight::kEmbedding).bytes(), kFingerprintPieceBytes);
   std::vector<std::int64_t> done;
   const auto progress = [&](std::int64_t now, std::int64_t total) {
     EXPECT_LE(now, total);

@@ -34,6 +34,8 @@ TEST(Inspect, CountsWhatTheModelUsesAndWhatItDoesNot) {
   EXPECT_EQ(summary.tensors_by_dtype.at(DType::kBF16), static_cast<std::int64_t>(used) - 1);
   EXPECT_FALSE(summary.fingerprint.has_value());
   EXPECT_THAT(to_text(summary), HasSubstr("1 unused"));
+  EXPECT_THAT(to_text(summary), HasSubstr("warning       " + dir.path().string() + ": 1 tensors"));
+  EXPECT_EQ(nlohmann::json::parse(to_json(summary))["warnings"].size(), 1U);
   EXPECT_THAT(to_text(summary), Not(HasSubstr("fingerprint")));
   EXPECT_TRUE(nlohmann::json::parse(to_json(summary))["fingerprint"].is_null());
 }

@@ -1,7 +1,11 @@
 #include "airlock/model/safetensors.h"
 
+#include <array>
 #include <bit>
+#include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,7 +34,7 @@ constexpr std::string_view kTwo = R"({"__metadata__":{"format":"pt"},)"
                                   R"("b":{"dtype":"BF16","shape":[2,3],"data_offsets":[8,20]},)"
                                   R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}   )";
 
-TEST(SafetensorsFile, GivesViewsIntoTheMappedFile) {
+TEST(SafetensorsFile, ReadsTensorsAndPartsOfThem) {
   const TempDir dir;
   std::string data(20, '\0');
   const float values[2] = {1.5F, -2.0F};
@@ -41,17 +45,21 @@ TEST(SafetensorsFile, GivesViewsIntoTheMappedFile) {
   const SafetensorsFile file = open_bytes(dir, safetensors(header, data));
   ASSERT_EQ(file.entries().size(), 2U);
   EXPECT_EQ(file.entries()[0].name, "a");
-  const ConstTensor a = file.tensor("a");
-  EXPECT_EQ(a.spec, (TensorSpec{DType::kF32, {2}}));
-  EXPECT_EQ(a.as<float>()[1], -2.0F);
-  const ConstTensor b = file.tensor("b");
-  EXPECT_EQ(b.spec, (TensorSpec{DType::kBF16, {2, 3}}));
-  EXPECT_EQ(std::memcmp(b.data, data.data() + 8, 12), 0);
-  EXPECT_EQ(b.data, file.raw(*file.find("b")).data());
+  const LoadedTensor a = file.load("a");
+  EXPECT_EQ(a.view().spec, (TensorSpec{DType::kF32, {2}}));
+  EXPECT_EQ(a.view().as<float>()[1], -2.0F);
+  const LoadedTensor b = file.load("b");
+  EXPECT_EQ(b.view().spec, (TensorSpec{DType::kBF16, {2, 3}}));
+  EXPECT_EQ(std::memcmp(b.view().data, data.data() + 8, 12), 0);
+  std::array<std::byte, 5> part{};
+  file.will_need(*file.find("b"), 4, part.size());
+  file.read(*file.find("b"), 4, part);
+  EXPECT_EQ(std::memcmp(part.data(), data.data() + 12, part.size()), 0);
+  EXPECT_EQ(error_of([&] { file.read(*file.find("b"), 8, part); }).first, ErrorCode::kInternal);
   EXPECT_EQ(file.bytes(), 8 + header.size() + 20);
 }
 
-TEST(SafetensorsFile, CopiesTensorsThatTheFileDidNotAlign) {
+TEST(SafetensorsFile, AlignsTensorsThatTheFileDidNot) {
   const TempDir dir;
   for (std::size_t shift = 0; shift < 8; ++shift) {
     std::string header = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
@@ -60,28 +68,64 @@ TEST(SafetensorsFile, CopiesTensorsThatTheFileDidNotAlign) {
     std::string data(8, '\0');
     std::memcpy(data.data(), values, 8);
     const SafetensorsFile file = open_bytes(dir, safetensors(header, data));
-    const ConstTensor a = file.tensor("a");
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(a.data) % alignof(float), 0U) << shift;
-    EXPECT_EQ(a.as<float>()[1], 3.0F) << shift;
-    EXPECT_EQ(file.tensor("a").data, a.data) << "the copy is made once";
-    EXPECT_EQ(a.data == file.raw(file.entries()[0]).data(), shift % 4 == 0);
-    file.drop_pages({a.data, 8});
-    EXPECT_EQ(a.as<float>()[0], 0.25F) << shift;
+    const LoadedTensor a = file.load("a");
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(a.view().data) % BufferPool::kAlignment, 0U)
+        << shift;
+    EXPECT_EQ(a.view().as<float>()[0], 0.25F) << shift;
+    EXPECT_EQ(a.view().as<float>()[1], 3.0F) << shift;
   }
 }
 
-TEST(SafetensorsFile, KeepsItsContentWhenPagesAreDropped) {
+TEST(SafetensorsFile, SaysSoIfTheFileChangesWhileItIsOpen) {
+  constexpr std::string_view kHeader =
+      R"({"a":{"dtype":"U8","shape":[1048576],"data_offsets":[0,1048576]}}   )";
+  const std::string whole = safetensors(kHeader, std::string(1 << 20, 'x'));
+  std::vector<std::byte> out(1 << 20);
+  struct Change {
+    const char* what;
+    std::function<void(const std::filesystem::path&)> make;
+    const char* says;
+  };
+  const auto resize = [](std::uintmax_t size) {
+    return [=](const std::filesystem::path& path) { std::filesystem::resize_file(path, size); };
+  };
+  for (const Change& change :
+       {Change{"cut inside the tensor", resize(whole.size() / 2), "bytes, but had"},
+        Change{"cut to nothing", resize(0), "has 0 bytes, but had"},
+        Change{"longer", resize(whole.size() + 1), "bytes, but had"},
+        Change{"written to",
+               [&](const std::filesystem::path& path) {
+                 write_file(path, safetensors(kHeader, std::string(1 << 20, 'y')));
+                 // The clock of files is coarse: a write right after the open may bear its time.
+                 const auto time = std::filesystem::last_write_time(path);
+                 std::filesystem::last_write_time(path, time + std::chrono::seconds(1));
+               },
+               "was written to since it was opened"}}) {
+    SCOPED_TRACE(change.what);
+    const TempDir dir;
+    const SafetensorsFile file = open_bytes(dir, whole);
+    const SafetensorsEntry& entry = file.entries()[0];
+    file.read(entry, 0, out);
+    change.make(dir / "m.safetensors");
+    for (const std::uint64_t offset : {std::uint64_t{0}, entry.bytes - 1}) {
+      const auto [code, message] =
+          error_of([&] { file.read(entry, offset, std::span(out).first(1)); });
+      EXPECT_EQ(code, ErrorCode::kIo);
+      EXPECT_THAT(message, HasSubstr("m.safetensors: "));
+      EXPECT_THAT(message, HasSubstr(change.says));
+    }
+  }
+}
+
+TEST(SafetensorsFile, GoesOnWithTheOldFileIfAnotherTakesItsName) {
   const TempDir dir;
-  const std::string data(1 << 20, 'x');
   const SafetensorsFile file = open_bytes(
-      dir,
-      safetensors(R"({"a":{"dtype":"U8","shape":[1048576],"data_offsets":[0,1048576]}}   )", data));
-  const std::span<const std::byte> bytes = file.raw(file.entries()[0]);
-  file.will_need(bytes);
-  file.drop_pages(bytes);
-  file.drop_pages(bytes.subspan(5, 1));
-  file.drop_pages({});
-  EXPECT_EQ(std::memcmp(bytes.data(), data.data(), data.size()), 0);
+      dir, safetensors(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "same"));
+  write_file(dir / "other", "something else");
+  std::filesystem::rename(dir / "other", dir / "m.safetensors");
+  std::array<std::byte, 4> out{};
+  file.read(file.entries()[0], 0, out);
+  EXPECT_EQ(std::memcmp(out.data(), "same", 4), 0);
 }
 
 TEST(SafetensorsFile, AcceptsTensorsItDoesNotReadUntilTheyAreAskedFor) {
@@ -93,13 +137,13 @@ TEST(SafetensorsFile, AcceptsTensorsItDoesNotReadUntilTheyAreAskedFor) {
                        R"("empty":{"dtype":"F32","shape":[7,0],"data_offsets":[8,8]},)"
                        R"("scalar":{"dtype":"I64","shape":[],"data_offsets":[8,16]}})",
                        std::string(16, '\0')));
-  EXPECT_EQ(error_of([&] { (void)file.tensor("f8"); }).first, ErrorCode::kUnsupported);
-  EXPECT_THAT(error_of([&] { (void)file.tensor("f4"); }).second, HasSubstr("stored in F4"));
-  EXPECT_THAT(error_of([&] { (void)file.tensor("five"); }).second, HasSubstr("5 dimensions"));
-  EXPECT_EQ(error_of([&] { (void)file.tensor("nobody"); }).first, ErrorCode::kNotFound);
-  EXPECT_EQ(file.tensor("empty").bytes(), 0);
-  EXPECT_EQ(file.tensor("scalar").spec.shape.rank(), 0);
-  EXPECT_EQ(*file.tensor("scalar").as<std::int64_t>(), 0);
+  EXPECT_EQ(error_of([&] { (void)file.load("f8"); }).first, ErrorCode::kUnsupported);
+  EXPECT_THAT(error_of([&] { (void)file.load("f4"); }).second, HasSubstr("stored in F4"));
+  EXPECT_THAT(error_of([&] { (void)file.load("five"); }).second, HasSubstr("5 dimensions"));
+  EXPECT_EQ(error_of([&] { (void)file.load("nobody"); }).first, ErrorCode::kNotFound);
+  EXPECT_EQ(file.load("empty").view().bytes(), 0);
+  EXPECT_EQ(file.load("scalar").view().spec.shape.rank(), 0);
+  EXPECT_EQ(*file.load("scalar").view().as<std::int64_t>(), 0);
 }
 
 struct Hostile {

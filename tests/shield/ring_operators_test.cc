@@ -187,7 +187,7 @@ TEST_P(RingOperatorsTest, ProductsAreAsExactAsTheirRoundingAndNoise) {
     const auto check = [&](Weight name, const std::vector<float>& found) {
       std::vector<std::int8_t> q(static_cast<std::size_t>(config.ffn * config.hidden));
       std::vector<float> scales(static_cast<std::size_t>(config.ffn));
-      quantize_weight_rows(checkpoint_->tensor(name, 1), 0, config.ffn, q, scales);
+      quantize_weight_rows(checkpoint_->load(name, 1).view(), 0, config.ffn, q, scales);
       const double room = kFieldPrime / 2.0 /
                           std::max(shield.model().product(1, Weight::kGate).max_norm,
                                    shield.model().product(1, Weight::kUp).max_norm);

@@ -29,41 +29,6 @@ TEST(BackendCpuTest, ProgressReachesTheWhole) {
   EXPECT_EQ(last, whole);
 }
 
-TEST(BackendCpuTest, TheEmbeddingIsReleasedAfterManyRows) {
-  RandomWeights weights(odd_config(), DType::kF32);
-  const auto backend = make_cpu_backend(weights, {});
-  const std::byte* table = weights.tensor(Weight::kEmbedding).data;
-  const OwnedTensor ids(std::vector<std::int64_t>(100, 5));
-  const OwnedTensor rows(TensorSpec{DType::kF32, {100, odd_config().hidden}});
-  const ConstTensor input = ids;
-  const Tensor output = rows.tensor();
-  Call call = make_call(Op::kEmbedding, -1, DType::kF32);
-  call.inputs = {ids.spec()};
-  for (int i = 1; i <= 6; ++i) {
-    backend->execute(call, {}, {&input, 1}, {&output, 1});
-    EXPECT_EQ(weights.releases().contains(table) ? weights.releases().at(table) : 0, i / 3);
-  }
-}
-
-TEST(BackendCpuTest, ATiedEmbeddingThatTheLmHeadReadsInPlaceIsNotReleased) {
-  RandomWeights weights(single_kv_head_config(), DType::kBF16);
-  const auto backend = make_cpu_backend(weights, {});
-  const OwnedTensor ids(std::vector<std::int64_t>(600, 5));
-  const OwnedTensor rows(TensorSpec{DType::kF32, {600, weights.config().hidden}});
-  const ConstTensor input = ids;
-  const Tensor output = rows.tensor();
-  Call call = make_call(Op::kEmbedding, -1, DType::kF32);
-  call.inputs = {ids.spec()};
-  const std::byte* table = weights.tensor(Weight::kEmbedding).data;
-  const auto releases = weights.releases();
-  backend->execute(call, {}, {&input, 1}, {&output, 1});
-  if (weights.keeps().contains(table)) {
-    EXPECT_EQ(weights.releases(), releases);
-  } else {
-    EXPECT_GT(weights.releases().at(table), releases.at(table));
-  }
-}
-
 TEST(BackendCpuTest, ComputeDtypesThatNoProcessorMultipliesAreRefused) {
   RandomWeights weights(odd_config(), DType::kF32);
   for (const DType dtype : {DType::kF16, DType::kI8, DType::kI64}) {

@@ -41,8 +41,7 @@ std::vector<double> random_values(std::mt19937_64& rng, std::int64_t count, doub
 OwnedTensor random_tensor(std::mt19937_64& rng, DType dtype, const Shape& shape,
                           double deviation = 1);
 
-/// Random weights of `config`, in `dtype`, of deviation 1 / sqrt(in). Counts what is
-/// released and kept.
+/// Random weights of `config`, in `dtype`, of deviation 1 / sqrt(in). Counts what is released.
 class RandomWeights final : public WeightSource {
  public:
   RandomWeights(const ModelConfig& config, DType dtype, std::uint64_t seed = 1);
@@ -54,16 +53,13 @@ class RandomWeights final : public WeightSource {
     return tensors_.at({layer, tied ? Weight::kEmbedding : weight});
   }
   void release(ConstTensor tensor) override { ++releases_[tensor.data]; }
-  void keep(ConstTensor tensor) override { ++keeps_[tensor.data]; }
 
   [[nodiscard]] const std::map<const std::byte*, int>& releases() const { return releases_; }
-  [[nodiscard]] const std::map<const std::byte*, int>& keeps() const { return keeps_; }
 
  private:
   ModelConfig config_;
   std::map<std::pair<int, Weight>, OwnedTensor> tensors_;
   std::map<const std::byte*, int> releases_;
-  std::map<const std::byte*, int> keeps_;
 };
 
 /// Shapes that divide nothing evenly: two layers, three query heads a KV head.

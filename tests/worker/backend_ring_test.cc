@@ -204,7 +204,6 @@ class EdgeWeights final : public WeightSource {
             reinterpret_cast<const std::byte*>(values_.data())};
   }
   void release(ConstTensor /*tensor*/) override {}
-  void keep(ConstTensor /*tensor*/) override {}
 
  private:
   ModelConfig config_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "airlock/core/error.h"
+#include "airlock/engine/finite_logits.h"
 
 namespace airlock {
 namespace {
@@ -51,6 +52,7 @@ Generation generate(Engine& engine, std::span<const std::int64_t> prompt, TextGe
   result.prefill_ms = ms_since(begin);
   begin = Clock::now();
   while (!text.finished()) {
+    require_finite(logits, engine.plan());
     const GeneratedToken& token = text.push(logits);
     on_token(token);
     if (token.finished) break;
@@ -210,6 +212,7 @@ void GenerationBatch::take_token(std::size_t i, std::span<const float> logits) {
   if (logits.empty() || active.ended) return;
   try {
     if (!active.text.finished()) {
+      require_finite(logits, engine_.plan());
       const GeneratedToken& token = active.text.push(logits);
       if (active.on_token) active.on_token(token);
     }

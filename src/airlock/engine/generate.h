@@ -22,8 +22,7 @@ struct Generation {
 
 /// Runs `prompt`, the one that `text` was made for, on a sequence of its own, and continues it
 /// until `text` has finished; `on_token` takes each token; `stop` ends it with Error(kInterrupted).
-/// Throws what Engine::run,
-/// TextGeneration::push and `on_token` throw.
+/// Throws what Engine::run, require_finite, TextGeneration::push and `on_token` throw.
 Generation generate(Engine& engine, std::span<const std::int64_t> prompt, TextGeneration& text,
                     const OnToken& on_token, StopToken stop = {});
 

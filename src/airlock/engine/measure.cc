@@ -31,7 +31,7 @@ struct Runs {
     for (Sequence& sequence : sequences) feeds.push_back({&sequence, {}, 1});
   }
 
-  /// One token brings in what is mapped from the checkpoint: it is not what a prefill takes.
+  /// One token takes memory that is kept: it is not what a prefill takes.
   void warm_up(std::span<const std::int64_t> ids) {
     sequences.front().rewind(0);
     engine.prefill(sequences.front(), ids.first(1));

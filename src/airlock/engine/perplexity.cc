@@ -137,6 +137,7 @@ void Quality::add(const TokenScore& score) {
   ++tokens;
   if (score.same_top) ++same_top;
   if (!std::isfinite(score.nll) || !std::isfinite(score.kl)) ++not_finite;
+  token_nll.push_back(score.nll);
   nll += score.nll;
   kl += score.kl;
 }

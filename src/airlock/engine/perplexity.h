@@ -66,6 +66,7 @@ struct Quality {
   double nll = 0;                  ///< sum, in nats
   double kl = 0;                   ///< sum, in nats
   std::vector<double> window_nll;  ///< of each window, in nats
+  std::vector<double> token_nll;   ///< of each scored token, in the order of the text, in nats
 
   void add(const TokenScore& score);
   [[nodiscard]] double perplexity() const;  ///< exp(nll / tokens)

@@ -82,9 +82,7 @@ std::int64_t Sampler::draw(std::span<const float> logits) {
     candidates_.push_back({logits[i], static_cast<std::int32_t>(i)});
   }
   if (options_.top_k > 0 && options_.top_k < static_cast<std::int64_t>(candidates_.size())) {
-    sort_more(static_cast<std::size_t>(options_.top_k));
-    candidates_.resize(static_cast<std::size_t>(options_.top_k));
-    sorted_ = candidates_.size();
+    keep_top_k(static_cast<std::size_t>(options_.top_k));
   }
   const Kept kept = keep();
   // 53 bits of the generator, not std::uniform_real_distribution: that differs between libraries.
@@ -100,6 +98,18 @@ std::int64_t Sampler::draw(std::span<const float> logits) {
     ticket -= share;
   }
   return chosen;
+}
+
+void Sampler::keep_top_k(std::size_t k) {
+  sort_more(k);
+  const float least = candidates_[k - 1].logit;
+  const auto rest = candidates_.begin() + static_cast<std::ptrdiff_t>(k);
+  const auto end = std::partition(rest, candidates_.end(),
+                                  [=](const Candidate& other) { return other.logit == least; });
+  // Of equal logits, so in the order of ids; a partition leaves them in any.
+  std::sort(rest, end, [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  candidates_.erase(end, candidates_.end());
+  sorted_ = candidates_.size();
 }
 
 Sampler::Kept Sampler::keep() {

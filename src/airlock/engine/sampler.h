@@ -10,7 +10,7 @@ namespace airlock {
 
 struct SamplingOptions {
   double temperature = 0.0;  ///< 0: greedy
-  std::int64_t top_k = 0;    ///< only the k most likely; 0: all
+  std::int64_t top_k = 0;    ///< only the k most likely, and those as likely as the k-th; 0: all
   double top_p = 1.0;        ///< the fewest most likely tokens whose probabilities reach p
   std::uint64_t seed = 0;
   double min_p = 0.0;  ///< only tokens at least p times as probable as the likeliest; 0: all
@@ -50,6 +50,7 @@ class Sampler {
   std::span<const float> penalized(std::span<const float> logits);
   std::int64_t draw(std::span<const float> logits);
   Kept keep();
+  void keep_top_k(std::size_t k);
   [[nodiscard]] double weight(const Candidate& candidate) const;
   /// The candidate of that rank; sorts as far as is needed.
   const Candidate& ranked(std::size_t rank);

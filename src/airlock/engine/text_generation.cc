@@ -44,6 +44,7 @@ TextGeneration::TextGeneration(const Tokenizer& tokenizer, const ModelConfig& co
 
 const GeneratedToken& TextGeneration::push(std::span<const float> logits) {
   require(!token_.finished, ErrorCode::kInternal, "a token after the end of the generation");
+  if (options_.on_logits) options_.on_logits(logits);
   token_.text.clear();
   token_.id = sampler_.sample(logits);
   ids_.push_back(token_.id);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +27,9 @@ struct TextGenerationOptions {
   /// So many of the likeliest tokens with each token, 0 to kMaxTopLogprobs; none: no
   /// log-probabilities at all.
   std::optional<int> logprobs;
+  /// Sees the logits, [vocab] f32 as the model gave them, that each token is about to be chosen
+  /// from. May be empty. May throw.
+  std::function<void(std::span<const float>)> on_logits;
 };
 
 enum class FinishReason : std::uint8_t {

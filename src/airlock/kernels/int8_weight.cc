@@ -89,7 +89,8 @@ void quantize(DType dtype, const void* row, std::int64_t in, float scale, std::i
 }  // namespace
 
 void quantize_weight_rows(ConstTensor weight, std::int64_t row, std::int64_t rows,
-                          std::span<std::int8_t> q, std::span<float> scales) {
+                          std::span<std::int8_t> q, std::span<float> scales,
+                          std::int64_t counted_from) {
   const DType dtype = weight.spec.dtype;
   require(dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16,
           ErrorCode::kInvalidArgument, "a weight is {}, expected f32, bf16 or f16",
@@ -107,7 +108,7 @@ void quantize_weight_rows(ConstTensor weight, std::int64_t row, std::int64_t row
     std::int8_t* out = q.data() + r * in;
     const std::uint32_t largest = largest_of(dtype, values, in);
     require(largest < 0x7f800000U, ErrorCode::kInvalidArgument,
-            "row {} of a weight holds an infinity or NaN", row + r);
+            "row {} of a weight holds an infinity or NaN", counted_from + row + r);
     const float scale = std::bit_cast<float>(largest) / 127.0F;
     scales[static_cast<std::size_t>(r)] = scale;
     if (scale == 0) {

@@ -13,8 +13,10 @@ namespace airlock {
 /// magnitude m, scale = m / 127 in f32 and q = w / scale rounded to nearest, ties to even, within
 /// [-127, 127]; a row whose scale is 0 is all 0. `q` is [rows, in], `scales` [rows]. Bit for bit
 /// alike on every processor. Throws Error(kInvalidArgument), naming the row, for a weight that is
-/// not finite. Thread-safe.
+/// not finite; `weight` may be some rows of a matrix, the first of which is its row `counted_from`.
+/// Thread-safe.
 void quantize_weight_rows(ConstTensor weight, std::int64_t row, std::int64_t rows,
-                          std::span<std::int8_t> q, std::span<float> scales);
+                          std::span<std::int8_t> q, std::span<float> scales,
+                          std::int64_t counted_from = 0);
 
 }  // namespace airlock

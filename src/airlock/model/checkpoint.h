@@ -12,6 +12,7 @@
 
 #include "airlock/core/tensor.h"
 #include "airlock/model/config.h"
+#include "airlock/model/safetensors.h"
 #include "airlock/model/tensor_table.h"
 
 namespace airlock {
@@ -26,44 +27,44 @@ struct CheckpointFile {
   std::int64_t tensors = 0;  ///< all that it holds, used or not
 };
 
-/// An open checkpoint. Immutable, so any thread may read it; the views it gives out live as long
-/// as it does. Weights stay in the files (mapped), not copied.
+/// An open checkpoint. Immutable, so any thread may read it. Weights stay in the files, which stay
+/// open; what is loaded is a copy.
 class Checkpoint {
  public:
   /// Opens `dir`/config.json and `dir`/model.safetensors, or the shards that
   /// `dir`/model.safetensors.index.json names, and checks that every tensor the configuration
-  /// calls for is there with its shape, in f32, f16 or bf16. Further tensors are ignored.
+  /// calls for is there with its shape, in f32, f16 or bf16. A tied model whose lm_head.weight is
+  /// stored and differs from its embedding is not tied. Further tensors are Error(kUnsupported)
+  /// inside the model's modules, unless a bias of zeros, else ignored.
   /// Throws Error(kNotFound), Error(kIo), Error(kCorruptFile) or Error(kUnsupported), naming the
-  /// file and the tensor. A file truncated after this raises SIGBUS (see SafetensorsFile).
+  /// file and the tensor.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& dir);
 
   ~Checkpoint();
   Checkpoint(const Checkpoint&) = delete;
   Checkpoint& operator=(const Checkpoint&) = delete;
 
+  /// As load_config gives it, but for tie_embeddings, see above.
   [[nodiscard]] const ModelConfig& config() const noexcept;
   [[nodiscard]] const TensorTable& table() const noexcept;
   [[nodiscard]] const std::filesystem::path& dir() const noexcept;
   [[nodiscard]] const std::vector<CheckpointFile>& files() const noexcept;
+  /// Lines for people: what the files say that is not done as they say it.
+  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
 
-  /// The tensor, as stored. kLmHead of a tied model is the embedding (a stored lm_head.weight is
-  /// then ignored). Throws as TensorTable::index_of does.
-  [[nodiscard]] ConstTensor tensor(Weight weight, std::int64_t layer = kNoLayer) const;
-  /// What `tensor` would give, without touching the weights.
+  // kLmHead of a tied model is the embedding. All throw as TensorTable::index_of does, and whoever
+  // reads Error(kIo) if somebody truncated, replaced or wrote to a file since it was opened.
+
+  /// The tensor as stored, read into memory of its own. Throws Error(kResourceExhausted).
+  [[nodiscard]] LoadedTensor load(Weight weight, std::int64_t layer = kNoLayer) const;
+  /// What `load` would give, without touching the weights.
   [[nodiscard]] TensorSpec spec(Weight weight, std::int64_t layer = kNoLayer) const;
-  /// The tensor's bytes inside the mapped file: as `tensor`, but at any alignment.
-  [[nodiscard]] std::span<const std::byte> raw(Weight weight, std::int64_t layer = kNoLayer) const;
-  /// The tensor converted to f32, e.g. `[hidden]` of a norm. Throws as `tensor` does.
+  /// The tensor converted to f32, e.g. `[hidden]` of a norm.
   [[nodiscard]] std::vector<float> load_f32(Weight weight, std::int64_t layer = kNoLayer) const;
-
-  /// Asks the system to read a tensor (or a part of one) ahead, or to take its pages out of this
-  /// process's memory once they were used, so that the mapping is not a second copy of the
-  /// weights. The view stays valid: reading it again fetches the pages again. Bytes that are not
-  /// in the mapping (see SafetensorsFile::tensor on alignment) are left alone.
-  void will_need(const ConstTensor& tensor) const;
-  void drop_pages(const ConstTensor& tensor) const;
-  void will_need(std::span<const std::byte> bytes) const noexcept;
-  void drop_pages(std::span<const std::byte> bytes) const noexcept;
+  /// Fills `out` with bytes of the tensor as stored, from `offset`; together at most its bytes.
+  void read(Weight weight, std::int64_t layer, std::int64_t offset, std::span<std::byte> out) const;
+  /// Asks the system to read these bytes of the tensor ahead.
+  void will_need(Weight weight, std::int64_t layer, std::int64_t offset, std::int64_t bytes) const;
 
  private:
   struct Impl;

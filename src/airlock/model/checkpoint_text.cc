@@ -1,14 +1,9 @@
 #include "airlock/model/checkpoint_text.h"
 
-#include <cerrno>
 #include <nlohmann/json.hpp>
-#include <system_error>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/model/input_file.h"
 
 namespace airlock {
 namespace {
@@ -16,11 +11,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMaxIndexDepth = 32;
-
-struct Descriptor {
-  int fd;
-  ~Descriptor() { ::close(fd); }
-};
 
 /// Collects {"weight_map": {name: file}}; what else the index holds is skipped.
 class WeightMapReader : public nlohmann::json_sax<Json> {
@@ -115,31 +105,7 @@ class WeightMapReader : public nlohmann::json_sax<Json> {
 }  // namespace
 
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
-  // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  const int error = errno;
-  require(file.fd >= 0, error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: {}",
-          path.string(), std::generic_category().message(error));
-  struct stat info {};
-  require(::fstat(file.fd, &info) == 0 && S_ISREG(info.st_mode), ErrorCode::kCorruptFile,
-          "{}: is not a regular file", path.string());
-  std::string text;
-  // Reads to the end rather than st_size bytes: some file systems report 0.
-  while (text.size() <= max_bytes) {
-    constexpr std::size_t kStep = 64 << 10;
-    const std::size_t have = text.size();
-    text.resize(have + kStep);
-    const ::ssize_t got = ::read(file.fd, text.data() + have, kStep);
-    if (got < 0 && errno == EINTR) {
-      text.resize(have);
-      continue;
-    }
-    require(got >= 0, ErrorCode::kIo, "{}: {}", path.string(),
-            std::generic_category().message(errno));
-    text.resize(have + static_cast<std::size_t>(got));
-    if (got == 0) return text;
-  }
-  fail(ErrorCode::kCorruptFile, "{}: is longer than {} bytes", path.string(), max_bytes);
+  return InputFile(path).read_text(max_bytes);
 }
 
 std::map<std::string, std::string, std::less<>> parse_weight_map(std::string_view json,

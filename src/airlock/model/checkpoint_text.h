@@ -15,8 +15,8 @@ inline constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
 /// Largest index that is read; that of a 405B model has about 100 KiB.
 inline constexpr std::uint64_t kMaxIndexBytes = 100'000'000;
 
-/// The content of a regular file. Throws Error(kNotFound), Error(kIo), or Error(kCorruptFile) if
-/// it is longer than `max_bytes` or not a regular file.
+/// The content of a regular file. Throws as InputFile does, and Error(kCorruptFile) if it is longer
+/// than `max_bytes`.
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes);
 
 /// The weight_map of a model.safetensors.index.json: tensor name to file name. Every file name is

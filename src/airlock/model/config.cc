@@ -8,163 +8,132 @@
 
 #include "airlock/core/error.h"
 #include "airlock/model/checkpoint_text.h"
+#include "airlock/model/config_fields.h"
+#include "airlock/model/config_unknown.h"
+#include "airlock/model/input_file.h"
 #include "airlock/model/tensor_table.h"
 
 namespace airlock {
 namespace {
 
 using Json = nlohmann::json;
+using Fields = ConfigFields;
 
-constexpr int kMaxDepth = 32;
 constexpr std::int64_t kMaxCount = std::numeric_limits<std::int32_t>::max();
 
-Json parse_json(std::string_view text, std::string_view where) {
-  const auto bound_depth = [&](int depth, Json::parse_event_t /*event*/, Json& /*parsed*/) {
-    require(depth <= kMaxDepth, ErrorCode::kCorruptFile, "{}: nested deeper than {} levels", where,
-            kMaxDepth);
-    return true;
-  };
-  Json json;
-  try {
-    json = Json::parse(text.begin(), text.end(), bound_depth);
-  } catch (const Json::exception& error) {
-    fail(ErrorCode::kCorruptFile, "{}: is not valid JSON: {}", where, error.what());
-  }
-  require(json.is_object(), ErrorCode::kCorruptFile, "{}: is not a JSON object", where);
-  return json;
-}
-
-/// Fields of one JSON object, for messages that name the file and the field. null counts as absent.
-class Fields {
- public:
-  Fields(const Json& object, std::string_view where, std::string prefix = "")
-      : object_(&object), where_(where), prefix_(std::move(prefix)) {}
-
-  [[nodiscard]] const Json* find(const char* name) const {
-    const auto found = object_->find(name);
-    return found == object_->end() || found->is_null() ? nullptr : &*found;
-  }
-  [[nodiscard]] std::optional<Fields> object(const char* name) const {
-    const Json* value = find(name);
-    if (value == nullptr) return std::nullopt;
-    if (!value->is_object()) wrong(name, *value, "an object or null");
-    return Fields(*value, where_, prefix_ + name + ".");
-  }
-  [[nodiscard]] std::optional<std::int64_t> integer(const char* name) const {
-    const Json* value = find(name);
-    if (value == nullptr) return std::nullopt;
-    return to_integer(name, *value);
-  }
-  [[nodiscard]] std::optional<double> number(const char* name) const {
-    const Json* value = find(name);
-    if (value == nullptr) return std::nullopt;
-    if (!value->is_number()) wrong(name, *value, "a number");
-    return value->get<double>();
-  }
-  [[nodiscard]] std::optional<bool> boolean(const char* name) const {
-    const Json* value = find(name);
-    if (value == nullptr) return std::nullopt;
-    if (!value->is_boolean()) wrong(name, *value, "true or false");
-    return value->get<bool>();
-  }
-  [[nodiscard]] std::optional<std::string> text(const char* name) const {
-    const Json* value = find(name);
-    if (value == nullptr) return std::nullopt;
-    if (!value->is_string()) wrong(name, *value, "a string");
-    return value->get<std::string>();
-  }
-  /// A number, a list of numbers or null; nothing for null.
-  [[nodiscard]] std::optional<std::vector<std::int64_t>> ids(const char* name) const {
-    const Json* value = find(name);
-    if (value == nullptr) return std::nullopt;
-    std::vector<std::int64_t> list;
-    if (value->is_array()) {
-      for (const Json& item : *value) list.push_back(to_integer(name, item));
-    } else {
-      list.push_back(to_integer(name, *value));
-    }
-    return list;
-  }
-  template <typename T>
-  [[nodiscard]] T need(const char* name, const std::optional<T>& value) const {
-    require(value.has_value(), ErrorCode::kCorruptFile, "{}: has no {}{}", where_, prefix_, name);
-    return *value;
-  }
-  [[noreturn]] void unsupported(const char* name, std::string_view value,
-                                std::string_view expected) const {
-    fail(ErrorCode::kUnsupported, "{}: {}{} is {}, Airlock runs only {}", where_, prefix_, name,
-         excerpt(value), expected);
-  }
-
- private:
-  [[noreturn]] void wrong(const char* name, const Json& value, std::string_view expected) const {
-    fail(ErrorCode::kCorruptFile, "{}: {}{} is of type {}, expected {}", where_, prefix_, name,
-         value.type_name(), expected);
-  }
-  [[nodiscard]] std::int64_t to_integer(const char* name, const Json& value) const {
-    if (!value.is_number_integer()) wrong(name, value, "a whole number");
-    require(!value.is_number_unsigned() || value.get<std::uint64_t>() <= std::uint64_t{1} << 62,
-            ErrorCode::kCorruptFile, "{}: {}{} is past 2^62", where_, prefix_, name);
-    return value.get<std::int64_t>();
-  }
-
-  const Json* object_;
-  std::string_view where_;
-  std::string prefix_;
-};
+constexpr std::array kSilu = {"silu", "swish"};  // two names of one function
 
 void refuse_foreign(const Fields& fields) {
   const std::string type = fields.need("model_type", fields.text("model_type"));
   if (type != "llama") fields.unsupported("model_type", type, "llama");
   const std::string activation = fields.text("hidden_act").value_or("silu");
-  if (activation != "silu") fields.unsupported("hidden_act", activation, "silu");
+  if (std::ranges::find(kSilu, activation) == kSilu.end()) {
+    fields.unsupported("hidden_act", activation, "silu (also called swish)");
+  }
   for (const char* bias : {"attention_bias", "mlp_bias"}) {
     if (fields.boolean(bias).value_or(false)) fields.unsupported(bias, "true", "models without");
-  }
-  if (fields.find("sliding_window") != nullptr &&
-      fields.boolean("use_sliding_window").value_or(true)) {
-    fields.unsupported("sliding_window", "set", "full attention");
   }
   if (fields.find("quantization_config") != nullptr) {
     fields.unsupported("quantization_config", "set", "checkpoints in f32, f16 or bf16");
   }
 }
 
-/// The rope fields of both layouts: rope_theta beside rope_scaling (transformers 4), or all of it
-/// in rope_parameters (transformers 5).
-void read_rope(const Fields& fields, ModelConfig& config) {
-  std::optional<Fields> rope = fields.object("rope_parameters");
-  const bool scaling_layout = !rope;
-  config.rope_theta = fields.number("rope_theta").value_or(10000.0);
-  if (scaling_layout) {
-    rope = fields.object("rope_scaling");
-    if (!rope) return;
-  } else {
-    config.rope_theta = rope->number("rope_theta").value_or(config.rope_theta);
+/// Whether layers attend to a window only, by layer_types, or else by there being a window.
+bool has_window(const Fields& fields) {
+  const Json* types = fields.find("layer_types");
+  if (types == nullptr) {
+    return fields.find("sliding_window") != nullptr &&
+           fields.boolean("use_sliding_window").value_or(true);
   }
-  std::optional<std::string> type = rope->text("rope_type");
-  if (!type) type = rope->text("type");
-  if (!type && !scaling_layout) type = "default";
-  const std::string name = rope->need("rope_type", type);
-  if (rope->number("partial_rotary_factor").value_or(1.0) != 1.0) {
-    rope->unsupported("partial_rotary_factor", "set", "RoPE over whole heads");
+  bool sliding = false;
+  for (const Json& type : *types) {
+    const bool is_sliding = type == "sliding_attention";
+    if (!is_sliding && type != "full_attention") {
+      fields.unsupported("layer_types", fields.shown("layer_types"), "full_attention");
+    }
+    sliding |= is_sliding;
   }
-  if (name == "default") return;
-  if (name != "llama3") rope->unsupported("rope_type", name, "default and llama3");
-  const auto number = [&](const char* field) { return rope->need(field, rope->number(field)); };
-  const char* original = "original_max_position_embeddings";
-  config.rope_scaling =
-      Llama3RopeScaling{number("factor"), number("low_freq_factor"), number("high_freq_factor"),
-                        rope->need(original, rope->integer(original))};
+  return sliding;
 }
 
+/// Within a window's width, sliding attention is full attention: contexts end there. Past it
+/// transformers itself is of two minds: its Llama attends to everything in one pass, and to the
+/// window's keys alone with its cache.
+void read_window(const Fields& fields, ModelConfig& config, std::vector<std::string>& warnings,
+                 std::string_view where) {
+  if (!has_window(fields)) return;
+  const std::int64_t window = fields.need("sliding_window", fields.integer("sliding_window"));
+  require(window > 0, ErrorCode::kCorruptFile, "{}: sliding_window is {}, expected 1 or more",
+          where, window);
+  if (window >= config.max_position) return;
+  config.max_position = window;
+  warnings.push_back(
+      fmt::format("{}: sliding_window is {}: contexts end there, where attention would stop to be "
+                  "full",
+                  where, window));
+}
+
+void refuse_partial(const Fields& fields) {
+  if (fields.number("partial_rotary_factor").value_or(1.0) == 1.0) return;
+  fields.unsupported("partial_rotary_factor", fields.shown("partial_rotary_factor"),
+                     "RoPE over whole heads (1.0)");
+}
+
+/// Fields of a rope object that its type does not have would be read by others.
+void refuse_unknown_rope(const Fields& rope, const std::string& type) {
+  constexpr std::array all = {"rope_type", "type", "rope_theta", "partial_rotary_factor"};
+  constexpr std::array llama3 = {"factor", "low_freq_factor", "high_freq_factor",
+                                 "original_max_position_embeddings"};
+  for (const std::string& name : rope.names()) {
+    const bool known = std::ranges::find(all, name) != all.end() ||
+                       (type == "llama3" && std::ranges::find(llama3, name) != llama3.end());
+    if (!known) {
+      rope.unsupported(name, rope.shown(name.c_str()), fmt::format("rope_type {} without", type));
+    }
+  }
+}
+
+/// The rope fields of both layouts: rope_theta beside rope_scaling (transformers 4), or all of it
+/// in rope_parameters (transformers 5). As in transformers 5, which reads both, rope_scaling counts
+/// where it says anything, and what is said inside counts before what is said beside it.
+void read_rope(const Fields& fields, ModelConfig& config) {
+  refuse_partial(fields);
+  config.rope_theta = fields.number("rope_theta").value_or(10000.0);
+  std::optional<Fields> rope = fields.object("rope_scaling");
+  if (!rope || rope->names().empty()) rope = fields.object("rope_parameters");
+  if (!rope) return;
+  refuse_partial(*rope);
+  config.rope_theta = rope->number("rope_theta").value_or(config.rope_theta);
+  std::optional<std::string> type = rope->text("rope_type");
+  if (!type) type = rope->text("type");
+  const char* original = "original_max_position_embeddings";
+  if (!type && rope->find("factor") == nullptr) type = "default";
+  const std::string name = rope->need("rope_type", type);
+  if (name != "default" && name != "llama3") {
+    rope->unsupported("rope_type", name, "default and llama3");
+  }
+  refuse_unknown_rope(*rope, name);
+  if (name == "default") return;
+  const auto number = [&](const char* field) { return rope->need(field, rope->number(field)); };
+  const std::optional<std::int64_t> beside = fields.integer(original);
+  const std::int64_t context = rope->integer(original).value_or(
+      beside.value_or(fields.integer("max_position_embeddings").value_or(config.max_position)));
+  if (beside && *beside != context) {
+    fields.unsupported(original, fmt::format("{}", *beside),
+                       fmt::format("one value of it, {} says {}", "rope_scaling", context));
+  }
+  config.rope_scaling = Llama3RopeScaling{number("factor"), number("low_freq_factor"),
+                                          number("high_freq_factor"), context};
+}
+
+/// Only a label: each tensor says its own.
 DType read_dtype(const Fields& fields) {
   const char* name = fields.find("dtype") != nullptr ? "dtype" : "torch_dtype";
   const std::string text = fields.text(name).value_or("float32");
-  if (text == "float32") return DType::kF32;
+  if (text == "float32" || text == "auto") return DType::kF32;
   if (text == "bfloat16") return DType::kBF16;
   if (text == "float16") return DType::kF16;
-  fields.unsupported(name, text, "float32, bfloat16 and float16");
+  fields.unsupported(name, text, "float32, bfloat16, float16 and auto");
 }
 
 std::string_view torch_name(DType dtype) {
@@ -238,18 +207,14 @@ void check_config(const ModelConfig& config, std::string_view where) {
             "{}: rope_scaling.original_max_position_embeddings is {}, expected 1 to {}", where,
             scaling.original_max_position, kMaxCount);
   }
-  const auto id = [&](const char* name, std::int64_t value) {
-    require(value >= 0 && value < config.vocab, ErrorCode::kCorruptFile,
-            "{}: {} {} is outside the vocabulary of {}", where, name, value, config.vocab);
-  };
-  if (config.bos) id("bos_token_id", *config.bos);
-  for (const std::int64_t eos : config.eos) id("eos_token_id", eos);
 }
 
-ModelConfig parse_config(std::string_view json, std::string_view where) {
-  const Json root = parse_json(json, where);
+ModelConfig parse_config(std::string_view json, std::string_view where,
+                         std::vector<std::string>* warnings) {
+  const Json root = parse_json_object(json, where);
   const Fields fields(root, where);
   refuse_foreign(fields);
+  std::vector<std::string> notes = check_unapplied_fields(fields, where);
   const auto integer = [&](const char* name) { return fields.need(name, fields.integer(name)); };
   ModelConfig config;
   config.layers = integer("num_hidden_layers");
@@ -275,21 +240,20 @@ ModelConfig parse_config(std::string_view json, std::string_view where) {
   config.bos = fields.integer("bos_token_id");
   config.eos = fields.ids("eos_token_id").value_or(std::vector<std::int64_t>{});
   check_config(config, where);
+  read_window(fields, config, notes, where);
+  if (warnings != nullptr) *warnings = std::move(notes);
   return config;
 }
 
-ModelConfig load_config(const std::filesystem::path& dir) {
-  std::error_code ignored;
-  require(std::filesystem::exists(dir, ignored), ErrorCode::kNotFound, "{}: no such folder",
-          dir.string());
+ModelConfig load_config(const std::filesystem::path& dir, std::vector<std::string>* warnings) {
+  require_folder(dir);
   const std::filesystem::path path = dir / "config.json";
-  ModelConfig config = parse_config(read_text_file(path, kMaxConfigBytes), path.string());
+  ModelConfig config = parse_config(read_text_file(path, kMaxConfigBytes), path.string(), warnings);
   const std::filesystem::path generation = dir / "generation_config.json";
-  if (std::filesystem::exists(generation, ignored)) {
+  if (is_listed(generation)) {
     const std::string where = generation.string();
-    const Json json = parse_json(read_text_file(generation, kMaxConfigBytes), where);
+    const Json json = parse_json_object(read_text_file(generation, kMaxConfigBytes), where);
     if (auto eos = Fields(json, where).ids("eos_token_id")) config.eos = std::move(*eos);
-    check_config(config, where);
   }
   return config;
 }

@@ -30,6 +30,7 @@ struct ModelConfig {
   std::optional<Llama3RopeScaling> rope_scaling;
   bool tie_embeddings = false;  ///< the LM head is the embedding matrix
   DType dtype = DType::kBF16;   ///< dtype the checkpoint says it is stored in
+  // Ids as the files say them; one outside the vocabulary is no token and does nothing.
   std::optional<std::int64_t> bos;
   std::vector<std::int64_t> eos;  ///< ids that end generation; may be empty
 
@@ -53,17 +54,21 @@ struct ModelConfig {
 
 /// Throws Error(kCorruptFile) naming `where` and the field unless the numbers make a model: all
 /// counts positive and below 2^31, layers and parameters within their bounds, the width of all
-/// heads below 2^31, kv_heads dividing heads, head_dim even, finite positive theta and eps, ids
-/// inside the vocabulary.
+/// heads below 2^31, kv_heads dividing heads, head_dim even, finite positive theta and eps.
 void check_config(const ModelConfig& config, std::string_view where);
 
-/// Reads a Hugging Face config.json's text. `where` names it in errors. Fields Airlock cannot
-/// honour (another architecture, biases, a sliding window, another RoPE scaling, another
-/// activation) are Error(kUnsupported); missing or absurd ones Error(kCorruptFile).
-ModelConfig parse_config(std::string_view json, std::string_view where);
+/// Reads a Hugging Face config.json's text as transformers 5 does. `where` names it in errors.
+/// Fields Airlock cannot honour (another architecture, biases, RoPE over part of a head, another
+/// RoPE scaling, another activation, what other families add) are Error(kUnsupported); missing or
+/// absurd ones Error(kCorruptFile). A sliding window shortens max_position to its width: so far
+/// attention is full. `warnings`, if given, becomes what users should know: lines for people, of
+/// such a window and of fields that are unknown and ignored.
+ModelConfig parse_config(std::string_view json, std::string_view where,
+                         std::vector<std::string>* warnings = nullptr);
 
 /// parse_config of `dir`/config.json, with eos ids of generation_config.json where that has them.
-ModelConfig load_config(const std::filesystem::path& dir);
+ModelConfig load_config(const std::filesystem::path& dir,
+                        std::vector<std::string>* warnings = nullptr);
 
 /// The config.json text of a model (what `airlock synth` writes); parse_config gives it back.
 std::string config_to_json(const ModelConfig& config);

@@ -23,19 +23,30 @@ Fingerprint sha256(const void* data, std::size_t size) {
   return digest;
 }
 
-/// Digest of bytes of the mapping, a window at a time, so that little of it is resident at once.
-Fingerprint sha256_and_drop(const Checkpoint& checkpoint, std::span<const std::byte> bytes) {
-  constexpr std::size_t kWindow = std::size_t{4} << 20;
+/// Part of a tensor's bytes, and their digest once it is known.
+struct Piece {
+  TensorEntry tensor;
+  std::int64_t offset = 0;
+  std::int64_t bytes = 0;
+  Fingerprint digest{};
+};
+
+/// Digest of the piece, read a window at a time.
+Fingerprint sha256(const Checkpoint& checkpoint, const Piece& piece) {
+  constexpr std::int64_t kWindow = std::int64_t{1} << 20;
   const std::unique_ptr<EVP_MD_CTX, decltype(&::EVP_MD_CTX_free)> context(::EVP_MD_CTX_new(),
                                                                           &::EVP_MD_CTX_free);
   Fingerprint digest{};
   bool ok = context != nullptr && ::EVP_DigestInit_ex(context.get(), ::EVP_sha256(), nullptr) == 1;
-  checkpoint.will_need(bytes);
-  while (ok && !bytes.empty()) {
-    const std::span<const std::byte> window = bytes.first(std::min(kWindow, bytes.size()));
+  const auto& [weight, layer, use, shape] = piece.tensor;
+  checkpoint.will_need(weight, layer, piece.offset, piece.bytes);
+  std::vector<std::byte> memory(static_cast<std::size_t>(std::min(kWindow, piece.bytes)));
+  for (std::int64_t done = 0; ok && done < piece.bytes;) {
+    const std::int64_t count = std::min(kWindow, piece.bytes - done);
+    const auto window = std::span(memory).first(static_cast<std::size_t>(count));
+    checkpoint.read(weight, layer, piece.offset + done, window);
     ok = ::EVP_DigestUpdate(context.get(), window.data(), window.size()) == 1;
-    checkpoint.drop_pages(window);
-    bytes = bytes.subspan(window.size());
+    done += count;
   }
   ok = ok && ::EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) == 1;
   require(ok, ErrorCode::kInternal, "SHA-256 is not available");
@@ -70,11 +81,6 @@ std::string config_text(const ModelConfig& config) {
   return text;
 }
 
-struct Piece {
-  std::span<const std::byte> bytes;
-  Fingerprint digest{};
-};
-
 }  // namespace
 
 Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress,
@@ -84,20 +90,17 @@ Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress
   std::vector<std::int64_t> sizes;
   for (const TensorEntry& tensor : checkpoint.table()) {
     first_piece.push_back(pieces.size());
-    std::span<const std::byte> rest = checkpoint.raw(tensor.weight, tensor.layer);
-    while (!rest.empty()) {
-      const std::size_t size = std::min<std::size_t>(rest.size(), kFingerprintPieceBytes);
-      pieces.push_back({rest.first(size)});
-      sizes.push_back(static_cast<std::int64_t>(size));
-      rest = rest.subspan(size);
+    const std::int64_t bytes = checkpoint.spec(tensor.weight, tensor.layer).bytes();
+    for (std::int64_t offset = 0; offset < bytes; offset += kFingerprintPieceBytes) {
+      sizes.push_back(std::min(bytes - offset, kFingerprintPieceBytes));
+      pieces.push_back({tensor, offset, sizes.back()});
     }
   }
   first_piece.push_back(pieces.size());
 
   for_each_piece(
-      sizes,
-      [&](std::size_t i) { pieces[i].digest = sha256_and_drop(checkpoint, pieces[i].bytes); },
-      progress, stop);
+      sizes, [&](std::size_t i) { pieces[i].digest = sha256(checkpoint, pieces[i]); }, progress,
+      stop);
 
   std::string text = config_text(checkpoint.config());
   std::size_t i = 0;

@@ -23,8 +23,8 @@ inline constexpr std::int64_t kFingerprintPieceBytes = std::int64_t{64} << 20;
 /// is the SHA-256 of the concatenated SHA-256 digests of its pieces. How the tensors are spread
 /// over files, and tensors that the model does not use, do not matter.
 ///
-/// Reads every weight once (in parallel, dropping the pages behind it). `progress` may be empty.
-/// Throws Error(kInterrupted) for `stop`.
+/// Reads every weight once, in parallel. `progress` may be empty. Throws Error(kInterrupted) for
+/// `stop`, and as Checkpoint::read does.
 Fingerprint compute_fingerprint(const Checkpoint& checkpoint, const ByteProgress& progress = {},
                                 const StopToken& stop = {});
 

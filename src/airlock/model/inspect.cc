@@ -40,6 +40,7 @@ CheckpointSummary inspect(const Checkpoint& checkpoint, const InspectOptions& op
   summary.dir = checkpoint.dir().string();
   summary.config = checkpoint.config();
   summary.files = checkpoint.files();
+  summary.warnings = checkpoint.warnings();
   summary.parameters = summary.config.parameters();
   for (const TensorEntry& tensor : checkpoint.table()) {
     const TensorSpec spec = checkpoint.spec(tensor.weight, tensor.layer);
@@ -84,6 +85,7 @@ std::string to_text(const CheckpointSummary& summary) {
     line("file", fmt::format("{}, {}, {} tensors", file.name, mib_text(file.bytes), file.tensors));
   }
   if (summary.fingerprint) line("fingerprint", to_hex(*summary.fingerprint));
+  for (const std::string& warning : summary.warnings) line("warning", warning);
   return text;
 }
 
@@ -113,6 +115,7 @@ std::string to_json(const CheckpointSummary& summary) {
       {"tensors_by_dtype", OrderedJson::object()},
       {"files", OrderedJson::array()},
       {"fingerprint", nullptr},
+      {"warnings", summary.warnings},
   };
   if (c.rope_scaling) {
     json["rope_scaling"] = {{"type", "llama3"},

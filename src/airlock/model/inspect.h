@@ -23,6 +23,7 @@ struct CheckpointSummary {
   std::int64_t bytes = 0;          ///< of the tensors the model uses
   std::map<DType, std::int64_t> tensors_by_dtype;
   std::optional<Fingerprint> fingerprint;
+  std::vector<std::string> warnings;  ///< the checkpoint's
 };
 
 struct InspectOptions {

@@ -2,6 +2,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/model/config.h"
+#include "airlock/model/input_file.h"
 
 namespace airlock {
 namespace {
@@ -118,8 +119,8 @@ std::optional<ModelConfig> find_preset(std::string_view name) {
 
 ModelConfig config_of(std::string_view preset_or_dir) {
   if (auto preset = find_preset(preset_or_dir)) return *preset;
-  std::error_code ignored;
-  if (std::filesystem::is_directory(preset_or_dir, ignored)) return load_config(preset_or_dir);
+  // A name that something has is a folder's, were it one that cannot be read.
+  if (is_listed(preset_or_dir)) return load_config(preset_or_dir);
   std::string list;
   for (const std::string_view name : preset_names()) list += fmt::format(" {}", name);
   fail(ErrorCode::kNotFound, "{}: neither a checkpoint folder nor a preset{}; presets:{}",

@@ -1,4 +1,5 @@
-// One .safetensors file, mapped read-only: every number in its header is checked before any use.
+// One .safetensors file: every number in its header is checked before any use, and tensors are read
+// into memory of their own.
 // Format: https://huggingface.co/docs/safetensors (8-byte length, JSON header, one data section).
 #pragma once
 
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "airlock/core/buffer_pool.h"
 #include "airlock/core/tensor.h"
 
 namespace airlock {
@@ -27,18 +29,31 @@ struct SafetensorsEntry {
   std::uint64_t bytes = 0;
 };
 
-/// A mapped file and its table of tensors. Immutable after open, so any thread may read it; copies
-/// share the mapping, and views from `tensor` are valid while a copy lives. A file that is
-/// truncated by somebody while mapped raises SIGBUS at the next read, as any mmap does: the size is
-/// checked at open only.
+/// A tensor in memory of its own, 64-byte aligned. Movable.
+class LoadedTensor {
+ public:
+  LoadedTensor() = default;
+  LoadedTensor(TensorSpec spec, Buffer memory) : spec_(spec), memory_(std::move(memory)) {}
+
+  /// Valid while this is, wherever it is moved to.
+  [[nodiscard]] ConstTensor view() const noexcept { return {spec_, memory_.data()}; }
+
+ private:
+  TensorSpec spec_;
+  Buffer memory_;
+};
+
+/// An open file and its table of tensors. Immutable after open, so any thread may read it; copies
+/// share the descriptor. The file is not mapped: if somebody truncates, replaces or writes to it in
+/// place, the next read throws, and what was read before is as it was.
 class SafetensorsFile {
  public:
   /// The format's own limit on the JSON header.
   static constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
-  /// Maps the file and checks the header: length, UTF-8, JSON, no duplicate name, known dtypes,
+  /// Opens the file and checks the header: length, UTF-8, JSON, no duplicate name, known dtypes,
   /// shapes that fit their byte ranges, ranges that cover the data section without overlap or hole.
-  /// Throws Error(kNotFound), Error(kIo), or Error(kCorruptFile) naming the file and the tensor.
+  /// Throws as InputFile does, and Error(kCorruptFile) naming the file and the tensor.
   static SafetensorsFile open(const std::filesystem::path& path);
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept;
@@ -48,19 +63,19 @@ class SafetensorsFile {
   [[nodiscard]] const std::vector<SafetensorsEntry>& entries() const noexcept;
   /// The entry of that name, or null. Valid while the file is.
   [[nodiscard]] const SafetensorsEntry* find(std::string_view name) const noexcept;
-  /// The tensor, aligned to its element size: a view into the mapping, or, in files whose header
-  /// was not padded (some on the hub are not), of a copy that is made at the first call and kept
-  /// with the file. Throws Error(kNotFound) without such a tensor, Error(kUnsupported) for a dtype
-  /// or rank that Airlock does not read.
-  [[nodiscard]] ConstTensor tensor(std::string_view name) const;
-  /// The bytes of an entry of this file inside the mapping, at any alignment.
-  [[nodiscard]] std::span<const std::byte> raw(const SafetensorsEntry& entry) const noexcept;
-
-  /// Tells the system that these bytes of the mapping will be read soon, or will not be read
-  /// again for now (they leave this process's resident set; reading them again faults them in).
-  /// Bytes outside the mapping are ignored.
-  void will_need(std::span<const std::byte> bytes) const noexcept;
-  void drop_pages(std::span<const std::byte> bytes) const noexcept;
+  /// What `load` of that entry would give. Throws Error(kUnsupported) for a dtype or rank that
+  /// Airlock does not read.
+  [[nodiscard]] TensorSpec spec(const SafetensorsEntry& entry) const;
+  /// Reads the tensor. Throws Error(kNotFound) without such a tensor, as `spec` and `read` do, and
+  /// Error(kResourceExhausted).
+  [[nodiscard]] LoadedTensor load(std::string_view name) const;
+  [[nodiscard]] LoadedTensor load(const SafetensorsEntry& entry) const;
+  /// Fills `out` with bytes of an entry of this file, from `offset` of its own; together at most
+  /// entry.bytes. Throws Error(kIo) if the file is not as it was when it was opened.
+  void read(const SafetensorsEntry& entry, std::uint64_t offset, std::span<std::byte> out) const;
+  /// Tells the system that these bytes of an entry will be read soon.
+  void will_need(const SafetensorsEntry& entry, std::uint64_t offset,
+                 std::uint64_t bytes) const noexcept;
 
  private:
   struct Impl;

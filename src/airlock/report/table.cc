@@ -91,6 +91,13 @@ Cell Cell::percent(double share) {
   return cell;
 }
 
+Cell Cell::quoted(std::string_view text) {
+  Cell cell;
+  cell.csv_ = cell.json_ = json_string(text);
+  cell.shown_ = shown_line(cell.json_);
+  return cell;
+}
+
 Cell Cell::words(const std::vector<std::string>& words) {
   Cell cell(std::string_view(fmt::format("{}", fmt::join(words, " "))));
   cell.json_.assign(1, '[');

@@ -28,6 +28,8 @@ class Cell {
   static Cell mib(std::int64_t bytes);
   /// A share of 1: "66.3 %" for people, 0.663… for programs; null if it is not finite.
   static Cell percent(double share);
+  /// Any text between quotation marks, escaped as in JSON, in all formats.
+  static Cell quoted(std::string_view text);
   /// Several words: "prompt hidden" for people, an array in JSON.
   static Cell words(const std::vector<std::string>& words);
   /// JSON that only the JSON format prints.

@@ -9,17 +9,19 @@ namespace airlock {
 struct LmHeadMatrix {
   std::int64_t hidden = 0;
   DType compute = DType::kF32;
+  LoadedTensor stored;  ///< what `weight` reads unless it is packed
   WeightMatrix weight;
 };
 
 std::shared_ptr<const LmHeadMatrix> load_lm_head(const Checkpoint& checkpoint, DType dtype) {
-  const ConstTensor weight = checkpoint.tensor(Weight::kLmHead);
+  LoadedTensor loaded = checkpoint.load(Weight::kLmHead);
+  const ConstTensor weight = loaded.view();
   auto matrix = std::make_shared<LmHeadMatrix>();
   Gemm gemm{BufferPool()};
   matrix->hidden = weight.spec.shape[1];
   matrix->compute = dtype == DType::kBF16 && onednn_has_bf16() ? DType::kBF16 : DType::kF32;
   matrix->weight = prepare_weight(gemm, weight, matrix->compute);
-  if (matrix->weight.stored.data == nullptr) checkpoint.drop_pages(weight);
+  if (matrix->weight.stored.data != nullptr) matrix->stored = std::move(loaded);
   return matrix;
 }
 

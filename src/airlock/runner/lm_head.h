@@ -13,7 +13,7 @@ namespace airlock {
 /// gigabyte for LLaMA 3.2-1B, so a model has one for each dtype (RunnerModel::lm_head).
 struct LmHeadMatrix;
 
-/// Takes the LM head of `checkpoint`, which outlives it. `dtype`: kF32, or kBF16 (f32 where the
+/// Takes the LM head of `checkpoint`. `dtype`: kF32, or kBF16 (f32 where the
 /// processor has no bf16 products).
 std::shared_ptr<const LmHeadMatrix> load_lm_head(const Checkpoint& checkpoint, DType dtype);
 

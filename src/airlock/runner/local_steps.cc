@@ -31,6 +31,10 @@ LocalSteps::LocalSteps(const RunnerModel& model, const Plan& plan, const Program
       layout_(layout),
       cache_dtype_(cache_dtype(plan, layout)),
       rope_(model.config().head_dim, model.config().rope_theta, model.config().rope_scaling) {
+  // Weights are read before the first token, not with it.
+  for (const Step& step : program.begin) {
+    if (step.kind == StepKind::kEmbed) (void)model.embedding();
+  }
   for (const Step& step : program.end) {
     if (step.kind == StepKind::kProject) {
       lm_head_ = std::make_unique<RunnerLmHead>(model.lm_head(product_dtype(plan)));

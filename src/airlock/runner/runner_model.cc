@@ -28,8 +28,13 @@ std::shared_ptr<const LmHeadMatrix> RunnerModel::lm_head(DType dtype) const {
   return matrix;
 }
 
+ConstTensor RunnerModel::embedding() const {
+  std::call_once(embedding_once_, [&] { embedding_ = checkpoint_->load(Weight::kEmbedding); });
+  return embedding_.view();
+}
+
 void RunnerModel::embed(std::span<const std::int64_t> ids, float* out) const {
-  const ConstTensor table = checkpoint_->tensor(Weight::kEmbedding);
+  const ConstTensor table = embedding();
   const std::int64_t hidden = config().hidden;
   const auto row_bytes = static_cast<std::int64_t>(dtype_size(table.spec.dtype)) * hidden;
   for (const std::int64_t id : ids) {

@@ -17,13 +17,12 @@ class LocalPads final : public StoredPads {
     for (const RingGroup& group : model.groups()) {
       for (const Weight weight : group.weights) {
         options.stop.throw_if_stopped();
-        const ConstTensor tensor = checkpoint.tensor(weight, group.layer);
+        const LoadedTensor tensor = checkpoint.load(weight, group.layer);
         try {
-          matrices_.push_back(pack_ring_matrix(BufferPool(), tensor));
+          matrices_.push_back(pack_ring_matrix(BufferPool(), tensor.view()));
         } catch (const Error& error) {
           fail(error.code(), "{}: {}", tensor_name(weight, group.layer), error.what());
         }
-        checkpoint.drop_pages(tensor);
       }
       first_matrix_.push_back(matrices_.size() - static_cast<std::size_t>(group.weights.size()));
     }

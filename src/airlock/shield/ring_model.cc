@@ -54,9 +54,10 @@ std::int64_t square_sum(const std::int8_t* values, std::int64_t count) {
 /// What the threads of a pass over one matrix share.
 struct MatrixPass {
   const Checkpoint& checkpoint;
-  ConstTensor weight;
+  DType stored;
   RingProduct& product;
   std::int64_t rows_at_a_time = 0;
+  std::vector<std::vector<std::byte>>& rows_read;    ///< by thread, as stored
   std::vector<std::vector<std::int8_t>>& quantized;  ///< by thread
   Buffer& sums;                                      ///< [threads][checks][in], secret
   int checks = 0;
@@ -74,11 +75,13 @@ struct MatrixPass {
     const std::int64_t rows = std::min(rows_at_a_time, product.out - first);
     std::vector<std::int8_t>& q = quantized[static_cast<std::size_t>(thread)];
     const std::span<std::int8_t> piece(q.data(), static_cast<std::size_t>(rows * in));
-    quantize_weight_rows(weight, first, rows, piece,
-                         {product.scales.as<float>() + first, static_cast<std::size_t>(rows)});
-    const std::int64_t row_bytes = weight.bytes() / product.out;
-    checkpoint.drop_pages(
-        std::span(weight.data + first * row_bytes, static_cast<std::size_t>(rows * row_bytes)));
+    const std::int64_t row_bytes = in * static_cast<std::int64_t>(dtype_size(stored));
+    const auto bytes = std::span(rows_read[static_cast<std::size_t>(thread)])
+                           .first(static_cast<std::size_t>(rows * row_bytes));
+    checkpoint.read(product.weight, product.layer, first * row_bytes, bytes);
+    quantize_weight_rows({{stored, {rows, in}}, bytes.data()}, 0, rows, piece,
+                         {product.scales.as<float>() + first, static_cast<std::size_t>(rows)},
+                         first);
     std::int64_t largest = 0;
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int8_t* const values = piece.data() + row * in;
@@ -123,9 +126,10 @@ class ModelPass {
       }
     }
     quantized_.resize(static_cast<std::size_t>(team_));
-    for (auto& q : quantized_) {
-      q.resize(static_cast<std::size_t>(std::max(kPieceWeights, widest_)));
-    }
+    const auto most = static_cast<std::size_t>(std::max(kPieceWeights, widest_));
+    for (auto& q : quantized_) q.resize(most);
+    rows_read_.resize(quantized_.size());
+    for (auto& rows : rows_read_) rows.resize(most * sizeof(float));
     sums_ = secrets_.acquire(static_cast<std::size_t>(team_ * options.checks * widest_) *
                              sizeof(std::uint32_t));
   }
@@ -136,7 +140,8 @@ class ModelPass {
     for (std::size_t i = 0; i < matrices_.size(); ++i) {
       const auto& [layer, weight] = matrices_[i];
       if (i + 1 < matrices_.size()) {
-        checkpoint_.will_need(checkpoint_.tensor(matrices_[i + 1].second, matrices_[i + 1].first));
+        const auto& [next_layer, next] = matrices_[i + 1];
+        checkpoint_.will_need(next, next_layer, 0, checkpoint_.spec(next, next_layer).bytes());
       }
       products.push_back(one(layer, weight));
     }
@@ -145,12 +150,12 @@ class ModelPass {
 
  private:
   RingProduct one(int layer, Weight weight) {
-    const ConstTensor tensor = checkpoint_.tensor(weight, layer);
+    const TensorSpec tensor = checkpoint_.spec(weight, layer);
     RingProduct product;
     product.weight = weight;
     product.layer = layer;
-    product.out = tensor.spec.shape[0];
-    product.in = tensor.spec.shape[1];
+    product.out = tensor.shape[0];
+    product.in = tensor.shape[1];
     product.scales = plain_.acquire(static_cast<std::size_t>(product.out) * sizeof(float));
     const auto key_count = static_cast<std::size_t>(options_.checks * product.out);
     const auto sum_count = static_cast<std::size_t>(options_.checks * product.in);
@@ -161,10 +166,12 @@ class ModelPass {
       std::fill_n(sums_.as<std::uint32_t>(), sum_count * static_cast<std::size_t>(team_), 0U);
     }
 
-    MatrixPass pass{
-        checkpoint_, tensor, product,         std::max<std::int64_t>(1, kPieceWeights / product.in),
-        quantized_,  sums_,  options_.checks, {},
-        0,           {}};
+    MatrixPass pass{checkpoint_, tensor.dtype,
+                    product,     std::max<std::int64_t>(1, kPieceWeights / product.in),
+                    rows_read_,  quantized_,
+                    sums_,       options_.checks,
+                    {},          0,
+                    {}};
     const std::int64_t pieces = (product.out + pass.rows_at_a_time - 1) / pass.rows_at_a_time;
     const std::int64_t wave = std::max<std::int64_t>(1, kReportWeights / kPieceWeights);
     for (std::int64_t first = 0; first < pieces; first += wave) {
@@ -207,6 +214,7 @@ class ModelPass {
   int team_;
   std::vector<std::pair<int, Weight>> matrices_;
   std::int64_t widest_ = 0;
+  std::vector<std::vector<std::byte>> rows_read_;
   std::vector<std::vector<std::int8_t>> quantized_;
   Buffer sums_;
   std::int64_t done_ = 0;

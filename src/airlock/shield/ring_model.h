@@ -55,7 +55,8 @@ struct RingModelOptions {
 class RingModel {
  public:
   /// One pass over the matrices of `checkpoint` (which outlives it), row by row, on all threads.
-  /// Throws as quantize_weight_rows, naming the tensor, and Error(kInterrupted).
+  /// Throws as quantize_weight_rows and Checkpoint::read, naming the tensor, and
+  /// Error(kInterrupted).
   RingModel(const Checkpoint& checkpoint, const RingModelOptions& options);
   ~RingModel();
   RingModel(const RingModel&) = delete;

@@ -37,9 +37,9 @@ void visit_matrices(WeightSource& source,
 }
 
 std::int64_t matrix_bytes(WeightSource& source) {
-  std::int64_t total = source.tensor(Weight::kLmHead).bytes();
+  std::int64_t total = source.spec(Weight::kLmHead, kNoLayer).bytes();
   for (int layer = 0; layer < source.config().layers; ++layer) {
-    for (const Weight weight : layer_matrices()) total += source.tensor(weight, layer).bytes();
+    for (const Weight weight : layer_matrices()) total += source.spec(weight, layer).bytes();
   }
   return total;
 }

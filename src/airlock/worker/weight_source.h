@@ -1,5 +1,4 @@
-// Where a backend gets a model's weights from: a checkpoint's mapped files, or random numbers in a
-// test.
+// Where a backend gets a model's weights from: a checkpoint's files, or random numbers in a test.
 #pragma once
 
 #include <cstdint>
@@ -24,17 +23,17 @@ class WeightSource {
 
   [[nodiscard]] virtual const ModelConfig& config() const = 0;
   /// kEmbedding, kLmHead (the embedding itself where config().tie_embeddings) or, of `layer` in
-  /// [0, config().layers), a layer's matrix.
+  /// [0, config().layers), a layer's matrix. It may be read, from several threads, until it is
+  /// released; kEmbedding, however often that is, for as long as the source lives.
   [[nodiscard]] virtual ConstTensor tensor(Weight weight, int layer) = 0;
   [[nodiscard]] ConstTensor tensor(Weight weight) { return tensor(weight, kNoLayer); }
 
-  /// The backend has packed `tensor`, one of the above, or gathered enough rows of the embedding: a
-  /// source over a mapped file gives the pages back (MADV_DONTNEED), so that no second copy stays
-  /// resident. The embedding must stay readable; of others nothing is read afterwards.
+  /// What `tensor` would give, without reading it.
+  [[nodiscard]] virtual TensorSpec spec(Weight weight, int layer) {
+    return tensor(weight, layer).spec;
+  }
+  /// The backend has packed `tensor`, one of the above: its memory may go.
   virtual void release(ConstTensor tensor) = 0;
-  /// The backend packs no copy of `tensor` and reads it for as long as it lives, from several
-  /// threads: a source over a mapped file starts to read it in.
-  virtual void keep(ConstTensor tensor) = 0;
 };
 
 /// That tensor of `source`. Throws Error(kInternal) unless it is as WeightSource promises.

@@ -84,8 +84,7 @@ class CpuSequence final : public BackendSequence {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(WeightSource& source, const CpuBackendOptions& options)
-      : source_(source),
-        context_{.config = source.config(),
+      : context_{.config = source.config(),
                  .compute = choose_compute(options.compute_dtype),
                  .pool = options.pool,
                  .gemm = Gemm(options.pool),
@@ -97,7 +96,7 @@ class CpuBackend final : public Backend {
     const bool both = products_ == ProductKinds::kAll;
     if (has_ring(products_)) {
       const Progress half = both ? half_of(options.progress, 0) : options.progress;
-      ring_ = RingWeights(source, options.pool, both, half, options.stop);
+      ring_ = RingWeights(source, options.pool, half, options.stop);
     }
     if (has_plain(products_)) {
       const Progress half = both ? half_of(options.progress, 1) : options.progress;
@@ -131,25 +130,16 @@ class CpuBackend final : public Backend {
   void embed(ConstTensor ids, Tensor out);
   void batch_linear(const Call& call, ConstTensor x, std::span<const Tensor> outputs);
 
-  WeightSource& source_;
   CpuContext context_;
   ProductKinds products_;
   CpuWeights weights_;
   RingWeights ring_;
   std::int64_t weight_bytes_ = 0;
   BufferPool kv_pool_;
-  std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
 };
 
 void CpuBackend::embed(ConstTensor ids, Tensor out) {
-  const bool tied_in_place = weights_.embedding.data == weights_.lm_head.stored.data;
-  embedding(context_.pool, weights_.embedding, ids, out, [&](std::int64_t rows) {
-    if (tied_in_place) return;  // the next LM head reads all of it
-    rows_gathered_ += rows;
-    if (rows_gathered_ < kEmbeddingBlock) return;
-    source_.release(weights_.embedding);
-    rows_gathered_ = 0;
-  });
+  embedding(context_.pool, weights_.embedding, ids, out);
 }
 
 void CpuBackend::batch_linear(const Call& call, ConstTensor x, std::span<const Tensor> outputs) {

@@ -1,15 +1,12 @@
 #include "airlock/worker/cpu/embedding.h"
 
-#include <algorithm>
-
 #include "airlock/core/error.h"
 #include "airlock/core/threads.h"
 #include "airlock/math/convert.h"
 
 namespace airlock {
 
-void embedding(const BufferPool& pool, ConstTensor table, ConstTensor ids, Tensor out,
-               const std::function<void(std::int64_t)>& gathered) {
+void embedding(const BufferPool& pool, ConstTensor table, ConstTensor ids, Tensor out) {
   const std::int64_t tokens = ids.spec.shape[0];
   const std::int64_t vocab = table.spec.shape[0];
   const std::int64_t hidden = table.spec.shape[1];
@@ -29,16 +26,12 @@ void embedding(const BufferPool& pool, ConstTensor table, ConstTensor ids, Tenso
   const std::int64_t from_row = hidden * static_cast<std::int64_t>(dtype_size(table.spec.dtype));
   const std::int64_t to_row = hidden * static_cast<std::int64_t>(dtype_size(dtype));
   constexpr std::int64_t kGrainRows = 64;
-  for (std::int64_t block = 0; block < tokens; block += kEmbeddingBlock) {
-    const std::int64_t count = std::min(kEmbeddingBlock, tokens - block);
-    parallel_for(count, kGrainRows, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = block + begin; t < block + end; ++t) {
-        convert_elements(table.spec.dtype, table.data + id[t] * from_row, dtype,
-                         rows.data + t * to_row, hidden);
-      }
-    });
-    gathered(count);
-  }
+  parallel_for(tokens, kGrainRows, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      convert_elements(table.spec.dtype, table.data + id[t] * from_row, dtype,
+                       rows.data + t * to_row, hidden);
+    }
+  });
   if (!direct) convert(rows, out);
 }
 

@@ -41,14 +41,14 @@ class Products {
 
 }  // namespace
 
-RingWeights::RingWeights(WeightSource& source, const BufferPool& pool, bool keep_source,
+RingWeights::RingWeights(WeightSource& source, const BufferPool& pool,
                          const std::function<void(std::int64_t, std::int64_t)>& progress,
                          const StopToken& stop) {
   matrices_.resize(place_of(static_cast<int>(source.config().layers), Weight{}) + 1);
   visit_matrices(source, progress, stop, [&](Weight weight, int layer, ConstTensor tensor) {
     RingMatrix& place = layer == kNoLayer ? matrices_.back() : matrices_[place_of(layer, weight)];
     place = pack_ring_matrix(pool, tensor);
-    if (!keep_source) source.release(tensor);
+    source.release(tensor);
   });
 }
 

@@ -17,10 +17,10 @@ namespace airlock {
 class RingWeights {
  public:
   RingWeights() = default;
-  /// Quantizes and packs every matrix of `source`, and releases it there, unless `keep_source`
-  /// (others go on reading it). `progress` (may be empty) hears the source's bytes done so far and
-  /// in all. Throws as pack_ring_matrix, and Error(kInterrupted) for `stop`.
-  RingWeights(WeightSource& source, const BufferPool& pool, bool keep_source,
+  /// Quantizes and packs every matrix of `source`, and releases it there. `progress` (may be empty)
+  /// hears the source's bytes done so far and in all. Throws as pack_ring_matrix, and
+  /// Error(kInterrupted) for `stop`.
+  RingWeights(WeightSource& source, const BufferPool& pool,
               const std::function<void(std::int64_t, std::int64_t)>& progress,
               const StopToken& stop);
 

@@ -19,11 +19,7 @@ CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
   // The LM head comes first, while little else is resident: f16 takes a converted copy on the way.
   visit_matrices(source, progress, stop, [&](Weight weight, int layer, ConstTensor tensor) {
     WeightMatrix matrix = prepare_weight(gemm, tensor, dtype);
-    if (matrix.stored.data != nullptr) {
-      source.keep(tensor);
-    } else {
-      source.release(tensor);
-    }
+    if (matrix.stored.data == nullptr) source.release(tensor);
     WeightMatrix& place =
         layer == kNoLayer
             ? weights.lm_head

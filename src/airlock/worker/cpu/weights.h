@@ -29,11 +29,10 @@ struct CpuWeights {
   [[nodiscard]] std::int64_t bytes() const;
 };
 
-/// Prepares every matrix of `source` for products in `dtype`; tells the source of each whether it
-/// was packed (release) or will be read in place (keep). `progress` (may be empty) hears the
-/// source's bytes done so far and in all. Throws Error(kInternal) if the source
-/// gives another shape or dtype than WeightSource promises, Error(kInterrupted) for `stop`,
-/// Error(kResourceExhausted).
+/// Prepares every matrix of `source` for products in `dtype`, and releases there what it has
+/// packed; the rest is read where the source holds it. `progress` (may be empty) hears the source's
+/// bytes done so far and in all. Throws Error(kInternal) if the source gives another shape or dtype
+/// than WeightSource promises, Error(kInterrupted) for `stop`, Error(kResourceExhausted).
 CpuWeights prepare_weights(WeightSource& source, DType dtype, Gemm& gemm,
                            const std::function<void(std::int64_t, std::int64_t)>& progress,
                            const StopToken& stop);

@@ -172,7 +172,6 @@ class CudaBackend final : public Backend {
   DeviceBuffer position_;  ///< one i64: of the call whose kernels may be replayed
   ReplayTable<Graph> replays_;
   BufferPool gathered_;
-  std::int64_t rows_gathered_ = 0;  ///< from the source's embedding since it was last released
   std::atomic<bool> lost_{false};
 };
 
@@ -184,23 +183,17 @@ void CudaBackend::upload(const CudaBackendOptions& options) {
     if (options.progress) options.progress(before * total + done, kinds * total);
   };
   if (has_ring(products_)) {
-    ring_.emplace(source_, WeightUse{DType::kI8, true, !has_plain(products_)}, fixed_, tell,
-                  options.stop);
+    ring_.emplace(source_, WeightUse{DType::kI8, true}, fixed_, tell, options.stop);
     ++before;
   }
   if (has_plain(products_)) {
-    weights_.emplace(source_, WeightUse{compute_, false, true}, fixed_, tell, options.stop);
+    weights_.emplace(source_, WeightUse{compute_, false}, fixed_, tell, options.stop);
   }
 }
 
 void CudaBackend::embed(ConstTensor ids, Tensor out) {
   // The rows lie in host memory and are wanted there: no GPU looks them up faster.
-  embedding(gathered_, source_.tensor(Weight::kEmbedding), ids, out, [this](std::int64_t rows) {
-    rows_gathered_ += rows;
-    if (rows_gathered_ < kEmbeddingBlock) return;
-    source_.release(source_.tensor(Weight::kEmbedding));
-    rows_gathered_ = 0;
-  });
+  embedding(gathered_, source_.tensor(Weight::kEmbedding), ids, out);
 }
 
 void CudaBackend::run_operator(const Context& context, std::span<const CacheView> caches,

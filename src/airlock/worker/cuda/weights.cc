@@ -130,7 +130,7 @@ DeviceWeights::DeviceWeights(WeightSource& source, const WeightUse& use, MemoryB
     stop.throw_if_stopped();
     const ConstTensor tensor = checked_tensor(source, weight, layer);
     uploader.upload(tensor, to, extras);
-    if (use.release) source.release(tensor);
+    source.release(tensor);
     done += tensor.bytes();
     if (progress) progress(done, total);
   };
@@ -145,7 +145,7 @@ DeviceWeights::DeviceWeights(WeightSource& source, const WeightUse& use, MemoryB
     }
   }
   uploader.finish();
-  (void)checked_tensor(source, Weight::kEmbedding);  // its rows stay with the source
+  if (!use.ring) (void)checked_tensor(source, Weight::kEmbedding);  // its rows stay with the source
 }
 
 MatrixRows DeviceWeights::with_extras(MatrixRows matrix, const DeviceBuffer& block,

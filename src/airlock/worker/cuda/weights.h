@@ -28,13 +28,11 @@ struct WeightUse {
   DType dtype = DType::kBF16;  ///< int8 if `ring`
   /// Exact products: rows are quantize_weight_rows', and their sums lie where others have scales.
   bool ring = false;
-  bool release = true;  ///< false: others go on reading the source
 };
 
 class DeviceWeights {
  public:
-  /// Uploads everything but the embedding, releasing each tensor from `source` as it goes if `use`
-  /// says so.
+  /// Uploads everything but the embedding, releasing each tensor from `source` as it goes.
   /// `progress` (may be empty) hears the source's bytes so far and in all. Throws Error(kInternal)
   /// if the source gives another shape or dtype than WeightSource promises, Error(kInvalidArgument)
   /// for a value of exact products' weights that is not finite, Error(kInterrupted) for `stop`, and

@@ -1,0 +1,80 @@
+#include "cli/logits_file.h"
+
+#include <bit>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "airlock/core/error.h"
+
+namespace airlock {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "rows are written as they are");
+
+/// Of the header, whatever its number of rows: a multiple of 64, as the format wants it.
+constexpr std::size_t kHeaderBytes = 128;
+
+}  // namespace
+
+LogitsFile::LogitsFile(std::filesystem::path path, std::int64_t vocab)
+    : path_(std::move(path)), vocab_(vocab) {
+  // O_NONBLOCK: opening a FIFO must not wait for a reader.
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (fd_ < 0) fail_with(errno);
+  struct stat info {};
+  const bool regular = ::fstat(fd_, &info) == 0 && S_ISREG(info.st_mode);
+  int error = 0;
+  if (regular && (::fchmod(fd_, 0600) != 0 || ::ftruncate(fd_, 0) != 0)) error = errno;
+  if (regular && error == 0) return;
+  ::close(fd_);
+  require(regular, ErrorCode::kIo, "{}: is not a regular file, logits need one", path_.string());
+  fail_with(error);
+}
+
+LogitsFile::~LogitsFile() {
+  ::close(fd_);
+  if (rows_ == 0) ::unlink(path_.c_str());
+}
+
+void LogitsFile::add(std::span<const float> logits) {
+  require(static_cast<std::int64_t>(logits.size()) == vocab_, ErrorCode::kInternal,
+          "{} logits for a vocabulary of {}", logits.size(), vocab_);
+  const auto bytes = std::as_bytes(logits);
+  write(kHeaderBytes + static_cast<std::uint64_t>(rows_) * bytes.size(), bytes);
+  ++rows_;
+  write_header();
+}
+
+void LogitsFile::write_header() const {
+  std::string header("\x93NUMPY\x01\x00", 8);
+  const std::size_t text_bytes = kHeaderBytes - header.size() - 2;
+  header += static_cast<char>(text_bytes);
+  header += '\0';
+  header +=
+      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", rows_, vocab_);
+  header.resize(kHeaderBytes - 1, ' ');
+  header += '\n';
+  write(0, std::as_bytes(std::span(header)));
+}
+
+void LogitsFile::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ::ssize_t done = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<::off_t>(offset));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) fail_with(done < 0 ? errno : ENOSPC);
+    offset += static_cast<std::uint64_t>(done);
+    bytes = bytes.subspan(static_cast<std::size_t>(done));
+  }
+}
+
+void LogitsFile::fail_with(int error) const {
+  fail(ErrorCode::kIo, "{}: cannot write the logits: {}", path_.string(),
+       error == ELOOP ? "it is a link" : std::generic_category().message(error));
+}
+
+}  // namespace airlock
