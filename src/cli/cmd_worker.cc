@@ -6,7 +6,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/log.h"
-#include "airlock/core/process_memory.h"
+#include "airlock/core/memory_budget.h"
 #include "airlock/core/threads.h"
 #include "airlock/link/connect.h"
 #include "airlock/link/pair.h"
@@ -35,6 +35,7 @@ struct WorkerCommandFlags {
   double stall_s = 60;
   double idle_s = 60;
   double payload_gib = 8;
+  double memory_gib = 0;
   ServerOptions server;
 };
 
@@ -94,11 +95,16 @@ void serve(WorkerCommandFlags flags) {
   const auto backend =
       make_backend(source, options, {.progress = packing.callback(), .stop = signal_stop()});
   packing.finish();
+  const std::int64_t memory =
+      flags.memory_gib > 0 ? bytes_of_gib(flags.memory_gib) : default_memory();
+  process_budget().allow_more(memory);
 
   Server server(*backend, fingerprint, flags.server);
   if (private_worker) return server.serve(std::move(link));
   log_info("{}; {:.2f} GiB of weights; fingerprint {}", backend->description(),
            static_cast<double>(backend->weight_bytes()) / 0x1p30, short_form(fingerprint));
+  log_info("{:.2f} GiB beside them for all sessions together",
+           static_cast<double>(memory) / 0x1p30);
   log_info("listening on {}", listener->local_uri().to_string());
   server.serve(*listener);
   log_info("ended");
@@ -124,6 +130,12 @@ void add_worker_command(CLI::App& app) {
   command->add_option("--max-payload", flags->payload_gib, "GiB of tensors in one message")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--memory", flags->memory_gib,
+                   "GiB for all sessions together, beside the weights: messages, scratch, shared "
+                   "memory, KV caches; 0: 3/4 of what machine and control group leave")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--shm-budget", flags->shared_gib,
                    "GiB of memory that each runner may share over shm:; 0: none")

@@ -71,6 +71,10 @@ class Backend {
   virtual void execute(const Call& call, std::span<BackendSequence* const> sequences,
                        std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) = 0;
 
+  /// Gives up what it keeps to be fast when the same calls come again: nobody is calling. Not
+  /// during a call.
+  virtual void rest() noexcept {}
+
   /// True once a call has failed in such a way that every later one of this process would: a GPU's
   /// context does not survive a fault in a kernel. From any thread.
   [[nodiscard]] virtual bool lost() const noexcept { return false; }

@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <optional>
+#include <system_error>
 
+#include "airlock/core/denormals.h"
 #include "airlock/core/log.h"
+#include "airlock/core/memory_budget.h"
 #include "airlock/core/process_memory.h"
+#include "airlock/core/threads.h"
 
 namespace airlock {
 
@@ -13,6 +18,14 @@ WorkerStats ServerContext::stats() const {
   const ProcessMemory memory = process_memory();
   return {backend.weight_bytes(), sessions.kv_bytes(), memory.resident_bytes, memory.peak_bytes,
           sessions.size()};
+}
+
+void ServerContext::rest() noexcept {
+  if (sessions.size() > 0) return;
+  sessions.rest();
+  pool.trim();
+  process_budget().reclaim(MemoryBudget::kUnlimited);
+  release_free_heap();
 }
 
 Conversation::Conversation(ServerContext& context, std::unique_ptr<Link> link)
@@ -24,24 +37,41 @@ Conversation::Conversation(ServerContext& context, std::unique_ptr<Link> link)
 }
 
 void Conversation::run() noexcept {
+  flush_denormals();
   try {
     read_all();
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInterrupted) {
-      log_warning("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
-    }
-    const bool no_memory = session_ && error.code() == ErrorCode::kResourceExhausted;
-    if (error.code() == ErrorCode::kProtocol || no_memory) say_goodbye(error);
-  } catch (const std::exception& error) {
-    log_error("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
+  } catch (...) {
+    end_for_exception();
   }
   threads_.reset();
   session_.close();
   channel_.link().close();
   requests_.clear();
+  decoder_.forget();
+  encoder_.forget();
   segments_ = SharedSegments(0);
-  if (context_.sessions.size() == 0) context_.pool.trim();
+  context_.rest();
   done_ = true;
+}
+
+void Conversation::end_for_exception() noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInterrupted) {
+      log_warning("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
+    }
+    const bool no_memory = session_ && error.code() == ErrorCode::kResourceExhausted;
+    if (error.code() == ErrorCode::kProtocol || no_memory) say_goodbye(error.code(), error.what());
+  } catch (const std::exception& error) {
+    log_error("runner {} at {}: {}", client_, channel_.link().peer(), error.what());
+    const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+    const bool threads = dynamic_cast<const std::system_error*>(&error) != nullptr;
+    if (memory) say_goodbye(ErrorCode::kResourceExhausted, "no memory");
+    if (threads) say_goodbye(ErrorCode::kResourceExhausted, "no thread to be had");
+  } catch (...) {
+    log_error("runner {} at {}: unknown error", client_, channel_.link().peer());
+  }
 }
 
 void Conversation::read_all() {
@@ -141,6 +171,8 @@ void Conversation::end_sequence(const IncomingFrame& frame) {
 }
 
 void Conversation::widen(int lanes) {
+  require(has_room_for_threads(2), ErrorCode::kResourceExhausted,
+          "no memory for the threads of {} calls under way", lanes);
   while (static_cast<int>(requests_.size()) < lanes) {
     requests_.push_back(std::make_unique<Request>());
   }
@@ -166,10 +198,10 @@ void Conversation::finish_requests() {
   answered_ = taken_;
 }
 
-void Conversation::say_goodbye(const Error& error) noexcept {
+void Conversation::say_goodbye(ErrorCode code, std::string_view text) noexcept {
   try {
     finish_requests();  // the link has one sender at a time
-    send_failure(current_request_, error.code(), error.what());
+    send_failure(current_request_, code, text);
   } catch (const std::exception&) {  // the link is gone as well: nobody is left to be told
   }
 }

@@ -27,6 +27,8 @@ struct ServerContext {
   std::function<void()> on_lost = {};
 
   [[nodiscard]] WorkerStats stats() const;
+  /// Gives back what is kept warm if no session is open.
+  void rest() noexcept;
 };
 
 /// Runs on one thread, or, for a runner that keeps several calls under way, on three: this one
@@ -61,7 +63,10 @@ class Conversation {
   Request& next_request();
   /// Waits until every request taken has been answered.
   void finish_requests();
-  void say_goodbye(const Error& error) noexcept;
+  /// Tells the runner why it ends, if it can be told, and logs it; takes no memory that must be
+  /// there. Only in a catch clause.
+  void end_for_exception() noexcept;
+  void say_goodbye(ErrorCode code, std::string_view text) noexcept;
   void send_failure(std::uint64_t request_id, ErrorCode code, std::string_view text);
 
   ServerContext& context_;

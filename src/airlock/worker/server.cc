@@ -3,11 +3,11 @@
 #include <list>
 #include <mutex>
 #include <string>
-#include <system_error>
 #include <thread>
 
 #include "airlock/core/error.h"
 #include "airlock/core/log.h"
+#include "airlock/core/threads.h"
 #include "airlock/worker/conversation.h"
 
 namespace airlock {
@@ -56,10 +56,13 @@ struct Server::State {
     if (connections.size() >= most) {
       return turn_away(std::move(link), "this worker has too many connections; try again later");
     }
+    if (!has_room_for_threads(1)) {
+      return turn_away(std::move(link), "this worker has no memory for another connection");
+    }
     try {
       connections.emplace_back(context, std::move(link));
-    } catch (const std::system_error& error) {
-      log_warning("no thread for another runner: {}", error.what());
+    } catch (const std::exception& error) {  // no thread, or no memory for what it needs
+      log_warning("no room for another runner: {}", error.what());
     }
   }
 

@@ -164,6 +164,11 @@ void SessionTable::end_sequence(Handle& session, std::uint32_t sequence) {
   ended = (*session.entry_)->sequences.extract(sequence);
 }
 
+void SessionTable::rest() noexcept {
+  const std::lock_guard turn(turn_);
+  if (size() == 0) backend_.rest();
+}
+
 int SessionTable::size() const {
   const std::lock_guard lock(mutex_);
   return static_cast<int>(entries_.size());

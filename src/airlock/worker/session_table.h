@@ -64,6 +64,9 @@ class SessionTable {
   /// under way.
   void end_sequence(Handle& session, std::uint32_t sequence);
 
+  /// Lets the backend rest if no session is open.
+  void rest() noexcept;
+
   [[nodiscard]] int size() const;
   [[nodiscard]] std::int64_t kv_bytes() const;
 
