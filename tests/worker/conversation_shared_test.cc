@@ -181,15 +181,18 @@ TEST_P(ConversationShared, CountsASegmentAgainstTheWorkersBudgetUntilItIsUnmappe
 
 TEST_P(ConversationShared, KeepsNothingOfWhatARunnerKeepsAfterItsSession) {
   // Time after time, each within its budget: what the worker wrote into holes would add up.
-  std::vector<SharedMemory> kept;
   std::vector<Fd> files;
   for (int session = 0; session < 3; ++session) {
+    const Fd& file =
+        files.emplace_back(::memfd_create("airlock-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    ASSERT_EQ(::ftruncate(file.get(), kPage), 0);
+    ASSERT_EQ(::fallocate(file.get(), 0, 0, kPage), 0);
+    ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
     against([&](RawPeer& peer) {
       open(peer);
-      kept.push_back(share(peer, 1, 1));
-      files.emplace_back(::fcntl(kept.back().file(), F_DUPFD_CLOEXEC, 0));
-      ASSERT_EQ(
-          ::fallocate(files.back().get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kPage), 0);
+      send_share(peer, {1, kPage}, file.get());
+      expect_reply(peer, 2);
+      ASSERT_EQ(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kPage), 0);
       peer.send(call_frame(1, testing::small_call(), places(1), 0));
       expect_answer(peer, 1);
     });
