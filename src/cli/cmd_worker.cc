@@ -6,6 +6,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/log.h"
+#include "airlock/core/memory_budget.h"
 #include "airlock/core/quantity.h"
 #include "airlock/core/threads.h"
 #include "airlock/link/connect.h"
@@ -41,6 +42,7 @@ struct WorkerCommandFlags {
   double turn_tflop = 16;
   std::string least_rate = "64KiB/s";
   double payload_gib = 8;
+  double memory_gib = 0;
   ServerOptions server;
 };
 
@@ -78,6 +80,7 @@ void serve(WorkerCommandFlags flags) {
   flags.server.session_idle = time_of_seconds("--session-timeout", flags.session_s);
   flags.server.turn_cost = rate_of("--max-turn", flags.turn_tflop * 1e12);
   flags.server.kv_budget = options.kv_bytes;
+  const std::int64_t asked_memory = bytes_of_gib("--memory", flags.memory_gib);
   flags.server.max_payload = bytes_of_gib("--max-payload", flags.payload_gib);
   flags.server.shared_bytes = bytes_of_gib("--shm-budget", flags.shared_gib);
   // An address that is taken is found out before the weights are read, not after.
@@ -108,6 +111,8 @@ void serve(WorkerCommandFlags flags) {
   const auto backend =
       make_backend(source, options, {.progress = packing.callback(), .stop = signal_stop()});
   packing.finish();
+  const std::int64_t memory = asked_memory > 0 ? asked_memory : default_memory();
+  process_budget().allow_more(memory);
 
   if (!private_worker) {
     flags.server.max_sessions =
@@ -120,6 +125,8 @@ void serve(WorkerCommandFlags flags) {
   }
   log_info("{}; {:.2f} GiB of weights; fingerprint {}", backend->description(),
            static_cast<double>(backend->weight_bytes()) / 0x1p30, short_form(fingerprint));
+  log_info("{:.2f} GiB beside them for all sessions together",
+           static_cast<double>(memory) / 0x1p30);
   log_info("listening on {}", listener->local_uri().to_string());
   server.serve(*listener);
   log_info("ended");
@@ -146,6 +153,12 @@ void add_worker_command(CLI::App& app) {
   command->add_option("--max-payload", flags->payload_gib, "GiB of tensors in one message")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--memory", flags->memory_gib,
+                   "GiB for all sessions together, beside the weights: messages, scratch, shared "
+                   "memory, KV caches; 0: 3/4 of what machine and control group leave")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--shm-budget", flags->shared_gib,
                    "GiB of memory that each runner may share over shm:; 0: none")

@@ -286,6 +286,7 @@ TEST_F(Cli, ALimitThatWouldBeNoneIsRefusedByItsFlag) {
                           {"worker", "--max-payload"},
                           {"worker", "--shm-budget"},
                           {"worker", "--kv-budget"},
+                          {"worker", "--memory"},
                           {"plan", "--pad-rate"},
                           {"plan", "--check-rate"},
                           {"plan", "--shield-rate"}}) {

@@ -23,14 +23,21 @@ namespace {
 const auto kPage = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 constexpr int kSealed = F_SEAL_SHRINK | F_SEAL_GROW;
 
-/// What a peer may send: a memory file of `size` bytes with `seals`.
-Fd memory_file(std::size_t size, int seals, unsigned flags = 0) {
-  Fd file(::memfd_create("airlock-test", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
+/// What a peer may send: a memory file of `size` bytes with `seals`, of which `present` have pages.
+Fd memory_file(std::size_t size, int seals, std::size_t present) {
+  Fd file(::memfd_create("airlock-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (file) {
     EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
+    if (present > 0) {
+      EXPECT_EQ(::fallocate(file.get(), 0, 0, static_cast<off_t>(present)), 0);
+    }
     EXPECT_EQ(::fcntl(file.get(), F_ADD_SEALS, seals), 0);
   }
   return file;
+}
+
+Fd memory_file(std::size_t size, int seals) {
+  return memory_file(size, seals, size);
 }
 
 Fd duplicate(int file) {
@@ -81,7 +88,7 @@ TEST(SharedMemory, WhatOneSideWritesTheOtherReads) {
   EXPECT_EQ(ours.bytes()[kPage - 1], std::byte{43});
 }
 
-TEST(SharedMemory, AdoptsAFileOfAnyLengthAndMakesItsPages) {
+TEST(SharedMemory, AdoptsAFileOfAnyLengthWhosePagesAreThere) {
   for (const std::size_t size : {std::size_t{1}, kPage, 5 * kPage + 3}) {
     const SharedMemory memory = SharedMemory::adopt(memory_file(size, kSealed), size);
     EXPECT_EQ(memory.bytes().size(), size);
@@ -89,6 +96,39 @@ TEST(SharedMemory, AdoptsAFileOfAnyLengthAndMakesItsPages) {
     EXPECT_GE(allocated_bytes(memory.file()), static_cast<std::int64_t>(size));
     std::fill(memory.bytes().begin(), memory.bytes().end(), std::byte{1});
   }
+}
+
+TEST(SharedMemory, MakesNoPagesForAPeer) {
+  for (const std::size_t present : {std::size_t{0}, kPage, 4 * kPage}) {
+    const Fd file = memory_file(5 * kPage, kSealed, present);
+    expect_error(ErrorCode::kProtocol,
+                 fmt::format("of 20480 bytes of which {} are present", present).c_str(),
+                 [&] { (void)SharedMemory::adopt(duplicate(file.get()), 5 * kPage); });
+    EXPECT_EQ(allocated_bytes(file.get()), static_cast<std::int64_t>(present));
+  }
+}
+
+TEST(SharedMemory, TakesItsPagesAlongWhateverThePeerKeeps) {
+  // Kept by a peer, pages that this side made in holes would count against it without end.
+  const Fd file = memory_file(4 * kPage, kSealed);
+  {
+    const SharedMemory memory = SharedMemory::adopt(duplicate(file.get()), 4 * kPage);
+    ASSERT_EQ(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                          static_cast<off_t>(4 * kPage)),
+              0);
+    std::fill(memory.bytes().begin(), memory.bytes().end(), std::byte{1});
+    EXPECT_EQ(allocated_bytes(file.get()), static_cast<std::int64_t>(4 * kPage));
+  }
+  EXPECT_EQ(allocated_bytes(file.get()), 0);
+}
+
+TEST(SharedMemory, APeerCannotSealItsPagesAfterwards) {
+  const Fd file = memory_file(kPage, kSealed);
+  {
+    const SharedMemory memory = SharedMemory::adopt(duplicate(file.get()), kPage);
+    EXPECT_NE(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
+  }
+  EXPECT_EQ(allocated_bytes(file.get()), 0);
 }
 
 TEST(SharedMemory, RefusesWhatIsNoMemoryOfASealedSize) {
@@ -188,8 +228,8 @@ TEST(SharedMemory, WhatTheSystemRefusesIsATypedError) {
                  [&] { (void)SharedMemory::create(size); });
   }
   // Nothing of these pages exists, and a peer may not make us run out of memory.
-  expect_error(ErrorCode::kResourceExhausted, "are available",
-               [&] { (void)SharedMemory::adopt(memory_file(2 * all, kSealed), 2 * all); });
+  expect_error(ErrorCode::kProtocol, "of which 0 are present",
+               [&] { (void)SharedMemory::adopt(memory_file(2 * all, kSealed, 0), 2 * all); });
   ASSERT_NE(::signal(SIGXFSZ, SIG_IGN), SIG_ERR);
   {
     const Limited limited(RLIMIT_FSIZE, kPage);

@@ -127,7 +127,7 @@ TEST(Gemv, ARowIsTheSameBitsWhateverComesWithIt) {
   });
 }
 
-TEST(Gemv, WidensSubnormalAndLargestWeightsExactly) {
+TEST(Gemv, WidensSubnormalHalvesAndLargestWeightsExactlyAndTakesSubnormalFloatsForZero) {
   testing::for_each_target([&] {
     // Every finite half alone in its row, so that nothing is rounded on the way.
     for (const DType dtype : {DType::kBF16, DType::kF16}) {
@@ -137,8 +137,13 @@ TEST(Gemv, WidensSubnormalAndLargestWeightsExactly) {
         if ((half & 0x7c00U) != 0x7c00U) bits.push_back(half);
       }
       const auto count = static_cast<std::int64_t>(bits.size());
-      std::vector<float> expected(bits.size());
-      convert_elements(dtype, bits.data(), DType::kF32, expected.data(), count);
+      std::vector<float> expected;
+      for (const std::uint16_t half : bits) {
+        const float value = dtype == DType::kF16 ? F16{half}.to_float() : BF16{half}.to_float();
+        // A subnormal f16 is a normal f32, a subnormal bf16 is none.
+        expected.push_back(std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0F, value)
+                                                                  : value);
+      }
       std::vector<float> out(bits.size());
       const float one = 1;
       const GemvProduct product{

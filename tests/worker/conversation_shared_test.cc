@@ -5,12 +5,15 @@
 #include <limits>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "airlock/core/memory_budget.h"
 #include "airlock/core/process_memory.h"
 #include "airlock/link/shared_memory.h"
 
@@ -63,6 +66,14 @@ class ConversationShared : public testing::HostileRunners,
 INSTANTIATE_TEST_SUITE_P(Lanes, ConversationShared, ::testing::Values(1, 4),
                          [](const auto& test) { return std::to_string(test.param); });
 
+/// Lifts the limit of the process's budget at its end.
+struct Limits {
+  Limits() = default;
+  Limits(const Limits&) = delete;
+  Limits& operator=(const Limits&) = delete;
+  ~Limits() { process_budget().allow_more(MemoryBudget::kUnlimited); }
+};
+
 /// x [3, 10] lies at the segment's start, the outputs of [3, 14] at 256 and 512.
 Transfer places(std::uint16_t segment) {
   Transfer transfer;
@@ -91,20 +102,23 @@ TEST_P(ConversationShared, AnswersWhatLiesInSharedMemory) {
 TEST_P(ConversationShared, EndsWithARunnerThatSharesMoreThanItMay) {
   against([&](RawPeer& peer) {
     open(peer);
-    share(peer, 1, 9);
+    const SharedMemory memory = share(peer, 1, 9);
     expect_last_words(peer, "more bytes of shared memory, 0 of 32768 are used");
   });
   against([&](RawPeer& peer) {
     open(peer);
-    for (std::uint16_t segment = 1; segment <= 4; ++segment) share(peer, segment, 2);
+    std::vector<SharedMemory> memory;
+    for (std::uint16_t segment = 1; segment <= 4; ++segment) {
+      memory.push_back(share(peer, segment, 2));
+    }
     expect_reply(peer, 1);
-    share(peer, 5, 1);
+    memory.push_back(share(peer, 5, 1));
     expect_last_words(peer, "more bytes of shared memory, 32768 of 32768 are used");
   });
   options.shared_bytes = 0;
   against([&](RawPeer& peer) {
     open(peer);
-    share(peer, 1, 1);
+    const SharedMemory memory = share(peer, 1, 1);
     expect_last_words(peer, "more bytes of shared memory");
   });
 }
@@ -134,7 +148,7 @@ TEST_P(ConversationShared, EndsWithASegmentThatIsNone) {
   expect_end_of("sealed size", {1, kPage}, unsealed);
 }
 
-TEST_P(ConversationShared, TellsARunnerWhoseMemoryTheSystemCannotMap) {
+TEST_P(ConversationShared, EndsWithARunnerWhosePagesTheWorkerWouldHaveToMake) {
   options.shared_bytes = std::numeric_limits<std::int64_t>::max();
   const std::int64_t bytes = available_memory() / kPage * 2 * kPage;
   const Fd sparse(::memfd_create("airlock-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -143,9 +157,51 @@ TEST_P(ConversationShared, TellsARunnerWhoseMemoryTheSystemCannotMap) {
   against([&](RawPeer& peer) {
     open(peer);
     send_share(peer, {1, bytes}, sparse.get());
-    expect_failure(peer, ErrorCode::kResourceExhausted, "bytes of shared memory");
+    expect_last_words(peer, "of which 0 are present");
+  });
+}
+
+TEST_P(ConversationShared, CountsASegmentAgainstTheWorkersBudgetUntilItIsUnmapped) {
+  const std::int64_t before = process_budget().used();
+  against([&](RawPeer& peer) {
+    open(peer);
+    const SharedMemory memory = share(peer, 1, 8);
+    expect_reply(peer, 1);
+    EXPECT_GE(process_budget().used(), before + 8 * kPage);
+  });
+  against([&](RawPeer& peer) {
+    open(peer);
+    process_budget().allow_more(4 * kPage);
+    const Limits unlimited;
+    const SharedMemory memory = share(peer, 1, 8);
+    expect_failure(peer, ErrorCode::kResourceExhausted, "bytes of shared memory: ");
     EXPECT_FALSE(peer.read());
   });
+}
+
+TEST_P(ConversationShared, KeepsNothingOfWhatARunnerKeepsAfterItsSession) {
+  // Time after time, each within its budget: what the worker wrote into holes would add up.
+  std::vector<Fd> files;
+  for (int session = 0; session < 3; ++session) {
+    const Fd& file =
+        files.emplace_back(::memfd_create("airlock-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    ASSERT_EQ(::ftruncate(file.get(), kPage), 0);
+    ASSERT_EQ(::fallocate(file.get(), 0, 0, kPage), 0);
+    ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+    against([&](RawPeer& peer) {
+      open(peer);
+      send_share(peer, {1, kPage}, file.get());
+      expect_reply(peer, 2);
+      ASSERT_EQ(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kPage), 0);
+      peer.send(call_frame(1, testing::small_call(), places(1), 0));
+      expect_answer(peer, 1);
+    });
+  }
+  for (const Fd& file : files) {
+    struct stat status {};
+    ASSERT_EQ(::fstat(file.get(), &status), 0);
+    EXPECT_EQ(status.st_blocks, 0);
+  }
 }
 
 TEST_P(ConversationShared, EndsWhenAShareIsNoMessageOrComesWhereNoneBelongs) {
@@ -229,7 +285,7 @@ TEST_P(ConversationShared, APlaceThatIsNotInsideASegmentFailsTheCallAndTheSessio
 TEST_P(ConversationShared, MorePlacesThanTensorsAreNoMessage) {
   against([&](RawPeer& peer) {
     open(peer);
-    share(peer, 1, 1);
+    const SharedMemory memory = share(peer, 1, 1);
     Transfer transfer;
     transfer.inputs[1] = {1, 0};
     peer.send(call_frame(1, testing::small_call(), transfer, 120));
@@ -280,6 +336,7 @@ TEST_P(ConversationShared, SurvivesARunnerThatTakesPagesAwayWhileTheWorkerComput
   against([&](RawPeer& peer) {
     open(peer);
     const SharedMemory memory = share(peer, 1, 1);
+    expect_reply(peer, 100);
     for (std::uint64_t id = 1; id <= 20; ++id) {
       ASSERT_EQ(::fallocate(memory.file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kPage),
                 0);
@@ -292,7 +349,9 @@ TEST_P(ConversationShared, SurvivesARunnerThatTakesPagesAwayWhileTheWorkerComput
 
 TEST_P(ConversationShared, ReleasesAllWhenARunnerThatSharesLeavesInACall) {
   leaves_in_a_call([&](RawPeer& peer) {
-    share(peer, 1, 8);
+    const SharedMemory memory = share(peer, 1, 8);
+    peer.send(FrameType::kStatsRequest, 9, {});
+    ASSERT_TRUE(peer.read()) << "the worker has mapped it";
     peer.send(call_frame(1, testing::small_call(), places(1), 0));
   });
 }

@@ -14,6 +14,7 @@
 
 #include <gtest/gtest.h>
 
+#include "airlock/core/denormals.h"
 #include "airlock/core/error.h"
 
 #include "tests/worker/hostile_runners.h"
@@ -262,6 +263,19 @@ TEST_P(ConversationTest, SurvivesARunnerThatLeavesWhileItsCallRuns) {
   EXPECT_EQ(testing::FakeSequence::alive(), 0);
 }
 
+TEST_P(ConversationTest, ComputesOnThreadsThatFlushDenormals) {
+  std::atomic<int> flushed{0};
+  for (const int wanted : {1, 4}) {
+    lanes = wanted;
+    backend.during = [&](const Call&) { flushed += flushes_denormals() ? 1 : 0; };
+    against([&](RawPeer& peer) {
+      open(peer);
+      expect_reply(peer, 1);
+    });
+  }
+  EXPECT_EQ(flushed, kFlushMode == 0 ? 0 : 2);
+}
+
 TEST_P(ConversationTest, ABackendThatThrowsFailsTheCallAndTheSessionGoesOn) {
   int call = 0;
   backend.during = [&](const Call&) {
@@ -280,7 +294,7 @@ TEST_P(ConversationTest, ABackendThatThrowsFailsTheCallAndTheSessionGoesOn) {
     open(peer);
     for (const auto& [code, text] : {std::pair(ErrorCode::kInvalidArgument, "token id 99"),
                                      std::pair(ErrorCode::kInternal, "oneDNN is unwell"),
-                                     std::pair(ErrorCode::kInternal, "bad_alloc")}) {
+                                     std::pair(ErrorCode::kResourceExhausted, "has no memory")}) {
       peer.send(FrameType::kCall, 1, message_bytes(the_call()), Bytes(120));
       expect_failure(peer, code, text);
     }

@@ -1,6 +1,8 @@
 #include "airlock/core/buffer_pool.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -8,6 +10,7 @@
 #include <vector>
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "airlock/core/error.h"
 
@@ -23,19 +26,47 @@ std::size_t size_class(std::size_t size) {
   return (size + step - 1) / step * step;
 }
 
+/// From a page of huge ones on, memory is mapped for each block: freed, it is the system's at once,
+/// whatever the heap holds beside it.
 class HeapBlocks final : public BlockSource {
  public:
   std::byte* allocate(std::size_t capacity) override {
-    const std::size_t alignment = capacity >= kHugePage ? kHugePage : BufferPool::kAlignment;
-    const std::size_t rounded = (capacity + alignment - 1) / alignment * alignment;
-    void* block = std::aligned_alloc(alignment, rounded);
+    void* block = nullptr;
+    if (capacity < kHugePage) {
+      const std::size_t rounded = (capacity + BufferPool::kAlignment - 1) / BufferPool::kAlignment;
+      block = std::aligned_alloc(BufferPool::kAlignment, rounded * BufferPool::kAlignment);
+    } else {
+      block = map_aligned(whole_pages(capacity));
+    }
     require(block != nullptr, ErrorCode::kResourceExhausted, "no memory for a buffer of {} bytes",
             capacity);
-    // Huge pages cut the cost of the first touch and of TLB misses; a refusal costs nothing.
-    if (capacity >= kHugePage) ::madvise(block, rounded, MADV_HUGEPAGE);
     return static_cast<std::byte*>(block);
   }
-  void free(std::byte* block, std::size_t /*capacity*/) noexcept override { std::free(block); }
+  void free(std::byte* block, std::size_t capacity) noexcept override {
+    if (capacity < kHugePage) return std::free(block);
+    ::munmap(block, whole_pages(capacity));
+  }
+
+ private:
+  static std::size_t whole_pages(std::size_t bytes) {
+    static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    return (bytes + page - 1) / page * page;
+  }
+
+  /// At a huge page's boundary, or nullptr.
+  static void* map_aligned(std::size_t bytes) {
+    void* const raw = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) return nullptr;
+    auto* const begin = static_cast<std::byte*>(raw);
+    const std::size_t before =
+        (kHugePage - reinterpret_cast<std::uintptr_t>(raw) % kHugePage) % kHugePage;
+    if (before > 0) ::munmap(begin, before);
+    if (before < kHugePage) ::munmap(begin + before + bytes, kHugePage - before);
+    // Huge pages cut the cost of the first touch and of TLB misses; a refusal costs nothing.
+    ::madvise(begin + before, bytes, MADV_HUGEPAGE);
+    return begin + before;
+  }
 };
 }  // namespace
 
@@ -44,25 +75,131 @@ std::shared_ptr<BlockSource> heap_blocks() {
   return source;
 }
 
-struct Buffer::Shared {
+struct Buffer::Shared final : public IdleMemory {
+  struct Idle {
+    std::byte* block;
+    std::uint64_t since;
+  };
+  struct SizeClass {
+    std::vector<Idle> idle;  ///< the longest idle first; has room for all that were made
+    std::size_t made = 0;
+  };
+
   const std::shared_ptr<BlockSource> source;
+  MemoryBudget& budget;
   std::mutex mutex;
-  std::map<std::size_t, std::vector<std::byte*>> idle;
+  std::map<std::size_t, SizeClass> classes;  ///< by capacity
   std::size_t in_use_bytes = 0;
   std::size_t idle_bytes = 0;
+  std::size_t on_loan_for_good = 0;  ///< what was on loan when the pool was last trimmed
+  std::size_t most_in_use = 0;       ///< at the same time, since then
+  std::uint64_t clock = 0;
 
-  explicit Shared(std::shared_ptr<BlockSource> from) : source(std::move(from)) {}
+  Shared(std::shared_ptr<BlockSource> from, MemoryBudget& of)
+      : source(std::move(from)), budget(of) {
+    budget.add(*this);
+  }
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
-  ~Shared() { trim(); }
+  ~Shared() {
+    budget.remove(*this);
+    drop_idle(0);
+  }
+
+  /// A block of the class, from what is idle, or nullptr; then room is kept for the one to be made.
+  std::byte* reuse(std::size_t capacity) {
+    const std::lock_guard lock(mutex);
+    SizeClass& of_class = classes[capacity];
+    if (of_class.idle.empty()) {
+      if (of_class.idle.capacity() <= of_class.made) of_class.idle.reserve(2 * of_class.made + 8);
+      ++of_class.made;
+      return nullptr;
+    }
+    std::byte* block = of_class.idle.back().block;
+    of_class.idle.pop_back();
+    idle_bytes -= capacity;
+    lend(capacity);
+    return block;
+  }
+
+  std::byte* make(std::size_t capacity) {
+    std::byte* block = nullptr;
+    try {
+      BudgetShare share(budget, static_cast<std::int64_t>(capacity), "a buffer");
+      block = make_within(capacity);
+      share.keep();
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      --classes[capacity].made;
+      throw;
+    }
+    const std::lock_guard lock(mutex);
+    lend(capacity);
+    return block;
+  }
+
+  void take_back(std::byte* block, std::size_t capacity) noexcept {
+    const std::lock_guard lock(mutex);
+    classes.find(capacity)->second.idle.push_back({block, ++clock});
+    in_use_bytes -= capacity;
+    idle_bytes += capacity;
+    if (!source->can_make_again()) return;
+    drop_idle(std::max(BufferPool::kLeastIdle,
+                       BufferPool::kIdleShare * (most_in_use - on_loan_for_good)));
+  }
 
   void trim() {
     const std::lock_guard lock(mutex);
-    for (auto& [capacity, blocks] : idle) {
-      for (std::byte* block : blocks) source->free(block, capacity);
-      blocks.clear();
+    drop_idle(0);
+    most_in_use = on_loan_for_good = in_use_bytes;
+  }
+
+  std::int64_t give_back(std::int64_t bytes) noexcept override {
+    const std::lock_guard lock(mutex);
+    if (!source->can_make_again()) return 0;
+    const std::size_t before = idle_bytes;
+    const auto wanted = static_cast<std::size_t>(bytes);
+    drop_idle(wanted < before ? before - wanted : 0);
+    return static_cast<std::int64_t>(before - idle_bytes);
+  }
+
+ private:
+  void lend(std::size_t capacity) noexcept {
+    in_use_bytes += capacity;
+    most_in_use = std::max(most_in_use, in_use_bytes);
+  }
+
+  /// The system may have less than the budget: then what is idle anywhere goes first.
+  std::byte* make_within(std::size_t capacity) {
+    try {
+      return source->allocate(capacity);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kResourceExhausted ||
+          budget.reclaim(static_cast<std::int64_t>(capacity)) == 0) {
+        throw;
+      }
     }
-    idle_bytes = 0;
+    return source->allocate(capacity);
+  }
+
+  /// Until no more than `keep` bytes are idle.
+  void drop_idle(std::size_t keep) noexcept {
+    while (idle_bytes > keep) {
+      auto longest = classes.end();
+      for (auto at = classes.begin(); at != classes.end(); ++at) {
+        if (at->second.idle.empty()) continue;
+        if (longest == classes.end() ||
+            at->second.idle.front().since < longest->second.idle.front().since) {
+          longest = at;
+        }
+      }
+      auto& [capacity, of_class] = *longest;
+      source->free(of_class.idle.front().block, capacity);
+      of_class.idle.erase(of_class.idle.begin());
+      --of_class.made;
+      idle_bytes -= capacity;
+      budget.give(static_cast<std::int64_t>(capacity));
+    }
   }
 };
 
@@ -79,35 +216,21 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 
 void Buffer::release() noexcept {
   if (data_ == nullptr) return;
-  {
-    const std::lock_guard lock(shared_->mutex);
-    // acquire() reserved room in this class's list, so this does not allocate.
-    shared_->idle[capacity_].push_back(data_);
-    shared_->in_use_bytes -= capacity_;
-    shared_->idle_bytes += capacity_;
-  }
+  shared_->take_back(data_, capacity_);
   shared_.reset();
   data_ = nullptr;
   size_ = capacity_ = 0;
 }
 
-BufferPool::BufferPool(std::shared_ptr<BlockSource> source)
-    : shared_(std::make_shared<Buffer::Shared>(std::move(source))) {}
+BufferPool::BufferPool(std::shared_ptr<BlockSource> source, MemoryBudget& budget)
+    : shared_(std::make_shared<Buffer::Shared>(std::move(source), budget)) {}
 
 Buffer BufferPool::acquire(std::size_t size) const {
   Buffer buffer;
-  buffer.capacity_ = size_class(size);
-  const std::lock_guard lock(shared_->mutex);
-  auto& blocks = shared_->idle[buffer.capacity_];
-  if (blocks.empty()) {
-    blocks.reserve(blocks.capacity() + 8);
-    buffer.data_ = shared_->source->allocate(buffer.capacity_);
-  } else {
-    buffer.data_ = blocks.back();
-    blocks.pop_back();
-    shared_->idle_bytes -= buffer.capacity_;
-  }
-  shared_->in_use_bytes += buffer.capacity_;
+  const std::size_t capacity = size_class(size);
+  buffer.data_ = shared_->reuse(capacity);
+  if (buffer.data_ == nullptr) buffer.data_ = shared_->make(capacity);
+  buffer.capacity_ = capacity;
   buffer.size_ = size;
   buffer.shared_ = shared_;
   return buffer;

@@ -5,6 +5,8 @@
 #include <memory>
 #include <span>
 
+#include "airlock/core/memory_budget.h"
+
 namespace airlock {
 
 class BufferPool;
@@ -51,6 +53,8 @@ class BlockSource {
   [[nodiscard]] virtual std::byte* allocate(std::size_t capacity) = 0;
   /// Takes a block back; `capacity` as it was asked for.
   virtual void free(std::byte* block, std::size_t capacity) noexcept = 0;
+  /// False where a block that is freed is lost for good, so that a pool rather keeps it.
+  [[nodiscard]] virtual bool can_make_again() const noexcept { return true; }
 };
 
 /// Blocks of the process's own memory, in huge pages where the system likes to.
@@ -58,24 +62,31 @@ class BlockSource {
 
 /// Hands out buffers and keeps what comes back. Blocks are powers of two up to 1 MiB, then
 /// multiples of 1/8 of a power of two, so that at most a quarter of a block is slack. Content is
-/// not cleared. Thread-safe. Copies share the same storage.
+/// not cleared. Every block counts against a budget until it is given back to the system; the
+/// longest idle are when idle blocks take more than kIdleShare times what has been on loan at the
+/// same time, and whenever the budget wants them. Thread-safe. Copies share the same storage.
 class BufferPool {
  public:
   /// 64 bytes: a cache line, and what SIMD loads, oneDNN and the wire's tensor alignment want.
   static constexpr std::size_t kAlignment = 64;
+  /// A call's buffers are of several sizes, and the next call's of others: this keeps a layer's.
+  static constexpr std::size_t kIdleShare = 2;
+  /// Idle bytes that a pool may always keep.
+  static constexpr std::size_t kLeastIdle = std::size_t{1} << 20;
 
   BufferPool() : BufferPool(heap_blocks()) {}
-  /// Blocks come from `source`, which lives until the last buffer is gone.
-  explicit BufferPool(std::shared_ptr<BlockSource> source);
+  /// Blocks come from `source`, which lives until the last buffer is gone, as must `budget`.
+  explicit BufferPool(std::shared_ptr<BlockSource> source, MemoryBudget& budget = process_budget());
 
   /// A buffer of `size` bytes, from the pool if one of its class is free, else fresh.
-  /// Throws Error(kResourceExhausted) if the system has no memory left.
+  /// Throws Error(kResourceExhausted) if the budget or the system has no memory left.
   [[nodiscard]] Buffer acquire(std::size_t size) const;
 
   /// Bytes in blocks on loan, and in blocks waiting to be reused.
   [[nodiscard]] std::size_t bytes_in_use() const;
   [[nodiscard]] std::size_t bytes_idle() const;
-  /// Gives idle blocks back to the system.
+  /// Gives idle blocks back to the system. What is on loan now (weights) no longer says how much
+  /// may be idle.
   void trim() const;
 
  private:

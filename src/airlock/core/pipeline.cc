@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "airlock/core/denormals.h"
 #include "airlock/core/error.h"
 
 namespace airlock {
@@ -46,6 +47,7 @@ void Pipeline::wait(std::uint64_t item) {
 }
 
 void Pipeline::run(std::size_t stage) {
+  flush_denormals();
   try {
     work(stage);
   } catch (...) {

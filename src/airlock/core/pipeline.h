@@ -13,8 +13,8 @@ namespace airlock {
 
 /// Runs each stage on a thread of its own: stage s works on item n once stage s - 1 has done so and
 /// stage s has done n - 1. Items are numbers; what they stand for is the caller's. The first error
-/// of a stage ends all. submit(), wait() and the destructor are for one thread. Nothing is
-/// allocated after construction.
+/// of a stage ends all. Stages flush denormals (core/denormals.h). submit(), wait() and the
+/// destructor are for one thread. Nothing is allocated after construction.
 class Pipeline {
  public:
   using Work = std::function<void(std::uint64_t item)>;

@@ -15,16 +15,26 @@ namespace airlock {
 /// above most_threads().
 void set_threads(int count);
 
+/// True if RLIMIT_AS leaves room for the stacks of so many threads more.
+[[nodiscard]] bool has_room_for_threads(int count) noexcept;
+
+/// Makes the threads that OpenMP keeps for the calling thread, threads() - 1 of them, and lets all
+/// of them flush denormals (core/denormals.h), once for each calling thread: a library that
+/// computes with OpenMP finds them so. Throws Error(kResourceExhausted) if RLIMIT_AS leaves no room
+/// for their stacks: OpenMP would end the process.
+void ready_team();
+
 /// Splits [0, count) into contiguous ranges of at least `grain` and calls body(begin, end) for each
 /// on its own thread; on the calling thread alone if there is one range. `body` must not throw.
-/// Ranges differ in length by at most one, so equal work per index is spread evenly.
+/// Ranges differ in length by at most one, so equal work per index is spread evenly. Denormals are
+/// flushed while `body` runs. Throws as ready_team.
 template <typename Body>
 void parallel_for(std::int64_t count, std::int64_t grain, const Body& body);
 
 /// Calls body(index, thread) for every index of [0, count), each on the thread, 0 to threads() - 1,
 /// that is free first: for tasks long enough that one held up by another process must not hold up
 /// the rest. `body` must not throw. On the calling thread alone, as thread 0, within a parallel
-/// loop.
+/// loop. Denormals are flushed while `body` runs. Throws as ready_team.
 template <typename Body>
 void parallel_tasks(std::int64_t count, const Body& body);
 

@@ -8,8 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "airlock/core/denormals.h"
 #include "airlock/core/error.h"
 #include "airlock/core/isa.h"
+#include "airlock/core/memory_budget.h"
+#include "airlock/core/process_memory.h"
 #include "airlock/core/threads.h"
 #include "airlock/math/convert.h"
 
@@ -114,6 +117,13 @@ dnnl::memory::desc out_desc(const BatchedProduct& p) {
 
 }  // namespace
 
+void require_room_for_code() {
+  constexpr std::int64_t kMostCode = std::int64_t{8} << 20;
+  require(room_for(kMostCode), ErrorCode::kResourceExhausted,
+          "no memory to compile a product: RLIMIT_AS leaves {} bytes of address space",
+          address_space_left());
+}
+
 struct Gemm::Impl {
   BufferPool pool;
   int capacity;
@@ -152,6 +162,7 @@ struct Gemm::Impl {
   }
 
   Primitive compile(const Key& key) {
+    require_room_for_code();
     const BatchedProduct& p = key.product;
     const dnnl::matmul::desc description =
         key.packed ? dnnl::matmul::desc({{p.m, p.k}, data_type(p.in), Tag::ab},
@@ -197,6 +208,8 @@ struct Gemm::Impl {
   }
 
   void run(const Key& key, const void* a, const void* b, void* out) {
+    const FlushDenormals flush;
+    ready_team();
     checked("matmul", [&] {
       Primitive& primitive = find(key);
       primitive.last_used = ++clock;
@@ -223,6 +236,10 @@ Gemm::Gemm(BufferPool pool, int capacity, TermsRule rule) {
 }
 
 Gemm::~Gemm() = default;
+
+void Gemm::forget() noexcept {
+  impl_->primitives.clear();
+}
 
 int Gemm::cached() const noexcept {
   return static_cast<int>(impl_->primitives.size());
@@ -298,6 +315,7 @@ std::int64_t Gemm::padding_bytes(const BatchedProduct& product) const {
 
 int sgemm(const float* a, std::int64_t m, const float* b, std::int64_t n, std::int64_t k,
           float* out, std::int64_t out_stride) noexcept {
+  const FlushDenormals flush;
   return static_cast<int>(dnnl::sgemm('N', 'T', m, n, k, 1, a, k, b, k, 0, out, out_stride));
 }
 

@@ -75,6 +75,8 @@ class Gemm {
   /// Bytes that multiply takes from the pool to pad the product's operands; mostly none.
   [[nodiscard]] std::int64_t padding_bytes(const BatchedProduct& product) const;
 
+  /// Drops all primitives; they are compiled again when they are needed.
+  void forget() noexcept;
   /// Primitives kept now.
   [[nodiscard]] int cached() const noexcept;
 
@@ -82,6 +84,11 @@ class Gemm {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// oneDNN compiles code for what it has not seen before, and does not survive being refused the
+/// memory for it: throws Error(kResourceExhausted) if RLIMIT_AS does not leave it. A Gemm asks by
+/// itself, who calls sgemm asks before.
+void require_room_for_code();
 
 /// out [m, n] f32 = a [m, k] f32 times b [n, k] f32 transposed; rows of `out` lie `out_stride`
 /// elements apart. Nothing is kept between calls; on the calling thread alone within a parallel

@@ -31,6 +31,7 @@ std::int64_t panel_outputs(std::int64_t rows, std::int64_t outputs, std::int64_t
 /// the end, when another process has the other core for a while.
 void multiply_stored(const BufferPool& pool, const float* x, std::int64_t rows, ConstTensor w,
                      float* out) {
+  require_room_for_code();
   const DType dtype = w.spec.dtype;
   const std::int64_t outputs = w.spec.shape[0];
   const std::int64_t inputs = w.spec.shape[1];

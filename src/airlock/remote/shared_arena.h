@@ -27,6 +27,8 @@ class SharedArena final : public BlockSource {
 
   [[nodiscard]] std::byte* allocate(std::size_t capacity) override;
   void free(std::byte* block, std::size_t capacity) noexcept override;
+  /// Neither a segment's number nor its part of the budget comes back.
+  [[nodiscard]] bool can_make_again() const noexcept override { return false; }
 
   /// Where `data` lies, if it is in a segment.
   [[nodiscard]] std::optional<Place> find(const std::byte* data) const;

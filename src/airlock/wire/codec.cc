@@ -95,6 +95,10 @@ std::size_t encoded_bound(const TensorSpec& spec) {
 TensorCodec::TensorCodec() : state_(std::make_unique<State>()) {}
 TensorCodec::~TensorCodec() = default;
 
+void TensorCodec::forget() noexcept {
+  state_->shares.clear();
+}
+
 std::size_t TensorCodec::encode(Compression compression, ConstTensor raw,
                                 std::span<std::byte> out) {
   const std::size_t bound = encoded_bound(raw.spec);

@@ -33,7 +33,7 @@ class TensorCodec {
   /// Packs `raw` into `out`, of at least encoded_bound(raw.spec) bytes that must not overlap it;
   /// returns how many were used. kNone copies. The bytes do not depend on the number of threads.
   /// Throws Error(kInvalidArgument) if `out` is too short or, but for kNone, the dtype is not
-  /// compressible.
+  /// compressible, Error(kResourceExhausted) if there is no memory to keep, as decode does.
   std::size_t encode(Compression compression, ConstTensor raw, std::span<std::byte> out);
 
   /// Unpacks what a peer packed into `raw`, whose spec the caller has checked and whose memory it
@@ -41,6 +41,9 @@ class TensorCodec {
   /// `encoded` is, to the last byte, a sound encoding of that spec; `raw`'s content is undefined
   /// then. Takes no more memory than encode does, and time linear in both lengths.
   void decode(Compression compression, std::span<const std::byte> encoded, Tensor raw);
+
+  /// Gives the kept memory back.
+  void forget() noexcept;
 
  private:
   struct State;

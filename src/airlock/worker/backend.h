@@ -75,6 +75,10 @@ class Backend {
   /// in pieces of so many, a multiple of 64, and others in between. Never changes.
   [[nodiscard]] virtual std::int64_t rows_of_a_turn() const noexcept { return 256; }
 
+  /// Gives up what it keeps to be fast when the same calls come again: nobody is calling. Not
+  /// during a call.
+  virtual void rest() noexcept {}
+
   /// True once a call has failed in such a way that every later one of this process would: a GPU's
   /// context does not survive a fault in a kernel. From any thread.
   [[nodiscard]] virtual bool lost() const noexcept { return false; }

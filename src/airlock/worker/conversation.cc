@@ -2,9 +2,15 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <optional>
+#include <system_error>
 
+#include "airlock/core/denormals.h"
+#include "airlock/core/log.h"
+#include "airlock/core/memory_budget.h"
 #include "airlock/core/process_memory.h"
+#include "airlock/core/threads.h"
 #include "airlock/link/wait.h"
 
 namespace airlock {
@@ -31,6 +37,14 @@ WorkerStats ServerContext::stats_for(const SessionTable::Handle& session) const 
   return {backend.weight_bytes(), sessions.kv_bytes(session), 0, 0, 1};
 }
 
+void ServerContext::rest() noexcept {
+  if (sessions.size() > 0) return;
+  sessions.rest();
+  pool.trim();
+  process_budget().reclaim(MemoryBudget::kUnlimited);
+  release_free_heap();
+}
+
 Conversation::Conversation(ServerContext& context, std::unique_ptr<Link> link)
     : context_(context),
       channel_(std::move(link), static_cast<std::uint64_t>(context.options.max_payload)),
@@ -42,26 +56,43 @@ Conversation::Conversation(ServerContext& context, std::unique_ptr<Link> link)
 }
 
 void Conversation::run() noexcept {
+  flush_denormals();
   try {
     read_all();
+  } catch (...) {
+    end_for_exception();
+  }
+  threads_.reset();
+  session_.close();
+  channel_.link().close();
+  requests_.clear();
+  decoder_.forget();
+  encoder_.forget();
+  segments_ = SharedSegments(0);
+  context_.rest();
+  done_ = true;
+}
+
+void Conversation::end_for_exception() noexcept {
+  try {
+    throw;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInterrupted) {
       log_limited(context_.faults, LogLevel::kWarning, "runner {} at {}: {}", client_,
                   channel_.link().peer(), error.what());
     }
     const bool no_memory = session_ && error.code() == ErrorCode::kResourceExhausted;
-    if (error.code() == ErrorCode::kProtocol || no_memory) say_goodbye(error);
+    if (error.code() == ErrorCode::kProtocol || no_memory) say_goodbye(error.code(), error.what());
   } catch (const std::exception& error) {
     log_limited(context_.faults, LogLevel::kError, "runner {} at {}: {}", client_,
                 channel_.link().peer(), error.what());
+    const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+    const bool threads = dynamic_cast<const std::system_error*>(&error) != nullptr;
+    if (memory) say_goodbye(ErrorCode::kResourceExhausted, "no memory");
+    if (threads) say_goodbye(ErrorCode::kResourceExhausted, "no thread to be had");
+  } catch (...) {
+    log_error("runner {} at {}: unknown error", client_, channel_.link().peer());
   }
-  threads_.reset();
-  session_.close();
-  channel_.link().close();
-  requests_.clear();
-  segments_ = SharedSegments(0);
-  if (context_.sessions.size() == 0) context_.pool.trim();
-  done_ = true;
 }
 
 void Conversation::read_all() {
@@ -170,6 +201,8 @@ void Conversation::end_sequence(const IncomingFrame& frame) {
 }
 
 void Conversation::widen(int lanes) {
+  require(has_room_for_threads(2), ErrorCode::kResourceExhausted,
+          "no memory for the threads of {} calls under way", lanes);
   while (static_cast<int>(requests_.size()) < lanes) {
     requests_.push_back(std::make_unique<Request>());
   }
@@ -208,11 +241,11 @@ void Conversation::give_up_place() noexcept {
   channel_.link().close();
 }
 
-void Conversation::say_goodbye(const Error& error) noexcept {
+void Conversation::say_goodbye(ErrorCode code, std::string_view text) noexcept {
   try {
     if (session_) context_.sessions.work_begins(session_);  // unless it was told already
     finish_requests();                                      // the link has one sender at a time
-    send_failure(current_request_, error.code(), error.what());
+    send_failure(current_request_, code, text);
   } catch (const std::exception&) {  // the link is gone as well: nobody is left to be told
   }
 }

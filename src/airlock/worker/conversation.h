@@ -35,6 +35,8 @@ struct ServerContext {
   [[nodiscard]] WorkerStats stats() const;
   /// What a runner is told: nothing that others have a part in.
   [[nodiscard]] WorkerStats stats_for(const SessionTable::Handle& session) const;
+  /// Gives back what is kept warm if no session is open.
+  void rest() noexcept;
 };
 
 /// Runs on one thread, or, for a runner that keeps several calls under way, on three: this one
@@ -74,7 +76,10 @@ class Conversation {
   /// Tells a runner without calls that another takes its place, and closes. No work of its session
   /// is under way, so nobody else sends.
   void give_up_place() noexcept;
-  void say_goodbye(const Error& error) noexcept;
+  /// Tells the runner why it ends, if it can be told, and logs it; takes no memory that must be
+  /// there. Only in a catch clause.
+  void end_for_exception() noexcept;
+  void say_goodbye(ErrorCode code, std::string_view text) noexcept;
   void send_failure(std::uint64_t request_id, ErrorCode code, std::string_view text);
 
   ServerContext& context_;

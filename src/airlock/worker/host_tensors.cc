@@ -1,5 +1,7 @@
 #include "airlock/worker/host_tensors.h"
 
+#include "airlock/core/error.h"
+
 namespace airlock {
 
 void HostTensors::place(const TensorSpecs& specs, const std::array<Place, kMaxTensors>& places,
@@ -38,9 +40,14 @@ void HostTensors::encode(TensorCodec& codec, Compression compression, const Buff
     if (buffers_[i].data() == nullptr) continue;  // in shared memory
     const Tensor& raw = tensors_[i];
     if (!is_compressible(raw.spec.dtype)) continue;
-    encoded_[i] = pool.acquire(encoded_bound(raw.spec));
-    const std::size_t bytes = codec.encode(compression, raw, encoded_[i].span());
-    if (static_cast<std::int64_t>(bytes) >= raw.bytes()) {
+    std::size_t bytes = 0;
+    try {
+      encoded_[i] = pool.acquire(encoded_bound(raw.spec));
+      bytes = codec.encode(compression, raw, encoded_[i].span());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kResourceExhausted) throw;
+    }
+    if (bytes == 0 || static_cast<std::int64_t>(bytes) >= raw.bytes()) {
       encoded_[i].release();
       continue;
     }

@@ -23,7 +23,8 @@ class HostTensors {
              const Encodings& encodings, const SharedSegments& segments, const BufferPool& pool);
   /// Decompresses what arrived so. Throws Error(kProtocol) as TensorCodec::decode does.
   void decode(TensorCodec& codec);
-  /// Compresses those that travel behind their message, where that makes them smaller.
+  /// Compresses those that travel behind their message, where that makes them smaller and there is
+  /// memory for it.
   void encode(TensorCodec& codec, Compression compression, const BufferPool& pool);
   /// Gives the memory back.
   void release() noexcept;

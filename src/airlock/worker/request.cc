@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <new>
 #include <numeric>
 
 #include "airlock/core/log.h"
@@ -82,6 +83,31 @@ void Request::start(Kind kind, const IncomingFrame& frame) noexcept {
   failure_.reset();
 }
 
+void Request::refuse(ErrorCode code, std::string_view text) noexcept {
+  FailureMessage& failure = failure_.emplace();
+  failure.code = code;
+  try {
+    failure.text = text;
+  } catch (const std::bad_alloc&) {
+    failure.text = "no memory";  // fits into the string itself
+  }
+}
+
+void Request::refuse_for_exception() noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    refuse(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    refuse(ErrorCode::kResourceExhausted, "the worker has no memory for this call");
+  } catch (const std::exception& error) {
+    log_error("{}: {}", op_name(call_.op), error.what());
+    refuse(ErrorCode::kInternal, error.what());
+  } catch (...) {
+    refuse(ErrorCode::kInternal, "unknown error");
+  }
+}
+
 template <typename Subject>
 void Request::take_in(Channel& channel, const IncomingFrame& frame, const Subject& subject,
                       const TensorSpecs& inputs, const Transfer& transfer, const Context& context) {
@@ -90,12 +116,12 @@ void Request::take_in(Channel& channel, const IncomingFrame& frame, const Subjec
     inputs_.place(inputs, transfer.inputs, transfer.input_encodings, context.segments,
                   context.pool);
     outputs_.place(replies_, transfer.outputs, {}, context.segments, context.pool);
-  } catch (const Error& error) {
+  } catch (const std::exception&) {
     // The frame itself is sound, so the stream is still in step and the session can go on.
+    refuse_for_exception();
     inputs_.release();
     outputs_.release();
-    channel.discard_payload();
-    return refuse(error.code(), error.what());
+    return channel.discard_payload();
   }
   bytes_ = total_bytes(inputs) + total_bytes(replies_);
   channel.receive_tensors(inputs_.inline_parts(), layout_of(transfer.input_encodings));
@@ -145,11 +171,8 @@ void Request::compute(SessionTable& sessions, SessionTable::Handle& session,
   try {
     inputs_.decode(codec);
     run(sessions, session);
-  } catch (const Error& error) {
-    refuse(error.code(), error.what());
-  } catch (const std::exception& error) {
-    log_error("{}: {}", describe(call_), error.what());
-    refuse(ErrorCode::kInternal, error.what());
+  } catch (...) {
+    refuse_for_exception();
   }
   inputs_.release();
   worker_ns_ += nanoseconds_since(began);

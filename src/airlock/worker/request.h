@@ -60,7 +60,10 @@ class Request {
   enum class Kind : std::uint8_t { kCall, kStats, kProbe };
 
   void start(Kind kind, const IncomingFrame& frame) noexcept;
-  void refuse(ErrorCode code, std::string_view text) { failure_ = {code, std::string(text)}; }
+  /// Where there is no memory for `text`, what there is to say is short.
+  void refuse(ErrorCode code, std::string_view text) noexcept;
+  /// Refuses for what is being handled. Only in a catch clause.
+  void refuse_for_exception() noexcept;
   /// Finds memory for the tensors of a frame whose message was sound, and reads them. What cannot
   /// be had becomes a failure to answer: the stream is still in step and the session can go on.
   /// `subject` names the request.

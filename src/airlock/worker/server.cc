@@ -4,11 +4,11 @@
 #include <list>
 #include <mutex>
 #include <string>
-#include <system_error>
 #include <thread>
 
 #include "airlock/core/error.h"
 #include "airlock/core/log_limit.h"
+#include "airlock/core/threads.h"
 #include "airlock/worker/conversation.h"
 
 namespace airlock {
@@ -90,11 +90,14 @@ struct Server::State {
     if (connections.size() >= most_connections()) {
       return turn_away(std::move(link), "this worker has too many connections; try again later");
     }
+    if (!has_room_for_threads(1)) {
+      return turn_away(std::move(link), "this worker has no memory for another connection");
+    }
     end_oldest_greeting();
     try {
       connections.emplace_back(*this, std::move(link));
-    } catch (const std::system_error& error) {
-      log_limited(context.faults, LogLevel::kWarning, "no thread for another runner: {}",
+    } catch (const std::exception& error) {  // no thread, or no memory for what it needs
+      log_limited(context.faults, LogLevel::kWarning, "no room for another runner: {}",
                   error.what());
     }
   }

@@ -242,6 +242,15 @@ void SessionTable::end_sequence(Handle& session, std::uint32_t sequence) {
   ended = (*session.entry_)->sequences.extract(sequence);
 }
 
+void SessionTable::rest() noexcept {
+  try {
+    TurnQueue::Flow nobody;
+    const TurnQueue::Turn turn = turns_.take(nobody, 1);
+    if (size() == 0) backend_.rest();
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): no memory to wait in; later
+  }
+}
+
 int SessionTable::size() const {
   const std::lock_guard lock(mutex_);
   return open_sessions();

@@ -86,6 +86,9 @@ class SessionTable {
   /// under way.
   void end_sequence(Handle& session, std::uint32_t sequence);
 
+  /// Lets the backend rest if no session is open.
+  void rest() noexcept;
+
   /// Open sessions that were not evicted.
   [[nodiscard]] int size() const;
   /// Of all sessions, and of one.

@@ -3,13 +3,15 @@
 #include <utility>
 
 #include "airlock/core/error.h"
+#include "airlock/core/memory_budget.h"
 
 namespace airlock {
 
 /// A segment that the backend knows of for as long as it is mapped.
 class SharedSegments::Segment {
  public:
-  Segment(SharedMemory memory, Backend* backend) : memory_(std::move(memory)), backend_(backend) {
+  Segment(BudgetShare share, SharedMemory memory, Backend* backend)
+      : share_(std::move(share)), memory_(std::move(memory)), backend_(backend) {
     if (backend_ != nullptr) backend_->memory_shared(bytes());
   }
   Segment(const Segment&) = delete;
@@ -20,6 +22,7 @@ class SharedSegments::Segment {
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return memory_.bytes(); }
 
  private:
+  BudgetShare share_;  ///< outlives the mapping
   SharedMemory memory_;
   Backend* backend_;
 };
@@ -42,10 +45,11 @@ void SharedSegments::add(const ShareMessage& message, Fd file) {
           message.segment);
   require(message.bytes > 0 && message.bytes <= budget_ - used_, ErrorCode::kProtocol,
           "{} more bytes of shared memory, {} of {} are used", message.bytes, used_, budget_);
+  BudgetShare share(process_budget(), message.bytes, "shared memory");
   SharedMemory memory =
       SharedMemory::adopt(std::move(file), static_cast<std::size_t>(message.bytes));
   memory.forget_file();
-  segment = std::make_unique<Segment>(std::move(memory), backend_);
+  segment = std::make_unique<Segment>(std::move(share), std::move(memory), backend_);
   used_ += message.bytes;
 }
 

@@ -24,8 +24,10 @@ class SharedSegments {
   SharedSegments& operator=(SharedSegments&& other) noexcept;
   ~SharedSegments();
 
-  /// Maps a new segment. Throws Error(kProtocol) for a number known already, without a
-  /// descriptor, past the budget, or what SharedMemory::adopt refuses.
+  /// Maps a new segment, which counts against the process's budget (core/memory_budget.h) until it
+  /// is unmapped. Throws Error(kProtocol) for a number known already, without a descriptor, past
+  /// the session's budget, or what SharedMemory::adopt refuses; Error(kResourceExhausted) past the
+  /// process's.
   void add(const ShareMessage& message, Fd file);
 
   /// The memory of a tensor at `place`. Throws Error(kProtocol) if it is not inside a segment, or

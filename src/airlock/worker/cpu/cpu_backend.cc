@@ -3,7 +3,6 @@
 #include <array>
 #include <utility>
 
-#include <omp.h>
 #include <unistd.h>
 
 #include "airlock/core/error.h"
@@ -37,11 +36,6 @@ std::int64_t half_of_memory() {
   return std::int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE) / 2;
 }
 
-/// Gives idle memory back to the system if there is more of it than the next runner needs warm.
-void keep_warm(const BufferPool& pool, std::size_t bytes) {
-  if (pool.bytes_idle() > bytes) pool.trim();
-}
-
 using Progress = std::function<void(std::int64_t done, std::int64_t total)>;
 
 /// `progress` as heard by the first (0) or second (1) of two passes over the weights.
@@ -55,17 +49,7 @@ Progress half_of(const Progress& progress, int pass) {
 class CpuSequence final : public BackendSequence {
  public:
   CpuSequence(const CpuContext& context, const BufferPool& kv_pool)
-      : scratch_(context.pool),
-        kv_pool_(kv_pool),
-        cache_(context.config, context.compute, kv_pool) {}
-
-  ~CpuSequence() override {
-    constexpr std::size_t kWarmCache = std::size_t{256} << 20;
-    constexpr std::size_t kWarmScratch = std::size_t{1} << 30;
-    cache_.clear();
-    keep_warm(kv_pool_, kWarmCache);
-    keep_warm(scratch_, kWarmScratch);
-  }
+      : cache_(context.config, context.compute, kv_pool) {}
 
   [[nodiscard]] std::int64_t kv_bytes() const override { return cache_.bytes(); }
 
@@ -76,8 +60,6 @@ class CpuSequence final : public BackendSequence {
   [[nodiscard]] KvCache& cache() noexcept { return cache_; }
 
  private:
-  BufferPool scratch_;
-  BufferPool kv_pool_;
   KvCache cache_;
 };
 
@@ -121,6 +103,12 @@ class CpuBackend final : public Backend {
 
   [[nodiscard]] std::unique_ptr<BackendSequence> open_sequence() override {
     return std::make_unique<CpuSequence>(context_, kv_pool_);
+  }
+
+  void rest() noexcept override {
+    context_.gemm.forget();
+    context_.pool.trim();
+    kv_pool_.trim();
   }
 
   void execute(const Call& call, std::span<BackendSequence* const> sequences,
@@ -170,8 +158,7 @@ class CallCaches {
 
 void CpuBackend::execute(const Call& call, std::span<BackendSequence* const> sequences,
                          std::span<const ConstTensor> inputs, std::span<const Tensor> outputs) {
-  // OpenMP keeps its number of threads per calling thread, and oneDNN asks OpenMP.
-  if (omp_get_max_threads() != threads()) omp_set_num_threads(threads());
+  ready_team();
   require(is_ring(call.op) ? has_ring(products_) : has_plain(products_), ErrorCode::kUnsupported,
           "{}: this worker was started with --products {}", call, product_kinds_name(products_));
   switch (call.op) {
