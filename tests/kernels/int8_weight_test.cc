@@ -2,6 +2,7 @@
 
 #include <cfenv>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
@@ -9,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "airlock/core/denormals.h"
 #include "airlock/core/error.h"
 
 #include "tests/worker/backend_model.h"
@@ -83,6 +85,17 @@ TEST(Int8WeightTest, RowsAtTheEndsOfF32AreTaken) {
   const Quantized lost = quantize(OwnedTensor(DType::kF32, {1, 2}, {tiny, 0}));
   EXPECT_EQ(lost.scales[0], 0);
   EXPECT_EQ(lost.q[0], 0);
+}
+
+TEST(Int8WeightTest, IsTheSameOnThreadsThatFlushDenormals) {
+  const double tiny = std::numeric_limits<float>::denorm_min();
+  const double least = std::numeric_limits<float>::min();
+  const OwnedTensor weight(DType::kF32, {2, 2}, {190 * tiny, -190 * tiny, 3 * least, -least / 2});
+  const Quantized kept = quantize(weight);
+  const FlushDenormals flush;
+  const Quantized flushed = quantize(weight);
+  EXPECT_EQ(kept.q, flushed.q);
+  EXPECT_EQ(std::memcmp(kept.scales.data(), flushed.scales.data(), 2 * sizeof(float)), 0);
 }
 
 TEST(Int8WeightTest, PartOfTheRowsIsThatPartOfTheWhole) {

@@ -241,9 +241,10 @@ TEST_P(ServerTest, WhatARunnerHeldIsFreedThoughNobodyComesAfterIt) {
   start();
   { (void)runner(); }
   const testing::Holdings before = testing::holdings();
+  // No more in all than there are places: a worker may be slow to see that a runner has gone.
   for (int i = 0; i < 5; ++i) {
     std::vector<std::unique_ptr<RemoteClient>> many;
-    for (int j = 0; j < 8; ++j) many.push_back(runner());
+    for (int j = 0; j < 3; ++j) many.push_back(runner());
   }
   EXPECT_TRUE(testing::holds_no_more_than(before));
 }

@@ -68,4 +68,20 @@ class FlushDenormals {
   const std::uint64_t before_;
 };
 
+/// The opposite: where bits are a contract between processes whose threads may differ.
+class KeepDenormals {
+ public:
+  KeepDenormals() noexcept : before_(float_mode()) {
+    if ((before_ & kFlushMode) != 0) set_float_mode(before_ & ~kFlushMode);
+  }
+  KeepDenormals(const KeepDenormals&) = delete;
+  KeepDenormals& operator=(const KeepDenormals&) = delete;
+  ~KeepDenormals() {
+    if ((before_ & kFlushMode) != 0) set_float_mode(before_);
+  }
+
+ private:
+  const std::uint64_t before_;
+};
+
 }  // namespace airlock

@@ -62,6 +62,7 @@ HWY_AFTER_NAMESPACE();
 #include <algorithm>
 #include <bit>
 
+#include "airlock/core/denormals.h"
 #include "airlock/core/error.h"
 
 namespace airlock {
@@ -103,6 +104,7 @@ void quantize_weight_rows(ConstTensor weight, std::int64_t row, std::int64_t row
           row + rows, shape, q.size(), scales.size());
   const std::int64_t in = shape[1];
   const std::size_t row_bytes = static_cast<std::size_t>(in) * dtype_size(dtype);
+  const KeepDenormals keep;  // both sides quantize, and compare products
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::byte* values = weight.data + static_cast<std::size_t>(row + r) * row_bytes;
     std::int8_t* out = q.data() + r * in;

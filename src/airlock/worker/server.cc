@@ -1,5 +1,7 @@
 #include "airlock/worker/server.h"
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <list>
 #include <mutex>
@@ -19,6 +21,8 @@ struct Server::State {
   /// A fresh connection's buffer takes a Failure at once; this bounds a transport where it does
   /// not.
   static constexpr std::chrono::milliseconds kFarewellLimit{100};
+  /// For connections told to end, before another is turned away.
+  static constexpr std::chrono::milliseconds kEndLimit{1000};
 
   struct Connection {
     Connection(State& state, std::unique_ptr<Link> link)
@@ -86,8 +90,8 @@ struct Server::State {
   /// Gives a new runner its thread, or tells it why there is none. Those that have said nothing yet
   /// have places of their own, which the latest to come may take from the first.
   void take(std::unique_ptr<Link> link) {
-    const std::lock_guard lock(mutex);
-    if (connections.size() >= most_connections()) {
+    std::unique_lock lock(mutex);
+    if (!make_room(lock)) {
       return turn_away(std::move(link), "this worker has too many connections; try again later");
     }
     if (!has_room_for_threads(1)) {
@@ -102,9 +106,25 @@ struct Server::State {
     }
   }
 
-  [[nodiscard]] std::size_t most_connections() const {
-    return static_cast<std::size_t>(context.options.max_sessions) +
-           static_cast<std::size_t>(context.options.max_greeting) + kSpareConnections;
+  /// Waits for connections that are ending, where there are so many that nobody else may come.
+  bool make_room(std::unique_lock<std::mutex>& lock) {
+    const std::size_t most = static_cast<std::size_t>(context.options.max_sessions) +
+                             static_cast<std::size_t>(context.options.max_greeting) +
+                             kSpareConnections;
+    const auto until = std::chrono::steady_clock::now() + kEndLimit;
+    while (connections.size() >= most) {
+      std::list<Connection> gone = take_out(false);
+      if (gone.empty()) {
+        const bool ending = std::any_of(connections.begin(), connections.end(),
+                                        [](const Connection& c) { return c.told_to_end; });
+        if (!ending || ended.wait_until(lock, until) == std::cv_status::timeout) return false;
+        continue;
+      }
+      lock.unlock();
+      join(gone);
+      lock.lock();
+    }
+    return true;
   }
 
   void end_oldest_greeting() {

@@ -53,6 +53,7 @@ void SessionTable::Handle::close() noexcept {
   std::list<std::unique_ptr<Entry>> closed;  // frees its cache after the lock is gone
   const std::lock_guard lock(table->mutex_);
   closed.splice(closed.end(), table->entries_, entry_);
+  table->freed_.notify_one();
 }
 
 SessionTable::SessionTable(Backend& backend, const Limits& limits)
@@ -63,8 +64,10 @@ SessionTable::~SessionTable() = default;
 SessionTable::Handle SessionTable::open(Evict evict) {
   auto entry = std::make_unique<Entry>();
   entry->evict = std::move(evict);
-  const std::lock_guard lock(mutex_);
-  if (open_sessions() >= limits_.sessions) evict_idlest();
+  std::unique_lock lock(mutex_);
+  const auto is_full = [this] { return open_sessions() >= limits_.sessions; };
+  freed_.wait_for(lock, limits_.place_wait, [&] { return !is_full() || idlest() != nullptr; });
+  if (is_full()) evict_idlest();
   entries_.push_back(std::move(entry));
   Handle handle;
   handle.entry_ = std::prev(entries_.end());
@@ -77,18 +80,23 @@ int SessionTable::open_sessions() const {
                                         [](const auto& entry) { return !entry->evicted; }));
 }
 
-void SessionTable::evict_idlest() {
+SessionTable::Entry* SessionTable::idlest() const {
   const auto now = Clock::now();
-  Entry* idlest = nullptr;
+  Entry* found = nullptr;
   for (const auto& entry : entries_) {
     if (entry->evicted || entry->under_way > 0 || !entry->evict) continue;
     if (now - entry->last_call < limits_.session_idle) continue;
-    if (idlest == nullptr || entry->last_call < idlest->last_call) idlest = entry.get();
+    if (found == nullptr || entry->last_call < found->last_call) found = entry.get();
   }
-  require(idlest != nullptr, ErrorCode::kResourceExhausted,
+  return found;
+}
+
+void SessionTable::evict_idlest() {
+  Entry* const entry = idlest();
+  require(entry != nullptr, ErrorCode::kResourceExhausted,
           "all {} sessions are taken; try again later or raise --max-sessions", limits_.sessions);
-  idlest->evicted = true;
-  idlest->evict();
+  entry->evicted = true;
+  entry->evict();
 }
 
 void SessionTable::work_begins(Handle& session) {

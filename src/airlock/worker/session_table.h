@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -34,6 +35,8 @@ class SessionTable {
     int sequences = 256;                     ///< of one session
     double turn_cost = 16e12;                ///< call_cost of one turn at most
     std::chrono::milliseconds session_idle{300'000};  ///< after which another may take its place
+    /// For a place where none is free: a worker sees a moment late that a runner has gone.
+    std::chrono::milliseconds place_wait{250};
   };
   /// Rows of a ring product in one turn while other sessions take turns.
   static constexpr std::int64_t kSharedTurnRows = 64;
@@ -65,7 +68,7 @@ class SessionTable {
   /// The session begins in the middle of work, which work_ends ends. In a full table it takes the
   /// place of the session that has been without a call for longest, if that is the limit's time or
   /// longer, none of its work is under way and it has an `evict`, which is called meanwhile. Throws
-  /// Error(kResourceExhausted) if there is none.
+  /// Error(kResourceExhausted) if there is none, nor a free place within place_wait.
   Handle open(Evict evict = {});
   /// Around whatever is done for a session, from a request's first byte to its answer's last; pairs
   /// may overlap. Throws Error(kSessionLost) for a session that was evicted.
@@ -104,6 +107,8 @@ class SessionTable {
   Sequences admit(Entry& session, const Call& call);
   void make_room(const Entry& session, const Call& call);
   void settle(Entry& session, const Call& call) noexcept;
+  /// The one that may lose its place; nullptr: none. With the lock held, like evict_idlest.
+  [[nodiscard]] Entry* idlest() const;
   void evict_idlest();
   [[nodiscard]] int open_sessions() const;
   [[nodiscard]] double cost_of_turn(const Call& call) const;
@@ -116,6 +121,7 @@ class SessionTable {
   TurnQueue turns_;
   /// Guards entries_ and what each holds; never held while the backend computes.
   mutable std::mutex mutex_;
+  std::condition_variable freed_;  ///< a place
   std::list<std::unique_ptr<Entry>> entries_;
 };
 
