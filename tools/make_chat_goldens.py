@@ -3,9 +3,9 @@
 
 Usage: tools/make_chat_goldens.py   (needs the packages transformers and jinja2)
 
-A golden holds a line of JSON for each conversation of conversations.json: the text, {"raise": text}
+expressions.txt holds small templates, one a line, rendered without messages. A golden holds a line of JSON for each conversation of conversations.json: the text, {"raise": text}
 where the template raised its own exception, {"error": type} where anything else went wrong. A
-template that does not compile has one line, {"syntax": message}. The clock stands still.
+template that does not compile has {"error": ...} too. The clock stands still.
 """
 import datetime
 import json
@@ -37,8 +37,13 @@ def render(template, conversation):
         if type(error) is jinja2.exceptions.TemplateError:
             return {"raise": str(error)}
         return {"error": type(error).__name__}
-    except Exception as error:
+    except Exception as error:  # whatever Python raises
         return {"error": type(error).__name__}
+
+
+def write(path, lines):
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.with_suffix(".golden").write_text(text)
 
 
 def main():
@@ -46,13 +51,10 @@ def main():
     conversations = json.loads((FOLDER / "conversations.json").read_text())
     for path in sorted(FOLDER.glob("*.jinja")):
         template = path.read_text()
-        try:
-            chat._compile_jinja_template(template)
-            lines = [render(template, conversation) for conversation in conversations]
-        except jinja2.exceptions.TemplateSyntaxError as error:
-            lines = [{"syntax": str(error)}]
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        path.with_suffix(".golden").write_text(text)
+        lines = [render(template, conversation) for conversation in conversations]
+        write(path, lines)
+    path = FOLDER / "expressions.txt"
+    write(path, [render(line, {"messages": []}) for line in path.read_text().splitlines()])
 
 
 main()

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -142,6 +143,7 @@ struct Program {
   std::deque<Expr> expressions;
   std::deque<Stmt> statements;
   std::vector<std::string_view> symbols;  ///< names by number
+  std::unordered_map<std::string_view, std::uint32_t> numbers;
   Body body;
 };
 

@@ -81,14 +81,12 @@ std::optional<Value> macro_attribute(Heap& heap, const Macro& macro, std::string
 }
 
 std::int64_t bound_of(const Value* value, std::int64_t standard) {
-  if (value == nullptr || value->is(Kind::kNone)) return standard;
-  if (!value->is_int()) refuse("a slice wants ints, not a value of type {}", type_name(*value));
-  return value->as_int();
+  return value == nullptr || value->is(Kind::kNone) ? standard : value->as_int();
 }
 
 /// The `count` positions first, first + step, ... of a slice, as Python adjusts its bounds.
 struct Positions {
-  std::int64_t first = 0, step = 1, count = 0;
+  std::int64_t first = 0, end = 0, step = 1, count = 0;
 };
 
 Positions positions(std::int64_t length, const Value* start, const Value* stop, const Value* step) {
@@ -102,7 +100,8 @@ Positions positions(std::int64_t length, const Value* start, const Value* stop, 
   };
   const auto is_given = [](const Value* v) { return v != nullptr && !v->is(Kind::kNone); };
   made.first = is_given(start) ? adjust(bound_of(start, 0)) : (down ? length - 1 : 0);
-  const std::int64_t end = is_given(stop) ? adjust(bound_of(stop, 0)) : (down ? -1 : length);
+  made.end = is_given(stop) ? adjust(bound_of(stop, 0)) : (down ? -1 : length);
+  const std::int64_t end = made.end;
   // No overflow: the bounds are within the length.
   const std::int64_t span = down ? made.first - end : end - made.first;
   const std::uint64_t stride =
@@ -225,7 +224,11 @@ Value Evaluator::item(const Value& object, const Value& key) {
 Value Evaluator::slice(const Value& object, const Value* start, const Value* stop,
                        const Value* step) {
   require_defined(object);
-  if (!is_indexed(object)) refuse("a value of type {} cannot be sliced", type_name(object));
+  const auto fits = [](const Value* bound) {
+    return bound == nullptr || bound->is(Kind::kNone) || bound->is_int();
+  };
+  if (!is_indexed(object) || !fits(start) || !fits(stop) || !fits(step))
+    return undefined("a value that cannot be sliced so");
   const Positions at = positions(length_of(object), start, stop, step);
   if (object.is(Kind::kString)) {
     heap_.step(object.size / 16);
@@ -237,7 +240,7 @@ Value Evaluator::slice(const Value& object, const Value* start, const Value* sto
     made->start = range.start + at.first * range.step;
     made->step = range.step * at.step;
     made->length = at.count;
-    made->stop = made->start + made->step * at.count;
+    made->stop = range.start + at.end * range.step;
     return object_value(Kind::kRange, made);
   }
   const auto& source = object.as<Sequence>().items;

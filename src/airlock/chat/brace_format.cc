@@ -63,6 +63,9 @@ class BraceFormat {
     Value value;
     if (first.empty() || (first[0] >= '0' && first[0] <= '9')) {
       std::string_view digits = first;
+      const bool counted = first.empty();
+      if (counted ? named_ : next_ > 0) refuse("a format mixes {{}} and {{0}}");
+      named_ = !counted;
       const auto at =
           static_cast<std::size_t>(first.empty() ? next_++ : read_format_number(digits));
       if (!digits.empty() || at >= args_.positional.size())
@@ -97,6 +100,7 @@ class BraceFormat {
   Evaluator& evaluator_;
   const CallArgs& args_;
   std::int64_t next_ = 0;
+  bool named_ = false;  ///< has a field with a number
 };
 
 }  // namespace

@@ -126,9 +126,11 @@ Value Evaluator::eval_below(const Expr& expr, Scope& scope) {
 }
 
 Value Evaluator::eval_name(const Expr& expr, Scope& scope) {
-  for (Scope* at = &scope; at != nullptr; at = at->parent)
+  for (Scope* at = &scope; at != nullptr; at = at->parent) {
+    heap_.step(1 + at->names.size() / 16);
     for (const auto& [name, value] : at->names)
       if (name == expr.symbol) return value;
+  }
   if (const auto& global = globals_[expr.symbol]) return *global;
   return undefined(
       heap_.text(fmt::format("'{}' is undefined", program_.symbols[expr.symbol])).text());
@@ -178,6 +180,7 @@ CallArgs Evaluator::eval_arguments(const Arguments& arguments, Scope& scope) {
       if (!key.is(Kind::kString)) refuse("** wants a dict whose keys are strings");
       if (args.find(key.text()) != nullptr) refuse("an argument is given twice, by name and by **");
       heap_.charge(sizeof(args.named[0]));
+      heap_.step(args.named.size() / 8);
       args.named.emplace_back(key.text(), value);
     }
   }

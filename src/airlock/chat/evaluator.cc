@@ -36,6 +36,7 @@ void require_defined(const Value& value) {
 }
 
 void Scope::set(Heap& heap, std::uint32_t symbol, const Value& value) {
+  heap.step(names.size() / 16);
   for (auto& [name, old] : names) {
     if (name == symbol) {
       old = value;
@@ -72,9 +73,8 @@ Evaluator::Evaluator(const Program& program, Heap& heap, std::tm now)
 }
 
 void Evaluator::define(std::string_view name, const Value& value) {
-  const auto found = std::find(program_.symbols.begin(), program_.symbols.end(), name);
-  if (found != program_.symbols.end())
-    globals_[static_cast<std::size_t>(found - program_.symbols.begin())] = value;
+  const auto found = program_.numbers.find(name);
+  if (found != program_.numbers.end()) globals_[found->second] = value;
 }
 
 std::string Evaluator::render() {
@@ -268,6 +268,7 @@ Value Evaluator::call_macro(const Macro& macro, const CallArgs& args) {
   const auto& parameters = stmt.parameters;
   std::vector<bool> used(args.named.size());
   const auto named = [&](std::string_view name) -> const Value* {
+    heap_.step(args.named.size() / 16);
     for (std::size_t i = 0; i < args.named.size(); ++i) {
       if (args.named[i].first != name || used[i]) continue;
       used[i] = true;

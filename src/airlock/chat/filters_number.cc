@@ -40,7 +40,7 @@ std::optional<std::int64_t> parse_whole(std::string_view text, std::int64_t base
     base = of;
     break;
   }
-  if (negative) plain->insert(0, "-");
+  if (negative) plain->insert(plain->begin(), '-');
   std::int64_t number = 0;
   const char* const end = plain->data() + plain->size();
   const auto read =
@@ -67,8 +67,9 @@ std::int64_t truncated(double number) {
   return static_cast<std::int64_t>(number);
 }
 
-Value int_filter(Evaluator&, const Value& input, const CallArgs& args) {
+Value int_filter(Evaluator& evaluator, const Value& input, const CallArgs& args) {
   const Params params("int", args, {"default", "base"});
+  evaluator.heap().step(input.is(Kind::kString) ? input.size / 8 : 0);
   const Value standard = params.get(0) == nullptr ? integer(0) : params[0];
   require_defined(input);
   if (input.is_int()) return integer(input.as_int());
@@ -80,8 +81,9 @@ Value int_filter(Evaluator&, const Value& input, const CallArgs& args) {
   return real && std::isfinite(*real) ? integer(truncated(*real)) : standard;
 }
 
-Value float_filter(Evaluator&, const Value& input, const CallArgs& args) {
+Value float_filter(Evaluator& evaluator, const Value& input, const CallArgs& args) {
   const Params params("float", args, {"default"});
+  evaluator.heap().step(input.is(Kind::kString) ? input.size / 8 : 0);
   require_defined(input);
   if (input.is_number()) return real(input.as_real());
   if (input.is(Kind::kString)) {
@@ -146,7 +148,7 @@ Value sum_filter(Evaluator& evaluator, const Value& input, const CallArgs& args)
   return sum;
 }
 
-constexpr std::array kFilters = {
+constexpr std::array kNumberFilters = {
     FilterEntry{"int", int_filter}, FilterEntry{"float", float_filter},
     FilterEntry{"abs", abs_filter}, FilterEntry{"round", round_filter},
     FilterEntry{"sum", sum_filter},
@@ -155,7 +157,7 @@ constexpr std::array kFilters = {
 }  // namespace
 
 std::span<const FilterEntry> number_filters() {
-  return kFilters;
+  return kNumberFilters;
 }
 
 }  // namespace airlock::chat

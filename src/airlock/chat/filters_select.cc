@@ -19,7 +19,8 @@ Value attr_filter(Evaluator& evaluator, const Value& input, const CallArgs& args
   return found ? *found : undefined("there is no such attribute");
 }
 
-CallArgs without_first(const CallArgs& args, std::size_t count) {
+CallArgs without_first(Heap& heap, const CallArgs& args, std::size_t count) {
+  heap.step(args.positional.size() + args.named.size());
   const auto rest = args.positional.begin() + static_cast<std::ptrdiff_t>(count);
   return {std::vector<Value>(rest, args.positional.end()), args.named};
 }
@@ -47,7 +48,8 @@ Value map_filter(Evaluator& evaluator, const Value& input, const CallArgs& args)
     if (items == nullptr) items = iterate(evaluator.heap(), input);
     Value item;
     if (!items->next(item)) return false;
-    out = evaluator.apply_filter(args.positional[0], item, without_first(args, 1));
+    out =
+        evaluator.apply_filter(args.positional[0], item, without_first(evaluator.heap(), args, 1));
     return true;
   });
 }
@@ -68,10 +70,11 @@ Value selected(Evaluator& evaluator, const Value& input, const CallArgs& args, b
     while (items->next(out)) {
       evaluator.heap().step();
       const Value looked_at = getter(evaluator, out);
-      const bool passes = args.positional.size() > first
-                              ? evaluator.apply_test(args.positional[first], looked_at,
-                                                     without_first(args, first + 1))
-                              : truth_of(looked_at);
+      const bool passes =
+          args.positional.size() > first
+              ? evaluator.apply_test(args.positional[first], looked_at,
+                                     without_first(evaluator.heap(), args, first + 1))
+              : truth_of(looked_at);
       if (passes == keep) return true;
     }
     return false;
@@ -90,7 +93,7 @@ Value rejectattr_filter(Evaluator& evaluator, const Value& input, const CallArgs
   return selected(evaluator, input, args, false, true);
 }
 
-constexpr std::array kFilters = {
+constexpr std::array kSelectFilters = {
     FilterEntry{"default", default_filter},
     FilterEntry{"d", default_filter},
     FilterEntry{"attr", attr_filter},
@@ -104,7 +107,7 @@ constexpr std::array kFilters = {
 }  // namespace
 
 std::span<const FilterEntry> select_filters() {
-  return kFilters;
+  return kSelectFilters;
 }
 
 }  // namespace airlock::chat

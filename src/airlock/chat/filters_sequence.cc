@@ -254,7 +254,7 @@ Value slice_filter(Evaluator& evaluator, const Value& input, const CallArgs& arg
   return iterator_over(heap, std::move(slices));
 }
 
-constexpr std::array kFilters = {
+constexpr std::array kSequenceFilters = {
     FilterEntry{"length", length_filter}, FilterEntry{"count", length_filter},
     FilterEntry{"list", list_filter},     FilterEntry{"first", first_filter},
     FilterEntry{"last", last_filter},     FilterEntry{"reverse", reverse_filter},
@@ -268,7 +268,7 @@ constexpr std::array kFilters = {
 }  // namespace
 
 std::span<const FilterEntry> sequence_filters() {
-  return kFilters;
+  return kSequenceFilters;
 }
 
 }  // namespace airlock::chat

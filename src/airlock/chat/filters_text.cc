@@ -155,6 +155,7 @@ Value indent_filter(Evaluator& evaluator, const Value& input, const CallArgs& ar
 Value truncate_filter(Evaluator& evaluator, const Value& input, const CallArgs& args) {
   const Params params("truncate", args, {"length", "killwords", "end", "leeway"});
   const std::string_view text = text_of(input, "truncate");
+  evaluator.heap().step(text.size() / 16);
   const std::string_view end = params.text(2, "...");
   const std::int64_t length = params.whole(0, 255);
   const std::int64_t leeway = params.whole(3).value_or(5);
@@ -173,6 +174,7 @@ Value wordcount_filter(Evaluator& evaluator, const Value& input, const CallArgs&
   const Params params("wordcount", args, {});
   std::int64_t count = 0;
   bool in_word = false;
+  evaluator.heap().step(input.is(Kind::kString) ? input.size / 2 : 0);
   for (Characters walk{str_of(evaluator.heap(), input).text()}; !walk.rest.empty();) {
     const char32_t c = utf8_code_point(walk.next());
     const bool is_word = c == '_' || is_alpha(c) || is_numeric(c);
@@ -244,7 +246,7 @@ Value tojson_filter(Evaluator& evaluator, const Value& input, const CallArgs& ar
   return out.value();
 }
 
-constexpr std::array kFilters = {
+constexpr std::array kTextFilters = {
     FilterEntry{"upper", upper_filter},
     FilterEntry{"lower", lower_filter},
     FilterEntry{"capitalize", capitalize_filter},
@@ -268,7 +270,7 @@ constexpr std::array kFilters = {
 }  // namespace
 
 std::span<const FilterEntry> text_filters() {
-  return kFilters;
+  return kTextFilters;
 }
 
 }  // namespace airlock::chat

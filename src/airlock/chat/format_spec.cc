@@ -153,9 +153,9 @@ void add_number(TextBuilder& out, const Value& value, const FormatSpec& spec) {
         digits, spec.comma ? ',' : '_',
         spec.type == 'x' || spec.type == 'X' || spec.type == 'b' || spec.type == 'o' ? 4 : 3);
   if (negative) {
-    prefix = "-" + prefix;
+    prefix.insert(prefix.begin(), '-');
   } else if (spec.sign != '-') {
-    prefix = spec.sign + prefix;
+    prefix.insert(prefix.begin(), spec.sign);
   }
   if (spec.align == '=') {
     out.add(prefix);
@@ -185,11 +185,6 @@ void add_formatted(TextBuilder& out, const Value& value, std::string_view spec_t
     return;
   }
   constexpr std::string_view kWhole = "dxXobn";
-  const bool is_bool = value.is(Kind::kBool) && spec.type == '\0';
-  if (is_bool) {
-    add_padded(out, value.truth ? "True" : "False", spec, '>');
-    return;
-  }
   const std::string_view kFloats = "eEfFgGn%";
   const bool fits = value.is(Kind::kFloat)
                         ? spec.type == '\0' || kFloats.find(spec.type) != std::string_view::npos

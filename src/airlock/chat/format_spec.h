@@ -14,7 +14,7 @@ namespace airlock::chat {
 inline constexpr std::int64_t kMaxFormatWidth = 100'000;
 
 struct FormatSpec {
-  std::string fill = " ";
+  std::string_view fill = " ";
   char align = '\0';
   char sign = '-';
   bool alternate = false, comma = false, underscore = false;

@@ -205,7 +205,7 @@ class Writer {
         return;
       case Kind::kInt:
       case Kind::kFloat:
-        out_.add("\"" + number_text(key) + "\"");
+        out_.add(fmt::format("\"{}\"", number_text(key)));
         return;
       default:
         refuse("`tojson`: a key of type {} is not JSON", type_name(key));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "airlock/chat/unicode.h"
 #include "airlock/core/error.h"
@@ -224,7 +225,11 @@ class Lexer {
     const std::string text = without_underscores(0, length);
     Token& token = add(TokenKind::kFloat, text);
     const auto read = std::from_chars(text.data(), text.data() + text.size(), token.real);
-    if (read.ec != std::errc()) bad("the number {} is out of range", text);
+    // As Python reads what is too large or too small.
+    if (read.ec != std::errc())
+      token.real = text.find("e-") != std::string::npos || text.find("E-") != std::string::npos
+                       ? 0.0
+                       : HUGE_VAL;
     pass(length);
   }
   void whole_number(std::size_t length) {
@@ -237,10 +242,9 @@ class Lexer {
       if (const std::size_t found = other == 10 ? 0 : digits(skip, other))
         base = other, begin = skip, length = found;
     }
+    // Python has no octal 017: zeros end before another digit.
     if (base == 10 && rest_[0] == '0')
-      while (length > 1 &&
-             rest_.substr(0, length).find_first_not_of("0_") != std::string_view::npos)
-        --length;
+      length = std::min(length, std::min(rest_.find_first_not_of("0_"), rest_.size()));
     const std::string text = without_underscores(begin, length);
     Token& token = add(TokenKind::kInteger, text);
     const auto read = std::from_chars(text.data(), text.data() + text.size(), token.integer, base);

@@ -83,8 +83,9 @@ Arguments Parser::call_arguments() {
     if (!ok) bad(line, "the arguments of a call are out of order, expected f(a, *b, c=d, **e)");
   };
   expect("(");
-  for (bool first = true; !now().is_operator(")"); first = false) {
-    if (!first) {
+  for (std::size_t count = 0; !now().is_operator(")"); ++count) {
+    if (count > kMaxArguments) bad(line, "a call with more than {} arguments", kMaxArguments);
+    if (count != 0) {
       expect(",");
       if (now().is_operator(")")) break;
     }

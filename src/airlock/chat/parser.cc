@@ -90,11 +90,11 @@ void Parser::unexpected(std::string_view expected) const {
 }
 
 std::uint32_t Parser::symbol(std::string_view name) {
-  const auto found = symbols_.find(name);
-  if (found != symbols_.end()) return found->second;
+  const auto found = program_.numbers.find(name);
+  if (found != program_.numbers.end()) return found->second;
   const auto number = static_cast<std::uint32_t>(program_.symbols.size());
   program_.symbols.push_back(keep(name));
-  symbols_.emplace(program_.symbols.back(), number);
+  program_.numbers.emplace(program_.symbols.back(), number);
   return number;
 }
 
@@ -330,6 +330,8 @@ void Parser::parse_signature(Stmt& stmt) {
       bad(name.line, "the parameter `{}` needs a default, as the one before it has", name.text);
     }
     stmt.parameters.push_back(parameter);
+    if (stmt.parameters.size() > kMaxArguments)
+      bad(name.line, "more than {} parameters", kMaxArguments);
   }
   expect(")");
 }

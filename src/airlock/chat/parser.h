@@ -3,7 +3,6 @@
 
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "airlock/chat/ast.h"
@@ -113,12 +112,13 @@ class Parser {
   std::uint32_t loops_ = 0;  ///< around the statement, in its own function
   bool mentions_[4] = {};    ///< by Symbol: in the macro being read
   bool has_macro_ = false;   ///< since the innermost loop began
-  std::unordered_map<std::string_view, std::uint32_t> symbols_;
   /// Filters and tests that do not exist: an error at once, unless an `if` may never reach them.
   std::vector<std::string> unknown_, surely_unknown_;
 };
 
 /// Largest template that is read.
-inline constexpr std::size_t kMaxTemplateBytes = 4 << 20;
+inline constexpr std::size_t kMaxTemplateBytes = 1 << 20;
+/// Most arguments that a call writes, or a macro names.
+inline constexpr std::size_t kMaxArguments = 1000;
 
 }  // namespace airlock::chat

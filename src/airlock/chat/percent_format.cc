@@ -75,6 +75,17 @@ void add_percent(TextBuilder& out, char type, const Value& value, FormatSpec spe
       const std::int64_t number =
           value.is(Kind::kFloat) ? static_cast<std::int64_t>(value.real) : value.as_int();
       whole.precision = -1;
+      if (spec.precision >= 0) {
+        // A precision is the least number of digits.
+        FormatSpec digits = whole;
+        digits.align = '=';
+        digits.fill = "0";
+        digits.width = spec.precision + (number < 0 || spec.sign != '-' ? 1 : 0);
+        TextBuilder text(out.heap());
+        add_number(text, integer(number), digits);
+        add_padded(out, text.text(), spec, '>');
+        return;
+      }
       add_number(out, integer(number), whole);
       return;
     }

@@ -47,7 +47,7 @@ Value stripped(Evaluator& evaluator, const Value& self, const CallArgs& args, st
   if (params.get(0) == nullptr || params[0].is(Kind::kNone))
     return view_of(strip(self.text(), nullptr, left, right));
   const std::string_view characters = params.text(0, "");
-  evaluator.heap().step((self.size + 1) * (characters.size() + 1) / 64);
+  evaluator.heap().step((self.size + 1) * (characters.size() + 1) / 4);
   return view_of(strip(self.text(), &characters, left, right));
 }
 AIRLOCK_METHOD(strip_method) {
@@ -81,8 +81,9 @@ Value partitioned(Evaluator& evaluator, const Value& self, const CallArgs& args,
   const std::string_view text = self.text();
   const std::string_view separator = params.text(0, "");
   if (separator.empty()) refuse("`partition` wants a separator that is not empty");
-  evaluator.heap().step(text.size() / 16);
-  const std::size_t at = last ? text.rfind(separator) : text.find(separator);
+  evaluator.heap().step(text.size() / 8);
+  const std::size_t at =
+      last ? find_text_last(evaluator.heap(), text, separator) : find_text(text, separator);
   std::vector<Value> parts;
   if (at != std::string_view::npos) {
     parts = {view_of(text.substr(0, at)), view_of(text.substr(at, separator.size())),
@@ -112,7 +113,7 @@ AIRLOCK_METHOD(replace_method) {
 std::optional<std::pair<std::string_view, std::int64_t>> part_of(Evaluator& evaluator,
                                                                  const Value& self,
                                                                  const Params& params) {
-  evaluator.heap().step(self.size / 16);
+  evaluator.heap().step(self.size / 4);
   const std::int64_t length = count_characters(self.text());
   const auto bound = [length](std::optional<std::int64_t> given, std::int64_t standard) {
     const std::int64_t at = given.value_or(standard);
@@ -129,6 +130,7 @@ std::optional<std::pair<std::string_view, std::int64_t>> part_of(Evaluator& eval
 Value affixed(Evaluator& evaluator, const Value& self, const CallArgs& args, std::string_view name,
               bool (*matches)(std::string_view, std::string_view)) {
   const Params params(name, args, {"affix", "start", "end"}, 1, true);
+  evaluator.heap().step(self.size / 64);
   const auto part = params.get(1) == nullptr
                         ? std::optional(std::pair(self.text(), std::int64_t{0}))
                         : part_of(evaluator, self, params);
@@ -136,6 +138,7 @@ Value affixed(Evaluator& evaluator, const Value& self, const CallArgs& args, std
   bool any = false;
   for (const Value& affix : params[0].as<Sequence>().items) {
     if (!affix.is(Kind::kString)) refuse("`{}` wants a tuple of strings", name);
+    evaluator.heap().step(affix.size / 64 + 1);
     any = any || (part && matches(part->first, affix.text()));
   }
   return boolean(any);
@@ -158,7 +161,8 @@ std::int64_t found_at(Evaluator& evaluator, const Value& self, const CallArgs& a
   const std::string_view wanted = params.text(0, "");
   const auto part = part_of(evaluator, self, params);
   if (!part) return -1;
-  const std::size_t at = last ? part->first.rfind(wanted) : part->first.find(wanted);
+  const std::size_t at =
+      last ? find_text_last(evaluator.heap(), part->first, wanted) : find_text(part->first, wanted);
   if (at == std::string_view::npos) return -1;
   return part->second + count_characters(part->first.substr(0, at));
 }
@@ -185,19 +189,24 @@ AIRLOCK_METHOD(count_method) {
   if (!part) return integer(0);
   if (wanted.empty()) return integer(count_characters(part->first) + 1);
   std::int64_t count = 0;
-  for (std::size_t at = part->first.find(wanted); at != std::string_view::npos;
-       at = part->first.find(wanted, at + wanted.size()))
+  std::string_view rest = part->first;
+  for (std::size_t at = find_text(rest, wanted); at != std::string_view::npos;
+       at = find_text(rest, wanted)) {
     ++count;
+    rest.remove_prefix(at + wanted.size());
+  }
   return integer(count);
 }
 
 AIRLOCK_METHOD(removeprefix_method) {
   const Params params("removeprefix", args, {"prefix"}, 1, true);
+  evaluator.heap().step(self.size / 64);
   const std::string_view prefix = params.text(0, "");
   return view_of(self.text().starts_with(prefix) ? self.text().substr(prefix.size()) : self.text());
 }
 AIRLOCK_METHOD(removesuffix_method) {
   const Params params("removesuffix", args, {"suffix"}, 1, true);
+  evaluator.heap().step(self.size / 64);
   const std::string_view suffix = params.text(0, "");
   return view_of(self.text().ends_with(suffix) ? self.text().substr(0, self.size - suffix.size())
                                                : self.text());
@@ -271,7 +280,7 @@ AIRLOCK_METHOD(format_method) {
 template <bool (*Is)(char32_t)>
 AIRLOCK_METHOD(all_are) {
   const Params params("is...", args, {});
-  evaluator.heap().step(self.size / 8);
+  evaluator.heap().step(self.size / 2);
   for (Characters walk{self.text()}; !walk.rest.empty();)
     if (!Is(utf8_code_point(walk.next()))) return boolean(false);
   return boolean(self.size > 0);
@@ -281,6 +290,7 @@ bool is_alnum(char32_t c) {
 }
 AIRLOCK_METHOD(isascii_method) {
   const Params params("isascii", args, {});
+  evaluator.heap().step(self.size / 64);
   return boolean(count_characters(self.text()) == static_cast<std::int64_t>(self.size) &&
                  std::all_of(self.chars, self.chars + self.size, [](char c) { return c >= 0; }));
 }
@@ -289,14 +299,17 @@ AIRLOCK_METHOD(isprintable_method) {
 }
 AIRLOCK_METHOD(islower_method) {
   const Params params("islower", args, {});
+  evaluator.heap().step(self.size / 2);
   return boolean(is_all_lower(self.text()));
 }
 AIRLOCK_METHOD(isupper_method) {
   const Params params("isupper", args, {});
+  evaluator.heap().step(self.size / 2);
   return boolean(is_all_upper(self.text()));
 }
 AIRLOCK_METHOD(istitle_method) {
   const Params params("istitle", args, {});
+  evaluator.heap().step(self.size / 2);
   return boolean(is_all_title(self.text()));
 }
 #undef AIRLOCK_METHOD

@@ -1,6 +1,8 @@
 #include "airlock/chat/strings.h"
 
 #include <algorithm>
+#include <cstring>
+#include <string>
 
 #include "airlock/chat/unicode.h"
 #include "airlock/model/tokenizer_utf8.h"
@@ -52,6 +54,22 @@ std::string_view word_of(std::string_view text, bool from_right) {
 
 }  // namespace
 
+std::size_t find_text(std::string_view text, std::string_view wanted) {
+  if (wanted.size() > text.size()) return std::string_view::npos;
+  const void* const at = ::memmem(text.data(), text.size(), wanted.data(), wanted.size());
+  return at == nullptr ? std::string_view::npos
+                       : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
+}
+
+std::size_t find_text_last(Heap& heap, std::string_view text, std::string_view wanted) {
+  constexpr std::size_t kShort = 16;
+  if (wanted.size() <= kShort || wanted.size() > text.size()) return text.rfind(wanted);
+  heap.charge(text.size() + wanted.size());
+  const std::string backwards(text.rbegin(), text.rend());
+  const std::size_t at = find_text(backwards, std::string(wanted.rbegin(), wanted.rend()));
+  return at == std::string_view::npos ? at : text.size() - at - wanted.size();
+}
+
 std::string_view strip(std::string_view text, const std::string_view* characters, bool left,
                        bool right) {
   const auto goes = [characters](std::string_view c) {
@@ -72,7 +90,7 @@ std::string_view strip(std::string_view text, const std::string_view* characters
 }
 
 Value split(Heap& heap, std::string_view text, const Value* separator, std::int64_t limit) {
-  heap.step(text.size() / 16);
+  heap.step(text.size() / 8);
   std::vector<Value> parts;
   if (!is_given(separator)) {
     for (text = strip_left(text); !text.empty(); --limit) {
@@ -88,7 +106,7 @@ Value split(Heap& heap, std::string_view text, const Value* separator, std::int6
   }
   const std::string_view by = separator_of(*separator);
   for (; limit != 0; --limit) {
-    const std::size_t at = text.find(by);
+    const std::size_t at = find_text(text, by);
     if (at == std::string_view::npos) break;
     add_part(heap, parts, text.substr(0, at));
     text.remove_prefix(at + by.size());
@@ -98,7 +116,7 @@ Value split(Heap& heap, std::string_view text, const Value* separator, std::int6
 }
 
 Value split_right(Heap& heap, std::string_view text, const Value* separator, std::int64_t limit) {
-  heap.step(text.size() / 16);
+  heap.step(text.size() / 8);
   std::vector<Value> parts;
   if (!is_given(separator)) {
     for (text = strip_right(text); !text.empty(); --limit) {
@@ -113,7 +131,7 @@ Value split_right(Heap& heap, std::string_view text, const Value* separator, std
   } else {
     const std::string_view by = separator_of(*separator);
     for (; limit != 0; --limit) {
-      const std::size_t at = text.rfind(by);
+      const std::size_t at = find_text_last(heap, text, by);
       if (at == std::string_view::npos) break;
       add_part(heap, parts, text.substr(at + by.size()));
       text = text.substr(0, at);
@@ -125,7 +143,7 @@ Value split_right(Heap& heap, std::string_view text, const Value* separator, std
 }
 
 std::vector<std::string_view> split_lines(Heap& heap, std::string_view text, bool keep_ends) {
-  heap.step(text.size() / 16);
+  heap.step(text.size() / 8);
   std::vector<std::string_view> lines;
   while (!text.empty()) {
     Characters walk{text};
@@ -162,7 +180,7 @@ Value replace(Heap& heap, std::string_view text, std::string_view old, std::stri
     return out.value();
   }
   for (; count != 0; --count) {
-    const std::size_t at = text.find(old);
+    const std::size_t at = find_text(text, old);
     if (at == std::string_view::npos) break;
     out.add(text.substr(0, at));
     out.add(with);

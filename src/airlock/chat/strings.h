@@ -9,6 +9,10 @@
 
 namespace airlock::chat {
 
+/// Where `wanted` begins first or last in `text`, npos if nowhere; in time of the sum of their
+/// lengths, whatever they hold.
+std::size_t find_text(std::string_view text, std::string_view wanted);
+std::size_t find_text_last(Heap& heap, std::string_view text, std::string_view wanted);
 /// `text` without `characters` (white space if null) at its ends.
 std::string_view strip(std::string_view text, const std::string_view* characters, bool left,
                        bool right);

@@ -41,8 +41,8 @@ struct ChatInput {
 /// The language is Jinja 2 as Hugging Face transformers sets it up: ImmutableSandboxedEnvironment,
 /// trim_blocks, lstrip_blocks, break and continue, `generation` blocks, raise_exception,
 /// strftime_now, its tojson. What templates of chats have no use for is refused: other templates
-/// (include, import, extends, block), autoescape, and the filters urlize, xmlattr, random, pprint,
-/// filesizeformat. Ints have 64 bits.
+/// (include, import, extends, block), autoescape, the filters urlize, xmlattr, random, pprint,
+/// filesizeformat, striptags, wordwrap, the globals cycler, joiner, lipsum. Ints have 64 bits.
 class ChatTemplate {
  public:
   /// Throws Error(kInvalidArgument) with the line and what was expected.

@@ -79,10 +79,12 @@ bool divisibleby(Evaluator& evaluator, const Value& input, const CallArgs& args)
 }
 bool lower_test(Evaluator& evaluator, const Value& input, const CallArgs& args) {
   const Params params("lower", args, {});
+  evaluator.heap().step(input.is(Kind::kString) ? input.size / 2 : 0);
   return is_all_lower(str_of(evaluator.heap(), input).text());
 }
 bool upper_test(Evaluator& evaluator, const Value& input, const CallArgs& args) {
   const Params params("upper", args, {});
+  evaluator.heap().step(input.is(Kind::kString) ? input.size / 2 : 0);
   return is_all_upper(str_of(evaluator.heap(), input).text());
 }
 bool filter_test(Evaluator&, const Value& input, const CallArgs& args) {

@@ -253,6 +253,8 @@ int compare(Heap& heap, const Value& a, const Value& b);
 std::uint64_t hash_of(Heap& heap, const Value& value);
 /// The number of items. Throws Error(kInvalidArgument) for what has none.
 std::int64_t length_of(const Value& value);
+/// As length_of; -1 for what has none.
+std::int64_t find_length(const Value& value);
 /// Item `i` of a dict's view.
 Value view_item(Heap& heap, const View& view, std::size_t i);
 /// An iterator over `value`, itself if it is one. Null for what cannot be iterated.

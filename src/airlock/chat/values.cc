@@ -1,7 +1,9 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <random>
 
+#include "airlock/chat/strings.h"
 #include "airlock/chat/unicode.h"
 #include "airlock/chat/value.h"
 
@@ -68,6 +70,13 @@ bool equal_dicts(Heap& heap, const Dict& a, Dict& b) {
   return true;
 }
 
+/// A hash's place in the tables of this process, which nobody outside can guess.
+std::uint64_t stirred(std::uint64_t hash) {
+  static const std::uint64_t seed = std::random_device()();
+  hash = (hash ^ seed) * 0xFF51AFD7ED558CCDU;
+  return hash ^ (hash >> 32U);
+}
+
 int sign(std::int64_t a, std::int64_t b) {
   return a < b ? -1 : a > b ? 1 : 0;
 }
@@ -99,7 +108,7 @@ Value Heap::sequence(Kind kind, std::vector<Value> items) {
 }
 
 Value* Dict::find(Heap& heap, const Value& key) {
-  const auto [begin, end] = index.equal_range(hash_of(heap, key));
+  const auto [begin, end] = index.equal_range(stirred(hash_of(heap, key)));
   for (auto at = begin; at != end; ++at) {
     heap.step();
     auto& entry = entries[at->second];
@@ -114,7 +123,7 @@ void Dict::set(Heap& heap, const Value& key, const Value& value) {
     return;
   }
   heap.charge(sizeof(entries[0]) + 4 * sizeof(void*));
-  index.emplace(hash_of(heap, key), static_cast<std::uint32_t>(entries.size()));
+  index.emplace(stirred(hash_of(heap, key)), static_cast<std::uint32_t>(entries.size()));
   entries.emplace_back(key, value);
 }
 
@@ -262,6 +271,12 @@ std::uint64_t hash_of(Heap& heap, const Value& value) {
 }
 
 std::int64_t length_of(const Value& value) {
+  const std::int64_t length = find_length(value);
+  if (length < 0) refuse("a value of type {} has no length", type_name(value));
+  return length;
+}
+
+std::int64_t find_length(const Value& value) {
   switch (value.kind) {
     case Kind::kUndefined:
       return 0;
@@ -277,7 +292,7 @@ std::int64_t length_of(const Value& value) {
     case Kind::kRange:
       return value.as<Range>().length;
     default:
-      refuse("a value of type {} has no length", type_name(value));
+      return -1;
   }
 }
 
@@ -289,6 +304,11 @@ Value view_item(Heap& heap, const View& view, std::size_t i) {
 }
 
 Iterator* find_iterator(Heap& heap, const Value& value) {
+  // Paid for at once: who goes through it need not count.
+  heap.step(value.is(Kind::kString) ? value.size / 4
+            : value.is(Kind::kIterator) || find_length(value) < 0
+                ? 0
+                : static_cast<std::uint64_t>(find_length(value)));
   switch (value.kind) {
     case Kind::kUndefined:
       return heap.make<NoItems>();
@@ -350,8 +370,8 @@ bool contains(Heap& heap, const Value& container, const Value& item) {
   if (container.is(Kind::kString)) {
     if (!item.is(Kind::kString))
       refuse("`in <string>` wants a string on its left, not a value of type {}", type_name(item));
-    heap.step(container.size / 64 + 1);
-    return container.text().find(item.text()) != std::string_view::npos;
+    heap.step(container.size / 8 + 1);
+    return find_text(container.text(), item.text()) != std::string_view::npos;
   }
   if (container.is(Kind::kDict)) return container.as<Dict>().find(heap, item) != nullptr;
   if (container.is(Kind::kView) && container.as<View>().what == View::kKeys)
