@@ -10,12 +10,6 @@
 namespace airlock::chat {
 namespace {
 
-std::string_view last_of(std::string_view text) {
-  std::size_t start = text.size() - 1;
-  while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
-  return text.substr(start);
-}
-
 bool is_line_end(char32_t c) {
   return (c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
          c == 0x2029;
@@ -41,7 +35,7 @@ void add_part(Heap& heap, std::vector<Value>& parts, std::string_view text) {
 std::string_view word_of(std::string_view text, bool from_right) {
   std::string_view rest = text;
   while (!rest.empty()) {
-    const std::string_view c = from_right ? last_of(rest) : Characters{rest}.next();
+    const std::string_view c = from_right ? last_character(rest) : Characters{rest}.next();
     if (is_space(utf8_code_point(c))) break;
     if (from_right) {
       rest.remove_suffix(c.size());
@@ -82,7 +76,7 @@ std::string_view strip(std::string_view text, const std::string_view* characters
     text.remove_prefix(c.size());
   }
   while (right && !text.empty()) {
-    const std::string_view c = last_of(text);
+    const std::string_view c = last_character(text);
     if (!goes(c)) break;
     text.remove_suffix(c.size());
   }

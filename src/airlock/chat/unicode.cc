@@ -67,13 +67,6 @@ bool is_cased(char32_t c) {
   return is_lower(c) || is_upper(c) || is_title(c);
 }
 
-/// The character that ends `text`.
-std::string_view last_character(std::string_view text) noexcept {
-  std::size_t start = text.size() - 1;
-  while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
-  return text.substr(start);
-}
-
 /// Whether a capital sigma at `at` ends a word: a letter before it, none after.
 bool is_final_sigma(std::string_view text, std::size_t at) {
   bool before = false;
@@ -124,6 +117,12 @@ std::size_t byte_of_character(std::string_view text, std::int64_t index) noexcep
   Characters walk{text};
   while (index-- > 0 && !walk.rest.empty()) walk.next();
   return text.size() - walk.rest.size();
+}
+
+std::string_view last_character(std::string_view text) noexcept {
+  std::size_t start = text.size() - 1;
+  while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
+  return text.substr(start);
 }
 
 bool is_space(char32_t c) noexcept {

@@ -26,6 +26,9 @@ struct Characters {
 /// The byte at which character `index` of `text` begins; text.size() past the end.
 [[nodiscard]] std::size_t byte_of_character(std::string_view text, std::int64_t index) noexcept;
 
+/// The character that ends `text`, which must not be empty.
+[[nodiscard]] std::string_view last_character(std::string_view text) noexcept;
+
 [[nodiscard]] bool is_space(char32_t c) noexcept;
 [[nodiscard]] bool is_printable(char32_t c) noexcept;
 [[nodiscard]] bool is_alpha(char32_t c) noexcept;
