@@ -46,7 +46,8 @@ void ring(benchmark::State& state, DType dtype) {
   Sample sample(state);
   const BufferPool pool;
   const RingMatrix packed = pack_ring_matrix(pool, sample.tensor());
-  for (std::uint32_t& value : sample.x) value = 0x12345678;
+  std::mt19937 random(2);
+  for (std::uint32_t& value : sample.x) value = static_cast<std::uint32_t>(random()) % 2130706433U;
   state.SetLabel(ring_isa());
   for ([[maybe_unused]] auto _ : state) {
     ring_multiply(pool, packed, dtype, sample.x.data(), sample.rows, DType::kRing,

@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 install(TARGETS airlock_common airlock_runner EXPORT airlockTargets)
 # What a user's program begins with; the headers that these include are installed with them.
-set(headers core/log.h engine/engine.h engine/generate.h engine/live_plan.h launch/session.h model/tokenizer.h plan/auto_plan.h
+set(headers chat/template.h core/log.h engine/engine.h engine/generate.h engine/live_plan.h launch/session.h model/tokenizer.h plan/auto_plan.h
             plan/predict.h report/text.h)
 if(AIRLOCK_WORKER)
   install(TARGETS airlock_worker EXPORT airlockTargets)

@@ -13,7 +13,8 @@ echo "fuzz: building"
 cmake --preset fuzz >/dev/null
 cmake --build build/fuzz -j "$jobs" --target fuzz
 "$programs/fuzz_seeds" "$corpus"
-mkdir -p "$findings" "$corpus/config" "$corpus/tokenizer"
+mkdir -p "$findings" "$corpus/config" "$corpus/tokenizer" "$corpus/chat"
+cp tests/data/chat/*.jinja tests/data/chat/conversations.json "$corpus/chat"
 for config in tests/data/checkpoints/*/config.json; do
   cp "$config" "$corpus/config/$(basename "$(dirname "$config")").json"
 done
@@ -22,7 +23,7 @@ find tests/data -name tokenizer.json -size -64k | while read -r file; do
 done
 
 failed=0
-for name in wire codec conversation client safetensors config tokenizer uri; do
+for name in wire codec conversation client safetensors config tokenizer chat uri; do
   echo "fuzz: $name, $seconds s"
   log="$findings/$name.log"
   if ! "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \

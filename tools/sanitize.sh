@@ -8,10 +8,10 @@ cd "$(dirname "$0")/.."
 preset=${1:-asan}
 jobs=${2:-$(nproc)}
 # program and, after a space, the suites of it
-asan=(core/core_test link/link_test wire/wire_test remote/remote_test
+asan=(core/core_test chat/chat_test link/link_test wire/wire_test remote/remote_test
       "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
       "shield/shield_test *-*TestsOfRandomness*" "engine/engine_test *Lanes*:*Hostile*")
-tsan=("core/core_test Pipeline*:Stop*:BufferPool*" link/link_test
+tsan=("core/core_test Pipeline*:Stop*:BufferPool*" "chat/chat_test *Threads*" link/link_test
       "remote/remote_test *Client*:*Lanes*:*Hostile*:*Shared*:*Arena*"
       "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
       "shield/shield_test *RingOperators*.Lanes*:*Hint*"

@@ -1,4 +1,4 @@
-// airlock tokenize and detokenize: a text's token ids, and the text of ids.
+// airlock tokenize and detokenize: the token ids of a text or a conversation, and the text of ids.
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <memory>
@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include "airlock/chat/template.h"
 #include "airlock/core/error.h"
 #include "airlock/model/tokenizer.h"
 #include "airlock/report/table.h"
@@ -22,14 +23,38 @@ struct TokenizeFlags {
   std::string model;
   std::string text;
   std::string file;
+  std::string messages;
+  std::string tools;
+  bool no_generation_prompt = false;
+  bool rendered = false;
   bool no_bos = false;
   std::string format = "ids";
 };
 
+/// The text of a conversation, as the checkpoint's chat template has it.
+std::string conversation_text(const TokenizeFlags& flags) {
+  const ChatTemplate chat = ChatTemplate::load(flags.model);
+  const std::string messages = read_text(flags.messages);
+  const std::string tools = flags.tools.empty() ? "" : read_text(flags.tools);
+  ChatInput input;
+  input.messages = messages;
+  input.tools = tools;
+  input.add_generation_prompt = !flags.no_generation_prompt;
+  return chat.render(input);
+}
+
 void tokenize(const TokenizeFlags& flags) {
+  const bool chat = !flags.messages.empty();
+  const std::string text = chat                 ? conversation_text(flags)
+                           : flags.file.empty() ? flags.text
+                                                : read_text(flags.file);
+  if (flags.rendered) {
+    print_result(text);
+    return;
+  }
   const auto tokenizer = Tokenizer::load(flags.model);
-  const auto ids =
-      tokenizer->encode(flags.file.empty() ? flags.text : read_text(flags.file), !flags.no_bos);
+  // A chat template writes the BOS itself.
+  const auto ids = tokenizer->encode(text, !chat && !flags.no_bos);
   warn_of_two_bos(*tokenizer, std::vector<std::int64_t>(ids.begin(), ids.end()));
   if (flags.format == "ids") {
     print_result(fmt::format("{}\n", fmt::join(ids, " ")));
@@ -93,13 +118,26 @@ void add_tokenize_command(CLI::App& app) {
   auto* text = command->add_option("-p,--prompt", flags->text, "the text");
   auto* file = command->add_option("-f,--file", flags->file, "file with the text; -: stdin");
   text->excludes(file);
-  command->add_flag("--no-bos", flags->no_bos, "without the tokens that start every text");
+  auto* messages = command->add_option("--messages", flags->messages,
+                                       "file with a conversation, a JSON array of "
+                                       "{\"role\", \"content\"}, for the chat template; -: stdin");
+  messages->excludes(text)->excludes(file);
+  command->add_option("--tools", flags->tools, "file with the tools offered, a JSON array")
+      ->needs(messages);
+  command
+      ->add_flag("--no-generation-prompt", flags->no_generation_prompt,
+                 "without what begins the assistant's answer")
+      ->needs(messages);
+  command->add_flag("--text", flags->rendered, "print the conversation's text, not its ids")
+      ->needs(messages);
+  command->add_flag("--no-bos", flags->no_bos, "without the tokens that start every text")
+      ->excludes(messages);
   command->add_option("--format", flags->format, "ids, json")
       ->capture_default_str()
       ->check(CLI::IsMember({"ids", "json"}));
-  command->callback([flags, text, file] {
-    require(*text || *file, ErrorCode::kInvalidArgument,
-            "no text: give one with -p, or a file with -f");
+  command->callback([flags, text, file, messages] {
+    require(*text || *file || *messages, ErrorCode::kInvalidArgument,
+            "no text: give one with -p, a file with -f, or a conversation with --messages");
     tokenize(*flags);
   });
 }

@@ -1,4 +1,6 @@
 // airlock tokenize and detokenize against what the `tokenizers` and `sentencepiece` packages say.
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include <fmt/ranges.h>
@@ -104,6 +106,74 @@ TEST_F(Tokenize, ReadsADashAsStandardInput) {
   // The fixture's standard input is empty.
   EXPECT_EQ(output_of({"tokenize", "-m", folder("llama3"), "-f", "-", "--no-bos"}), "\n");
   EXPECT_EQ(output_of({"detokenize", "-m", folder("llama3"), "-f", "-"}), "");
+}
+
+/// A folder with a tokenizer, and a chat template of `text`.
+class TokenizeChat : public Tokenize {
+ protected:
+  void SetUp() override {
+    std::filesystem::copy(folder("llama3"), dir() / "chat",
+                          std::filesystem::copy_options::recursive);
+    testing::write_file(dir() / "chat" / "chat_template.jinja",
+                        "{{ '<|begin_of_text|>' }}{% for m in messages %}[{{ m.role }}] "
+                        "{{ m.content }}<|eot_id|>{% endfor %}"
+                        "{% if tools %}{{ tools|tojson }}{% endif %}"
+                        "{% if add_generation_prompt %}[assistant]{% endif %}");
+    testing::write_file(dir() / "messages.json", R"([{"role": "user", "content": "the 日 link"}])");
+    testing::write_file(dir() / "tools.json", R"([{"name": "f", "a": 1}])");
+  }
+  std::string chat(const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"tokenize", "-m", (dir() / "chat").string(), "--messages",
+                                          (dir() / "messages.json").string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return output_of(arguments);
+  }
+};
+
+TEST_F(TokenizeChat, PrintsTheTextThatTheTemplateMakes) {
+  EXPECT_EQ(chat({"--text"}), "<|begin_of_text|>[user] the 日 link<|eot_id|>[assistant]");
+  EXPECT_EQ(chat({"--text", "--no-generation-prompt", "--tools", (dir() / "tools.json").string()}),
+            R"(<|begin_of_text|>[user] the 日 link<|eot_id|>[{"name": "f", "a": 1}])");
+}
+
+TEST_F(TokenizeChat, KnowsSpecialTokensInTheTextAndAddsNoSecondBos) {
+  const auto tokenizer = Tokenizer::load(folder("llama3"));
+  const auto ids =
+      tokenizer->encode("<|begin_of_text|>[user] the 日 link<|eot_id|>[assistant]", false);
+  EXPECT_EQ(chat({}), fmt::format("{}\n", fmt::join(ids, " ")));
+  const auto bos = tokenizer->find_token("<|begin_of_text|>").value();
+  EXPECT_EQ(ids.front(), bos);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), bos), 1);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), tokenizer->find_token("<|eot_id|>").value()), 1);
+  const auto json = nlohmann::json::parse(chat({"--format", "json"}));
+  ASSERT_EQ(json.size(), ids.size());
+  EXPECT_EQ(json[0]["token"], "<|begin_of_text|>");
+}
+
+TEST_F(TokenizeChat, RefusesWhatIsNoConversation) {
+  struct Case {
+    std::vector<std::string> arguments;
+    int exit_code;
+    std::string message;
+  };
+  const std::string m = (dir() / "chat").string();
+  const std::string messages = (dir() / "messages.json").string();
+  for (const Case& c : {
+           Case{{"-m", folder("llama3"), "--messages", messages}, 1, "no chat template"},
+           Case{{"-m", m, "--messages", (dir() / "missing").string()}, 1, "missing"},
+           Case{{"-m", m, "--messages", file_of("{}")}, 2, "messages: expected an array"},
+           Case{{"-m", m, "--messages", messages, "--tools", file_of("[1]")}, 2, "tools: expected"},
+           Case{{"-m", m, "--messages", messages, "-p", "x"}, 2, "excludes"},
+           Case{{"-m", m, "-p", "x", "--text"}, 2, "--text requires --messages"},
+           Case{{"-m", m, "--messages", messages, "--no-bos"}, 2, "excludes"},
+       }) {
+    std::vector<std::string> arguments = {"tokenize"};
+    arguments.insert(arguments.end(), c.arguments.begin(), c.arguments.end());
+    auto process = start(arguments);
+    EXPECT_EQ(process->wait(), c.exit_code) << process->err();
+    EXPECT_NE(process->err().find(c.message), std::string::npos) << process->err();
+    EXPECT_EQ(process->out(), "");
+  }
 }
 
 TEST_F(Tokenize, RefusesBadInputWithOneClearError) {

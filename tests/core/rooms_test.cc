@@ -24,6 +24,7 @@ std::vector<std::string> rooms_below(const std::string& room) {
     rooms.push_back(room);
     return rooms;
   }
+  if (room == "chat") return {"core", "model", "chat"};
   rooms.insert(rooms.end(), kRunner.begin(), kRunner.end());
   const auto self = std::find(rooms.begin(), rooms.end(), room);
   if (self != rooms.end()) rooms.erase(self + 1, rooms.end());

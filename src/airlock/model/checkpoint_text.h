@@ -1,5 +1,5 @@
 // The small text files of a checkpoint folder, read whole with a bound on their size.
-// Inside the model room only.
+// Inside the library only.
 #pragma once
 
 #include <cstdint>
