@@ -27,10 +27,10 @@ TEST_F(NoMemory, EndsOneSessionAtMostAndNeverTheWorker) {
     };
     against([&](RawPeer& peer) {
       open(peer);
-      send_call(peer, 1);
-      // Then what is answered with words, and what ends a session with them.
-      peer.send(FrameType::kCall, 2, testing::bytes_of("no message"));
       try {
+        send_call(peer, 1);
+        // Then what ends a session with words.
+        peer.send(FrameType::kCall, 2, testing::bytes_of("no message"));
         while (peer.read()) {
         }
       } catch (const Error&) {  // it may end in the middle

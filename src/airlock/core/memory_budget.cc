@@ -8,7 +8,7 @@
 namespace airlock {
 
 bool room_for(std::int64_t bytes) noexcept {
-  constexpr std::int64_t kSpare = std::int64_t{24} << 20;
+  constexpr std::int64_t kSpare = std::int64_t{16} << 20;
   const std::int64_t left = address_space_left();
   return left >= kSpare && bytes <= left - kSpare;
 }
