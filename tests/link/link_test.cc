@@ -380,6 +380,22 @@ TEST_P(LinkTest, NoStopIsMissedBetweenALookAndASleep) {
   }
 }
 
+TEST_P(LinkTest, APeerThatFloodsAndReadsNothingLearnsOfAClose) {
+  const Bytes message(4 << 20);
+  const auto flood = [&](Link& link) {
+    while (true) link.send(message);
+  };
+  for (int round = 0; round < 10; ++round) {
+    const LinkEnds ends = GetParam().open({}, {.stall_timeout = kLong});
+    const Background here([&] { (void)catch_error([&] { flood(*ends.first); }); });
+    const Background there(
+        [&] { expect_error(ErrorCode::kConnectionLost, "", [&] { flood(*ends.second); }); });
+    Bytes got(100'000);
+    ends.first->receive(got);
+    ends.first->close();
+  }
+}
+
 TEST_P(LinkTest, TellsItsTraits) {
   EXPECT_EQ(a_->traits(), GetParam().first);
   EXPECT_EQ(b_->traits(), GetParam().second);

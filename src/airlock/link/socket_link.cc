@@ -250,13 +250,15 @@ void SocketLink::close() noexcept {
   if (closed_.exchange(true)) return;
   if (transport() == Transport::kTcp) drain();
   ::shutdown(socket_.get(), SHUT_RDWR);
+  // What came between the two may have shut the window again; the peer's next probe finds it open.
+  if (transport() == Transport::kTcp) drain();
 }
 
 void SocketLink::drain() noexcept {
   // A peer that blocks in send because our receive buffer is full would never learn that we left:
   // its window must open, so that its next segment comes after the shutdown and is answered with a
-  // reset. The window opens only by reading, and only before the shutdown. What the peer sends
-  // meanwhile is read too; the bound keeps a fast one from holding us here.
+  // reset. The window opens only by reading, and at once only before the shutdown. What the peer
+  // sends meanwhile is read too; the bound keeps a fast one from holding us here.
   constexpr int kPieces = 512;
   std::array<std::byte, 65536> scrap;
   for (int i = 0; i < kPieces; ++i) {
