@@ -111,11 +111,16 @@ void perplexity(const PerplexityFlags& flags) {
   }
   if (flags.per_token) {
     TokenPieces pieces(*tokenizer);
-    return print_result(token_table(result, ids, pieces).render(format));
+    print_result(token_table(result, ids, pieces).render(format));
+  } else {
+    const PerplexityHeading heading = {flags.model, flags.text, options.window, options.stride,
+                                       welcome.compute_dtype};
+    print_result(perplexity_table(heading, result).render(format));
   }
-  const PerplexityHeading heading = {flags.model, flags.text, options.window, options.stride,
-                                     welcome.compute_dtype};
-  print_result(perplexity_table(heading, result).render(format));
+  for (const PlanQuality& row : result.plans) {
+    require(row.quality.not_finite < row.quality.tokens, ErrorCode::kProtocol,
+            "plan {}: no logit could be scored", row.plan.name);
+  }
 }
 
 }  // namespace

@@ -29,8 +29,9 @@ constexpr int kCheckFailed = 3;
 int exit_code(airlock::ErrorCode code) {
   if (code == airlock::ErrorCode::kInvalidArgument) return kUsage;
   if (code == airlock::ErrorCode::kCheckFailed) return kCheckFailed;
-  // What a shell reports of a program that the signal ended.
-  if (code == airlock::ErrorCode::kInterrupted) return 128 + airlock::caught_signal();
+  // What a shell reports of a program that the signal ended: stopped, or in a call of the system.
+  const bool in_a_call = code == airlock::ErrorCode::kIo && airlock::caught_signal() != 0;
+  if (code == airlock::ErrorCode::kInterrupted || in_a_call) return 128 + airlock::caught_signal();
   return kFailure;
 }
 

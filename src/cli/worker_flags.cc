@@ -166,7 +166,10 @@ Transport parse_link(std::string_view name) {
 double parse_least_rate(const std::string& text) {
   if (text == "0") return 0;
   try {
-    return parse_bandwidth(text);
+    const double rate = parse_bandwidth(text);
+    require(rate >= 1 && rate <= 1e12, ErrorCode::kInvalidArgument,
+            "`{}`, expected 1 B/s to 1 TB/s", text);
+    return rate;
   } catch (const Error& error) {
     fail(error.code(), "--least-rate: {}; 0: any", error.what());
   }

@@ -210,6 +210,10 @@ INSTANTIATE_TEST_SUITE_P(
                 {"run", "-m", "MODEL", "-p", "x", "--worker-user", "no-such-user"},
                 2,
                 "no user `no-such-user`"},
+        Refusal{"ALeastRateThatIsNone",
+                {"run", "-m", "MODEL", "-p", "x", "--least-rate", "1e-9B/s"},
+                2,
+                "--least-rate: `1e-9B/s`, expected 1 B/s to 1 TB/s"},
         Refusal{"UnknownCommand", {"serve"}, 2, ""}),
     [](const auto& at) { return at.param.name; });
 

@@ -1,11 +1,14 @@
 // A worker with an address of its own: several runners, strangers, and a clean end.
 #include <array>
+#include <atomic>
+#include <csignal>
 #include <thread>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "airlock/link/connect.h"
@@ -48,7 +51,10 @@ TEST_F(CliWorker, ServesRunnersOneAfterAnotherAndAtTheSameTime) {
 }
 
 TEST_F(CliWorker, EndsInGoodOrderOnASignalAndRemovesItsSocket) {
-  for (const int signal : {SIGTERM, SIGINT}) {
+  struct sigaction inherited {};
+  ::sigaction(SIGHUP, nullptr, &inherited);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    if (signal == SIGHUP && inherited.sa_handler == SIG_IGN) continue;  // under nohup
     auto worker = start_worker(uri(), model());
     EXPECT_TRUE(std::filesystem::exists(socket()));
     worker->signal(signal);
@@ -56,6 +62,22 @@ TEST_F(CliWorker, EndsInGoodOrderOnASignalAndRemovesItsSocket) {
     EXPECT_NE(worker->err().find("worker: ended\n"), std::string::npos) << worker->err();
     EXPECT_FALSE(std::filesystem::exists(socket()));
   }
+}
+
+TEST_F(CliWorker, ASignalInACallOfTheSystemIsTheSignalsEnd) {
+  const std::string fifo = (dir() / "fifo").string();
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  auto report = start({"report", fifo});
+  std::atomic<bool> ended{false};
+  std::thread signals([&] {  // one alone may come before the program waits in open()
+    while (!ended) {
+      report->signal(SIGTERM);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  });
+  EXPECT_EQ(report->wait(), 128 + SIGTERM) << report->err();
+  ended = true;
+  signals.join();
 }
 
 TEST_F(CliWorker, ReplacesTheSocketOfOneThatWasKilledAndRefusesOneThatLives) {

@@ -1,8 +1,10 @@
 #include "airlock/core/error.h"
 
 #include <array>
+#include <cerrno>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace airlock::error_test {
 namespace {
@@ -27,6 +29,16 @@ TEST(Suggest, NamesTheNearestCandidateOrNone) {
   constexpr std::array<std::string_view, 3> kPlans = {"baseline", "flash", "fused"};
   EXPECT_EQ(suggest("flsh", kPlans), " (did you mean `flash`?)");
   EXPECT_EQ(suggest("zzzzzz", kPlans), "");
+}
+
+TEST(RequireSystem, SaysWhyTheCallItWasGivenFailed) {
+  errno = ENOTTY;  // of a call before
+  try {
+    require_system(::close(-1) == 0, ErrorCode::kIo, "cannot close {}", "that");
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()), "cannot close that: Bad file descriptor");
+  }
 }
 
 }  // namespace

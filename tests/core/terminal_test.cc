@@ -25,6 +25,7 @@ TEST(ShownText, EscapesWhatATerminalObeys) {
     std::string shown;
   } cases[] = {
       {"\x1b]0;title\x07", "\\x1b]0;title\\x07"},
+      {"a,b\r\nc\r\r\n", "a,b\nc\\x0d\n"},
       {"\x1b[2J\r\b", "\\x1b[2J\\x0d\\x08"},
       {std::string(1, '\0'), "\\x00"},
       {"\x7f", "\\x7f"},

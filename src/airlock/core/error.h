@@ -2,9 +2,11 @@
 // A message says what was wrong, where, what was expected and, if known, what to do.
 #pragma once
 
+#include <cerrno>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -58,6 +60,17 @@ template <typename... Args>
 void require(bool ok, ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
   if (!ok) [[unlikely]]
     fail(code, format, std::forward<Args>(args)...);
+}
+
+/// The same for a call of the system: errno's text ends the message. Reads errno when all arguments
+/// are there: among them, std::strerror(errno) would be evaluated before the call, or after it.
+template <typename... Args>
+void require_system(bool ok, ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
+  if (ok) [[likely]]
+    return;
+  const int number = errno;
+  fail(code, "{}: {}", fmt::format(format, std::forward<Args>(args)...),
+       std::generic_category().message(number));
 }
 
 /// " (did you mean `flash`?)" for the candidate nearest to `word` by edit distance, or "" if none

@@ -18,8 +18,7 @@ struct StopToken::State {
     require(depth <= kMostSources, ErrorCode::kInternal, "{} stop sources in a row, at most {}",
             depth, kMostSources);
     descriptor = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    require(descriptor >= 0, ErrorCode::kResourceExhausted, "cannot open a descriptor: {}",
-            std::strerror(errno));
+    require_system(descriptor >= 0, ErrorCode::kResourceExhausted, "cannot open a descriptor");
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;

@@ -47,6 +47,9 @@ void append_shown(Out& out, std::string_view text, bool one_line) {
     const bool control = at.code < 0x20 || (at.code >= 0x7F && at.code < 0xA0);
     if (at.bytes == 0) {
       fmt::format_to(end, "\\x{:02x}", static_cast<unsigned char>(text[0]));
+    } else if (!one_line && text.starts_with("\r\n")) {
+      out.push_back('\n');  // CSV's end of a line; a carriage return alone writes over the line
+      text.remove_prefix(1);
     } else if (at.code == '\n' || at.code == '\t') {
       const std::string_view escaped = at.code == '\n' ? "\\n" : "\\t";
       const std::string_view shown = one_line ? escaped : text.substr(0, 1);

@@ -22,16 +22,15 @@ constexpr const char* kRunning = "/proc/self/exe";
 std::string running_program() {
   std::array<char, PATH_MAX> path{};
   const ssize_t length = ::readlink(kRunning, path.data(), path.size() - 1);
-  require(length > 0, ErrorCode::kIo, "cannot tell which program is running: {}",
-          std::strerror(errno));
+  require_system(length > 0, ErrorCode::kIo, "cannot tell which program is running");
   return {path.data(), static_cast<std::size_t>(length)};
 }
 
 /// Its ends for reading and writing, both closed by exec.
 std::pair<Fd, Fd> make_pipe() {
   std::array<int, 2> ends{};
-  require(::pipe2(ends.data(), O_CLOEXEC) == 0, ErrorCode::kResourceExhausted,
-          "cannot start a worker process: {}", std::strerror(errno));
+  require_system(::pipe2(ends.data(), O_CLOEXEC) == 0, ErrorCode::kResourceExhausted,
+                 "cannot start a worker process");
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
@@ -77,8 +76,7 @@ WorkerProcess::WorkerProcess(const WorkerProcessOptions& options) {
   auto [told, tell] = make_pipe();  // what kept the child from becoming a worker
   const pid_t parent = ::getpid();
   pid_ = ::fork();
-  require(pid_ >= 0, ErrorCode::kResourceExhausted, "cannot start a worker process: {}",
-          std::strerror(errno));
+  require_system(pid_ >= 0, ErrorCode::kResourceExhausted, "cannot start a worker process");
   if (pid_ == 0) {
     become_worker(program, arguments.data(), pair.peer_fd, parent);
     const int error = errno;

@@ -108,8 +108,8 @@ std::unique_ptr<Link> adopt_fd(int fd, bool share_memory, const LinkOptions& opt
           "descriptor {} is a socket without a peer: not connected, or closed at the other end",
           fd);
   const int flags = ::fcntl(fd, F_GETFD);
-  require(flags >= 0 && ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == 0, ErrorCode::kInvalidArgument,
-          "descriptor {} cannot be set to close on exec: {}", fd, std::strerror(errno));
+  require_system(flags >= 0 && ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == 0,
+                 ErrorCode::kInvalidArgument, "descriptor {} cannot be set to close on exec", fd);
   Transport transport = share_memory ? Transport::kShm : Transport::kUnix;
   std::string name = "unix socket pair";
   if (family != AF_UNIX) {

@@ -28,8 +28,7 @@ std::size_t whole_pages(std::size_t size) {
 
 struct stat status_of(int file) {
   struct stat status {};
-  require(::fstat(file, &status) == 0, ErrorCode::kInternal, "cannot look at shared memory: {}",
-          std::strerror(errno));
+  require_system(::fstat(file, &status) == 0, ErrorCode::kInternal, "cannot look at shared memory");
   return status;
 }
 
@@ -47,8 +46,7 @@ void make_pages(int file, std::size_t size) {
   do {
     result = ::fallocate(file, 0, 0, static_cast<off_t>(size));
   } while (result != 0 && errno == EINTR);
-  require(result == 0, ErrorCode::kResourceExhausted, "no {} bytes of shared memory: {}", size,
-          std::strerror(errno));
+  require_system(result == 0, ErrorCode::kResourceExhausted, "no {} bytes of shared memory", size);
 }
 
 }  // namespace
@@ -56,8 +54,8 @@ void make_pages(int file, std::size_t size) {
 SharedMemory::SharedMemory(Fd file, std::size_t size) : file_(std::move(file)), size_(size) {
   void* data =
       ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
-  require(data != MAP_FAILED, ErrorCode::kResourceExhausted,
-          "cannot map {} bytes of shared memory: {}", size, std::strerror(errno));
+  require_system(data != MAP_FAILED, ErrorCode::kResourceExhausted,
+                 "cannot map {} bytes of shared memory", size);
   data_ = static_cast<std::byte*>(data);
 }
 
@@ -84,13 +82,13 @@ void SharedMemory::unmap() noexcept {
 SharedMemory SharedMemory::create(std::size_t size) {
   size = whole_pages(size);
   Fd file(::memfd_create("airlock", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  require(static_cast<bool>(file), ErrorCode::kResourceExhausted, "cannot make shared memory: {}",
-          std::strerror(errno));
-  require(::ftruncate(file.get(), static_cast<off_t>(size)) == 0, ErrorCode::kResourceExhausted,
-          "no {} bytes of shared memory: {}", size, std::strerror(errno));
+  require_system(static_cast<bool>(file), ErrorCode::kResourceExhausted,
+                 "cannot make shared memory");
+  require_system(::ftruncate(file.get(), static_cast<off_t>(size)) == 0,
+                 ErrorCode::kResourceExhausted, "no {} bytes of shared memory", size);
   make_pages(file.get(), size);
-  require(::fcntl(file.get(), F_ADD_SEALS, kSeals) == 0, ErrorCode::kInternal,
-          "cannot seal shared memory: {}", std::strerror(errno));
+  require_system(::fcntl(file.get(), F_ADD_SEALS, kSeals) == 0, ErrorCode::kInternal,
+                 "cannot seal shared memory");
   return {std::move(file), size};
 }
 

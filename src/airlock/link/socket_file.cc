@@ -59,9 +59,8 @@ void remove_stale(const Uri& uri, const SocketAddress& address) {
   require(!somebody_listens(address), ErrorCode::kAddressInUse,
           "{}: another process listens there; choose another path or end that process",
           uri.to_string());
-  require(::unlink(uri.path.c_str()) == 0 || errno == ENOENT, ErrorCode::kAddressInUse,
-          "{}: a stale socket file is in the way and cannot be removed: {}", uri.to_string(),
-          std::strerror(errno));
+  require_system(::unlink(uri.path.c_str()) == 0 || errno == ENOENT, ErrorCode::kAddressInUse,
+                 "{}: a stale socket file is in the way and cannot be removed", uri.to_string());
 }
 
 [[noreturn]] void fail_to_bind(const Uri& uri, int error) {

@@ -76,8 +76,7 @@ void system_random(std::span<std::uint8_t> out) {
   while (!out.empty()) {
     const ssize_t got = ::getrandom(out.data(), out.size(), 0);
     if (got < 0 && errno == EINTR) continue;
-    require(got > 0, ErrorCode::kInternal, "getrandom: {}: the system gives no random bytes",
-            std::strerror(errno));
+    require_system(got > 0, ErrorCode::kInternal, "the system gives no random bytes");
     out = out.subspan(static_cast<std::size_t>(got));
   }
 }

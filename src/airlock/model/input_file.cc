@@ -60,7 +60,7 @@ std::size_t InputFile::read_some(std::uint64_t offset, std::span<std::byte> out)
   while (true) {
     const ::ssize_t got = ::pread(fd_, out.data(), out.size(), static_cast<::off_t>(offset));
     if (got >= 0) return static_cast<std::size_t>(got);
-    require(errno == EINTR, ErrorCode::kIo, "{}: {}", path_.string(), system_text(errno));
+    require_system(errno == EINTR, ErrorCode::kIo, "{}", path_.string());
   }
 }
 
@@ -73,7 +73,7 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
     out = out.subspan(got);
   }
   struct stat now {};
-  require(::fstat(fd_, &now) == 0, ErrorCode::kIo, "{}: {}", path_.string(), system_text(errno));
+  require_system(::fstat(fd_, &now) == 0, ErrorCode::kIo, "{}", path_.string());
   require(whole && now.st_size == opened_.st_size, ErrorCode::kIo,
           "{}: has {} bytes, but had {} when it was opened (somebody truncated or replaced it)",
           path_.string(), now.st_size, opened_.st_size);
@@ -105,7 +105,7 @@ void InputFile::will_need(std::uint64_t offset, std::uint64_t bytes) const noexc
 bool is_listed(const std::filesystem::path& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0) return true;
-  require(errno == ENOENT, ErrorCode::kIo, "{}: {}", path.string(), system_text(errno));
+  require_system(errno == ENOENT, ErrorCode::kIo, "{}", path.string());
   return false;
 }
 

@@ -79,7 +79,7 @@ bool read_all(int fd, const std::filesystem::path& path, std::int64_t position,
   while (!into.empty()) {
     const ssize_t got = ::pread(fd, into.data(), into.size(), position);
     if (got < 0 && errno == EINTR) continue;
-    require(got >= 0, ErrorCode::kIo, "{}: {}", path.string(), system_text());
+    require_system(got >= 0, ErrorCode::kIo, "{}", path.string());
     if (got == 0) return false;
     position += got;
     into = into.subspan(static_cast<std::size_t>(got));
@@ -99,10 +99,10 @@ std::optional<HintReader> HintReader::open(const std::filesystem::path& folder,
   const std::filesystem::path path = folder / file.name();
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0 && errno == ENOENT) return std::nullopt;
-  require(fd >= 0, ErrorCode::kIo, "{}: {}", path.string(), system_text());
+  require_system(fd >= 0, ErrorCode::kIo, "{}", path.string());
   HintReader reader(fd, path);
   struct stat status {};
-  require(::fstat(fd, &status) == 0, ErrorCode::kIo, "{}: {}", path.string(), system_text());
+  require_system(::fstat(fd, &status) == 0, ErrorCode::kIo, "{}", path.string());
   const std::int64_t expected = static_cast<std::int64_t>(sizeof(HintHeader)) + file.bytes;
   require(S_ISREG(status.st_mode) && status.st_size == expected, ErrorCode::kCorruptFile,
           "{} has {} bytes, expected {}", path.string(), status.st_size, expected);

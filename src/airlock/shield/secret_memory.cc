@@ -83,8 +83,8 @@ SecretMemory secret_memory() noexcept {
 
 void forbid_core_dumps() {
   const rlimit none{0, 0};
-  require(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && ::setrlimit(RLIMIT_CORE, &none) == 0,
-          ErrorCode::kInternal, "core dumps cannot be forbidden: {}", std::strerror(errno));
+  require_system(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && ::setrlimit(RLIMIT_CORE, &none) == 0,
+                 ErrorCode::kInternal, "core dumps cannot be forbidden");
 }
 
 }  // namespace airlock
