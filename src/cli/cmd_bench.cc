@@ -15,6 +15,7 @@
 #include "cli/local_worker.h"
 #include "cli/model_source.h"
 #include "cli/output.h"
+#include "cli/output_paths.h"
 #include "cli/plan_flags.h"
 #include "cli/probe_table.h"
 #include "cli/progress.h"
@@ -76,6 +77,7 @@ void probe(const BenchFlags& flags) {
 
 void bench(BenchFlags flags) {
   if (flags.probe) return probe(flags);
+  if (!flags.ledger_dir.empty()) check_output_folder({"--ledger-dir", flags.ledger_dir});
   const TableFormat format = parse_table_format(flags.format);
   const std::vector<std::string> must_not_see = flags.plan.must_not_see();
   std::vector<std::optional<Plan>> plans;  // nothing: to be chosen
@@ -90,6 +92,7 @@ void bench(BenchFlags flags) {
                           flags.measure.generated);
   }
   const auto dir = checkpoint_dir(flags.model);
+  check_outside({{"--ledger-dir", flags.ledger_dir}}, dir);
   const OpenModel open = open_model(dir, false);
   std::optional<LocalModel> reference;
   if (flags.reference) reference.emplace(dir, asked.compute);

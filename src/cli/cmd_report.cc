@@ -17,6 +17,7 @@
 #include "airlock/report/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/output_paths.h"
 
 namespace airlock {
 namespace {
@@ -47,6 +48,12 @@ void write_and_say(const std::string& path, std::string_view text) {
 
 void run_report(const ReportOptions& options) {
   const TableFormat format = parse_table_format(options.format);
+  const std::vector<NamedPath> outputs = {{"--html", options.html},
+                                          {"--perfetto", options.perfetto}};
+  std::vector<NamedPath> inputs;
+  for (const std::string& path : options.ledgers) inputs.push_back({"a ledger to read", path});
+  check_outputs(outputs, inputs);
+  if (!options.model.empty()) check_outside(outputs, options.model);
   std::optional<ModelConfig> config;
   if (!options.model.empty()) config = config_of(options.model);
   const std::vector<std::string> names = short_names(options.ledgers);

@@ -20,6 +20,7 @@
 #include "cli/commands.h"
 #include "cli/logits_file.h"
 #include "cli/model_source.h"
+#include "cli/output_paths.h"
 #include "cli/plan_flags.h"
 #include "cli/progress.h"
 #include "cli/run_output.h"
@@ -105,6 +106,8 @@ Plan only_plan(const PlanFlags& flags) {
 
 void run(const RunFlags& flags) {
   forbid_core_dumps();  // before the prompt is read
+  const std::string prompt_file = flags.prompt_file == "-" ? "/dev/stdin" : flags.prompt_file;
+  check_outputs({{"--ledger", flags.ledger}, {"--logits", flags.logits}}, {{"-f", prompt_file}});
   Plan plan = only_plan(flags.plan);
   const bool chosen = flags.plan.is_auto();
   WorkerOptions worker = chosen ? flags.worker.options_for_auto() : flags.worker.options();
@@ -113,6 +116,7 @@ void run(const RunFlags& flags) {
   ShieldOptions shielding = flags.shield.options();
   worker.client.lanes = chosen ? HelloMessage::kMaxLanes : lanes_for(worker.lanes, plan);
   const auto dir = checkpoint_dir(flags.model, flags.quiet);
+  check_outside({{"--ledger", flags.ledger}, {"--logits", flags.logits}}, dir);
   const auto tokenizer = Tokenizer::load(dir);
   const ModelConfig config = load_config(dir);
   const auto ids = encode(*tokenizer, config, flags);
@@ -160,16 +164,25 @@ void run(const RunFlags& flags) {
   Engine engine(*open.model, plan, shielded.endpoint(), options);
   RunOutput output(*tokenizer, flags.print_ids, flags.generation.logprobs.has_value());
   output.begin(ids);
-  const Generation times = generate(engine, ids, generation, [&](const GeneratedToken& token) {
+  const auto on_token = [&](const GeneratedToken& token) {
     if (prefill) {
       prefill->finish();
       prefill.reset();
     }
     output.token(token);
-  });
+  };
+  Generation times;
+  try {
+    times = generate(engine, ids, generation, on_token);
+  } catch (const Error& error) {
+    // Who stops a run keeps what it had; one that fails replaces nothing.
+    if (error.code() == ErrorCode::kInterrupted && logits && logits->rows() > 0) logits->publish();
+    throw;
+  }
   if (prefill) prefill->finish();
   output.end(generation);
   ledger.close();
+  if (logits) logits->publish();
 
   if (flags.quiet) return;
   const auto generated = static_cast<std::int64_t>(generation.ids().size());

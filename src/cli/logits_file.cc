@@ -4,9 +4,8 @@
 #include <cerrno>
 #include <string>
 #include <system_error>
+#include <utility>
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "airlock/core/error.h"
@@ -22,23 +21,8 @@ constexpr std::size_t kHeaderBytes = 128;
 }  // namespace
 
 LogitsFile::LogitsFile(std::filesystem::path path, std::int64_t vocab)
-    : path_(std::move(path)), vocab_(vocab) {
-  // O_NONBLOCK: opening a FIFO must not wait for a reader.
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-  if (fd_ < 0) fail_with(errno);
-  struct stat info {};
-  const bool regular = ::fstat(fd_, &info) == 0 && S_ISREG(info.st_mode);
-  int error = 0;
-  if (regular && (::fchmod(fd_, 0600) != 0 || ::ftruncate(fd_, 0) != 0)) error = errno;
-  if (regular && error == 0) return;
-  ::close(fd_);
-  require(regular, ErrorCode::kIo, "{}: is not a regular file, logits need one", path_.string());
-  fail_with(error);
-}
-
-LogitsFile::~LogitsFile() {
-  ::close(fd_);
-  if (rows_ == 0) ::unlink(path_.c_str());
+    : file_(std::move(path), NewFile::Special::kRefused), vocab_(vocab) {
+  write_header();
 }
 
 void LogitsFile::add(std::span<const float> logits) {
@@ -64,7 +48,8 @@ void LogitsFile::write_header() const {
 
 void LogitsFile::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
   while (!bytes.empty()) {
-    const ::ssize_t done = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<::off_t>(offset));
+    const ::ssize_t done =
+        ::pwrite(file_.fd(), bytes.data(), bytes.size(), static_cast<::off_t>(offset));
     if (done < 0 && errno == EINTR) continue;
     if (done <= 0) fail_with(done < 0 ? errno : ENOSPC);
     offset += static_cast<std::uint64_t>(done);
@@ -73,8 +58,8 @@ void LogitsFile::write(std::uint64_t offset, std::span<const std::byte> bytes) c
 }
 
 void LogitsFile::fail_with(int error) const {
-  fail(ErrorCode::kIo, "{}: cannot write the logits: {}", path_.string(),
-       error == ELOOP ? "it is a link" : std::generic_category().message(error));
+  fail(ErrorCode::kIo, "{}: cannot write the logits: {}", file_.path().string(),
+       std::generic_category().message(error));
 }
 
 }  // namespace airlock

@@ -11,7 +11,8 @@ namespace airlock {
 /// the first byte that nobody takes (full disk, closed stdout, closed pipe), Error(kInterrupted)
 /// if a signal comes while nobody reads.
 void print_result(std::string_view text);
-/// Creates a file that only this user reads, or replaces its content. Throws Error(kIo) naming it.
+/// Puts a file that only this user reads, whole, in the place of what was there, as OutputFile
+/// does. Throws Error(kIo) naming it.
 void write_file(const std::filesystem::path& path, std::string_view text);
 
 }  // namespace airlock

@@ -159,7 +159,7 @@ TEST_F(RunOutput, LogitsFileHoldsWhatEachTokenWasChosenFrom) {
 TEST_F(RunOutput, ALogitsFileThatCannotBeWrittenIsOneError) {
   std::filesystem::create_symlink("elsewhere", dir() / "link");
   for (const auto& [path, says] : std::vector<std::pair<std::string, std::string>>{
-           {(dir() / "link").string(), "link: cannot write the logits: it is a link"},
+           {(dir() / "link").string(), "link: cannot create the file: it is a link"},
            {(dir() / "absent" / "x.npy").string(), "No such file or directory"},
            {dir().string(), "Is a directory"},
            {"/dev/full", "/dev/full: is not a regular file"}}) {

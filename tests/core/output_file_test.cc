@@ -1,5 +1,6 @@
 #include "airlock/core/output_file.h"
 
+#include <filesystem>
 #include <string>
 
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "airlock/core/doomed_file.h"
 #include "airlock/core/error.h"
 
 #include "tests/support/temp_dir.h"
@@ -30,13 +32,83 @@ TEST(OutputFile, IsTheUsersOwnAndReplacesWhatWasThere) {
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
 }
 
-TEST(OutputFile, KeepsWhatWasWrittenWhenItsOwnerDies) {
+std::size_t files_in(const std::filesystem::path& folder) {
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) files += entry.exists();
+  return files;
+}
+
+TEST(OutputFile, KeepsWhatWasPublishedWhenItsOwnerDies) {
   const testing::TempDir dir;
   {
     OutputFile file(dir / "f");
-    file.write("kept");
+    file.write("ke");
+    file.publish();
+    file.write("pt");
   }
   EXPECT_EQ(testing::read_file(dir / "f"), "kept");
+  EXPECT_EQ(files_in(dir.path()), 1U);
+}
+
+TEST(OutputFile, LeavesWhatWasThereUntilItIsPublished) {
+  const testing::TempDir dir;
+  testing::write_file(dir / "f", "old");
+  for (const std::string name : {"f", "none"}) {
+    OutputFile file(dir / name);
+    file.write("new");
+    file.flush();
+  }
+  EXPECT_EQ(testing::read_file(dir / "f"), "old");
+  EXPECT_EQ(files_in(dir.path()), 1U);
+}
+
+TEST(OutputFile, LeavesNothingWhenASignalEndsTheProcess) {
+  const testing::TempDir dir;
+  OutputFile file(dir / "f");
+  OutputFile published(dir / "g");
+  published.publish();
+  EXPECT_EQ(files_in(dir.path()), 2U);
+  remove_doomed_files();
+  EXPECT_EQ(files_in(dir.path()), 1U);
+  EXPECT_TRUE(std::filesystem::exists(dir / "g"));
+}
+
+TEST(OutputFile, ReplacesAPrivateFileWhateverModeWasThere) {
+  const testing::TempDir dir;
+  testing::write_file(dir / "f", "old");
+  std::filesystem::permissions(dir / "f", std::filesystem::perms(0666));
+  OutputFile file(dir / "f");
+  file.close();
+  EXPECT_EQ(std::filesystem::status(dir / "f").permissions(), std::filesystem::perms(0600));
+}
+
+TEST(OutputFile, NeverWritesThroughALink) {
+  const testing::TempDir dir;
+  testing::write_file(dir / "target", "old");
+  std::filesystem::create_symlink("target", dir / "link");
+  EXPECT_THROW(OutputFile(dir / "link"), Error);
+  // One that comes only later is replaced.
+  OutputFile file(dir / "late");
+  file.write("new");
+  std::filesystem::create_symlink("target", dir / "late");
+  file.close();
+  EXPECT_EQ(testing::read_file(dir / "late"), "new");
+  EXPECT_EQ(testing::read_file(dir / "target"), "old");
+}
+
+TEST(OutputFile, WritesToAPipeItself) {
+  const testing::TempDir dir;
+  const std::string path = (dir / "pipe").string();
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  OutputFile file(path);
+  file.write("x");
+  file.close();
+  char got = 0;
+  EXPECT_EQ(::read(reader, &got, 1), 1);
+  EXPECT_EQ(got, 'x');
+  ::close(reader);
+  EXPECT_TRUE(std::filesystem::is_fifo(path));
 }
 
 TEST(OutputFile, OfNoChildIsInherited) {

@@ -4,7 +4,6 @@
 #include <system_error>
 #include <utility>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "airlock/core/error.h"
@@ -14,19 +13,13 @@ namespace {
 constexpr std::size_t kBufferBytes = 1 << 16;
 }
 
-OutputFile::OutputFile(std::filesystem::path path)
-    : path_(std::move(path)),
-      fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) {
-  require(fd_ >= 0, ErrorCode::kIo, "{}: cannot create the file: {}", path_.string(),
-          std::generic_category().message(errno));
-}
+OutputFile::OutputFile(std::filesystem::path path) : file_(std::move(path)) {}
 
 OutputFile::~OutputFile() {
   try {
-    if (fd_ >= 0) flush();
+    if (file_.fd() >= 0) flush();
   } catch (const std::exception&) {  // close() says so to who asks
   }
-  if (fd_ >= 0) ::close(fd_);
 }
 
 void OutputFile::write(std::string_view text) {
@@ -37,8 +30,8 @@ void OutputFile::write(std::string_view text) {
 void OutputFile::flush() {
   std::string_view left = buffer_;
   while (!left.empty()) {
-    require(fd_ >= 0, ErrorCode::kIo, "{}: the file is closed", path_.string());
-    const ssize_t put = ::write(fd_, left.data(), left.size());
+    require(file_.fd() >= 0, ErrorCode::kIo, "{}: the file is closed", file_.path().string());
+    const ssize_t put = ::write(file_.fd(), left.data(), left.size());
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) fail_to_write(put < 0 ? errno : EIO);
     left.remove_prefix(static_cast<std::size_t>(put));
@@ -46,16 +39,22 @@ void OutputFile::flush() {
   buffer_.clear();
 }
 
-void OutputFile::close() {
-  if (fd_ < 0) return;
+void OutputFile::publish() {
   flush();
-  if (::close(std::exchange(fd_, -1)) != 0) fail_to_write(errno);
+  file_.publish();
+}
+
+void OutputFile::close() {
+  if (file_.fd() < 0) return;
+  flush();
+  if (const int error = file_.close(); error != 0) fail_to_write(error);
+  file_.publish();
 }
 
 void OutputFile::fail_to_write(int error) {
   buffer_.clear();
-  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  fail(ErrorCode::kIo, "{}: cannot write the file: {}", path_.string(),
+  (void)file_.close();
+  fail(ErrorCode::kIo, "{}: cannot write the file: {}", file_.path().string(),
        std::generic_category().message(error));
 }
 

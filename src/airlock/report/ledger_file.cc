@@ -29,6 +29,8 @@ void FileLedger::begin(const LedgerHeader& header) {
 
 void FileLedger::record(const LedgerEntry& entry) {
   write(to_json(entry));
+  if (!published_) file_.publish();
+  published_ = true;
   const double end_ms = entry.start_ms + entry.total_ms;
   if (end_ms - flushed_ms_ >= kFlushMs) {
     file_.flush();

@@ -13,22 +13,24 @@
 namespace airlock {
 
 /// Writes entries as they come, so that a run that dies leaves its ledger. What 100 ms of calls
-/// write is buffered.
+/// write is buffered. What was there under its name stays until the first call, and for good if
+/// none comes before the end or cannot be written.
 class FileLedger final : public LedgerSink {
  public:
-  /// Makes a file that only this user reads. Throws Error(kIo).
+  /// Makes a file that only this user reads, as OutputFile does. Throws Error(kIo).
   explicit FileLedger(const std::filesystem::path& path);
   /// Writes the first line; before any call.
   void begin(const LedgerHeader& header);
   /// Throws Error(kIo) if the disk refuses.
   void record(const LedgerEntry& entry) override;
-  /// Writes what is buffered. Throws Error(kIo) if the disk refuses.
+  /// Writes what is buffered, or a ledger without calls. Throws Error(kIo) if the disk refuses.
   void close();
 
  private:
   void write(std::string_view line);
 
   OutputFile file_;
+  bool published_ = false;
   double flushed_ms_ = 0;  ///< end of the last call that is surely in the file
 };
 
