@@ -187,15 +187,15 @@ TEST_F(TokenizeChat, ErrorsBeginWithTheFileTheyAreOf) {
   const std::string good = (dir() / "messages.json").string();
   const std::string bad = (dir() / "text").string();
   file_of("[x");
-  EXPECT_EQ(error_of({"--messages", bad}), "error: " + bad + ": not JSON at byte 2\n");
+  EXPECT_EQ(error_of({"--messages", bad}), "airlock: " + bad + ": not JSON at byte 2\n");
   EXPECT_EQ(error_of({"--messages", good, "--tools", bad}),
-            "error: " + bad + ": not JSON at byte 2\n");
+            "airlock: " + bad + ": not JSON at byte 2\n");
   EXPECT_EQ(error_of({"--messages", "-"}),  // the fixture's standard input is empty
-            "error: standard input: expected an array of objects\n");
+            "airlock: standard input: expected an array of objects\n");
   const auto jinja = dir() / "chat" / "chat_template.jinja";
   testing::write_file(jinja, "{{ raise_exception('roles must alternate') }}");
   EXPECT_EQ(error_of({"--messages", good}),
-            "error: " + jinja.string() + ": roles must alternate\n");
+            "airlock: " + jinja.string() + ": roles must alternate\n");
 }
 
 /// Just past the limit, where one without an end (/dev/zero) would be refused too.
@@ -215,7 +215,7 @@ TEST_F(TokenizeChat, RefusesATextPastTheLimitByItsFile) {
        }) {
     auto process = start(arguments);
     EXPECT_EQ(process->wait(), 2);
-    EXPECT_EQ(process->err(), "error: " + large +
+    EXPECT_EQ(process->err(), "airlock: " + large +
                                   ": has at least 67108865 bytes, expected at most "
                                   "67108864 (64 MiB)\n");
     EXPECT_EQ(process->out(), "");
