@@ -36,9 +36,13 @@ std::string conversation_text(const TokenizeFlags& flags) {
   const ChatTemplate chat = ChatTemplate::load(flags.model);
   const std::string messages = read_text(flags.messages);
   const std::string tools = flags.tools.empty() ? "" : read_text(flags.tools);
+  const std::string messages_name = text_name(flags.messages);
+  const std::string tools_name = text_name(flags.tools);
   ChatInput input;
   input.messages = messages;
+  input.messages_name = messages_name;
   input.tools = tools;
+  input.tools_name = tools_name;
   input.add_generation_prompt = !flags.no_generation_prompt;
   return chat.render(input);
 }

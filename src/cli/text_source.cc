@@ -19,9 +19,13 @@
 
 namespace airlock {
 
+std::string text_name(const std::filesystem::path& path) {
+  return path == "-" ? "standard input" : path.string();
+}
+
 std::string read_text(const std::filesystem::path& path) {
   const bool from_stdin = path == "-";
-  const std::string name = from_stdin ? "standard input" : path.string();
+  const std::string name = text_name(path);
   const Fd opened(from_stdin ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   const int fd = from_stdin ? STDIN_FILENO : opened.get();
   require(fd >= 0, ErrorCode::kNotFound, "{}: cannot read the file: {}", name,
@@ -37,6 +41,9 @@ std::string read_text(const std::filesystem::path& path) {
             std::generic_category().message(errno));
     if (got == 0) return text;
     text.append(part.data(), static_cast<std::size_t>(got));
+    require(text.size() <= kMaxTextBytes, ErrorCode::kInvalidArgument,
+            "{}: has at least {} bytes, expected at most {} (64 MiB)", name, text.size(),
+            kMaxTextBytes);
   }
 }
 

@@ -1,6 +1,7 @@
 // Text that a command is given, and its tokens for a model.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -13,8 +14,14 @@
 
 namespace airlock {
 
+/// Most that is read of a text; the largest corpora that models are measured on have a sixth of it.
+inline constexpr std::size_t kMaxTextBytes = std::size_t{64} << 20U;
+
+/// What errors call the file of a text.
+std::string text_name(const std::filesystem::path& path);
+
 /// A file's content; "-" is standard input. Throws Error(kNotFound) if it cannot be opened,
-/// Error(kIo) if reading fails, Error(kInterrupted).
+/// Error(kIo) if reading fails, Error(kInvalidArgument) past kMaxTextBytes, Error(kInterrupted).
 std::string read_text(const std::filesystem::path& path);
 
 /// The ids of `text`, with the model's BOS if `add_special`. Throws Error(kCorruptFile) if the

@@ -92,5 +92,50 @@ TEST_F(ChatLoad, SaysWhatIsMissingOrWrong) {
   EXPECT_NE(error.find("tokenizer_config.json: chat template, line 2"), std::string::npos) << error;
 }
 
+TEST_F(ChatLoad, SaysWhichFileCannotBeRead) {
+  for (const char* file :
+       {"chat_template.jinja", "tokenizer_config.json", "additional_chat_templates/tool_use.jinja",
+        "additional_chat_templates"}) {
+    SCOPED_TRACE(file);
+    std::filesystem::remove_all(dir_ / "additional_chat_templates");
+    write("tokenizer_config.json", R"({"chat_template": "config"})");
+    write("chat_template.jinja", "file");
+    ASSERT_EQ(render(), "file");
+    const std::filesystem::path path = dir_ / file;
+    std::filesystem::create_directories(path.parent_path());
+    std::filesystem::remove(path);
+    std::filesystem::create_symlink("../blobs/abc", path);
+    EXPECT_EQ(error_of(ErrorCode::kNotFound).find(path.string() + ": is a link to ../blobs/abc"),
+              0U);
+    std::filesystem::remove(path);
+    if (path.extension().empty()) continue;
+    write(file, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n");
+    EXPECT_EQ(error_of(ErrorCode::kCorruptFile).find(path.string() + ": is a Git LFS pointer"), 0U);
+  }
+}
+
+TEST_F(ChatLoad, WhatATemplateSaysBeginsWithItsFile) {
+  const std::string raises = "{{ raise_exception('roles must alternate') }}";
+  write("tokenizer_config.json", R"({"chat_template": ")" + raises + R"("})");
+  EXPECT_EQ(error_of(ErrorCode::kInvalidArgument),
+            (dir_ / "tokenizer_config.json").string() + ": roles must alternate");
+  write("chat_template.jinja", raises);
+  EXPECT_EQ(error_of(ErrorCode::kInvalidArgument),
+            (dir_ / "chat_template.jinja").string() + ": roles must alternate");
+  EXPECT_THROW(render(), ChatRefusal);
+  write("chat_template.jinja", "{{ 1 + 'a' }}");
+  EXPECT_EQ(error_of(ErrorCode::kInvalidArgument)
+                .find((dir_ / "chat_template.jinja").string() + ": chat template, line 1: "),
+            0U);
+  const std::string tools = "additional_chat_templates/tool_use.jinja";
+  write(tools, raises);
+  try {
+    render(kTools);
+    ADD_FAILURE() << "no error";
+  } catch (const ChatRefusal& refusal) {
+    EXPECT_EQ(refusal.what(), (dir_ / tools).string() + ": roles must alternate");
+  }
+}
+
 }  // namespace
 }  // namespace airlock::chat_load_test

@@ -161,8 +161,8 @@ TEST_F(TokenizeChat, RefusesWhatIsNoConversation) {
   for (const Case& c : {
            Case{{"-m", folder("llama3"), "--messages", messages}, 1, "no chat template"},
            Case{{"-m", m, "--messages", (dir() / "missing").string()}, 1, "missing"},
-           Case{{"-m", m, "--messages", file_of("{}")}, 2, "messages: expected an array"},
-           Case{{"-m", m, "--messages", messages, "--tools", file_of("[1]")}, 2, "tools: expected"},
+           Case{{"-m", m, "--messages", file_of("{}")}, 2, "/text: expected an array"},
+           Case{{"-m", m, "--messages", messages, "--tools", file_of("[1]")}, 2, "/text: expected"},
            Case{{"-m", m, "--messages", messages, "-p", "x"}, 2, "excludes"},
            Case{{"-m", m, "-p", "x", "--text"}, 2, "--text requires --messages"},
            Case{{"-m", m, "--messages", messages, "--no-bos"}, 2, "excludes"},
@@ -172,6 +172,52 @@ TEST_F(TokenizeChat, RefusesWhatIsNoConversation) {
     auto process = start(arguments);
     EXPECT_EQ(process->wait(), c.exit_code) << process->err();
     EXPECT_NE(process->err().find(c.message), std::string::npos) << process->err();
+    EXPECT_EQ(process->out(), "");
+  }
+}
+
+TEST_F(TokenizeChat, ErrorsBeginWithTheFileTheyAreOf) {
+  const auto error_of = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"tokenize", "-m", (dir() / "chat").string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    auto process = start(arguments);
+    EXPECT_EQ(process->wait(), 2);
+    return process->err();
+  };
+  const std::string good = (dir() / "messages.json").string();
+  const std::string bad = (dir() / "text").string();
+  file_of("[x");
+  EXPECT_EQ(error_of({"--messages", bad}), "airlock: " + bad + ": not JSON at byte 2\n");
+  EXPECT_EQ(error_of({"--messages", good, "--tools", bad}),
+            "airlock: " + bad + ": not JSON at byte 2\n");
+  EXPECT_EQ(error_of({"--messages", "-"}),  // the fixture's standard input is empty
+            "airlock: standard input: expected an array of objects\n");
+  const auto jinja = dir() / "chat" / "chat_template.jinja";
+  testing::write_file(jinja, "{{ raise_exception('roles must alternate') }}");
+  EXPECT_EQ(error_of({"--messages", good}),
+            "airlock: " + jinja.string() + ": roles must alternate\n");
+}
+
+/// Just past the limit, where one without an end (/dev/zero) would be refused too.
+TEST_F(TokenizeChat, RefusesATextPastTheLimitByItsFile) {
+  const std::string m = (dir() / "chat").string();
+  const std::string good = (dir() / "messages.json").string();
+  const std::string large = file_of("");
+  std::filesystem::resize_file(large, (64 << 20) + 1);
+  synth("model", 0);
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"tokenize", "-m", m, "-f", large},
+           {"detokenize", "-m", m, "-f", large},
+           {"tokenize", "-m", m, "--messages", large},
+           {"tokenize", "-m", m, "--messages", good, "--tools", large},
+           {"perplexity", "-m", model(), "--text", large},
+           {"run", "-m", model(), "-f", large},
+       }) {
+    auto process = start(arguments);
+    EXPECT_EQ(process->wait(), 2);
+    EXPECT_EQ(process->err(), "airlock: " + large +
+                                  ": has at least 67108865 bytes, expected at most "
+                                  "67108864 (64 MiB)\n");
     EXPECT_EQ(process->out(), "");
   }
 }

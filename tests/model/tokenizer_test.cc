@@ -65,10 +65,75 @@ TEST(Tokenizer, SaysWhatIsMissing) {
   EXPECT_EQ(code_of(folder.path() / "nowhere"), ErrorCode::kNotFound);
 }
 
+/// Each file that is read of a tokenizer, with what it takes for it to be read.
+struct Case {
+  const char* file;
+  const char* beside;
+};
+constexpr Case kFiles[] = {
+    {"tokenizer.json", "llama2/tokenizer.model"},
+    {"tokenizer.model", nullptr},
+    {"tokenizer.model", "unigram/tokenizer.json"},
+    {"tokenizer_config.json", "llama3/tokenizer.json"},
+    {"special_tokens_map.json", "llama2/tokenizer.model"},
+    {"added_tokens.json", "llama2/tokenizer.model"},
+};
+
+TEST(Tokenizer, SaysWhichFileIsALinkToNothingOrToItself) {
+  for (const Case& c : kFiles) {
+    SCOPED_TRACE(c.file);
+    const Folder folder;
+    if (c.beside != nullptr) folder.copy(c.beside);
+    const fs::path path = folder.path() / c.file;
+    fs::create_symlink("../../blobs/abc", path);
+    std::string message;
+    EXPECT_EQ(code_of(folder.path(), &message), ErrorCode::kNotFound);
+    EXPECT_EQ(message.find(path.string() + ": is a link to ../../blobs/abc, which is not there"),
+              0U)
+        << message;
+    fs::remove(path);
+    fs::create_symlink(c.file, path);
+    EXPECT_EQ(code_of(folder.path(), &message), ErrorCode::kIo);
+    EXPECT_EQ(message, path.string() + ": Too many levels of symbolic links");
+  }
+}
+
+TEST(Tokenizer, SaysWhichFileIsAGitLfsPointer) {
+  for (const Case& c : kFiles) {
+    SCOPED_TRACE(c.file);
+    const Folder folder;
+    if (c.beside != nullptr) folder.copy(c.beside);
+    folder.write(c.file, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n");
+    std::string message;
+    EXPECT_EQ(code_of(folder.path(), &message), ErrorCode::kCorruptFile);
+    EXPECT_EQ(message.find((folder.path() / c.file).string() + ": is a Git LFS pointer"), 0U)
+        << message;
+  }
+}
+
+TEST(Tokenizer, SaysHowLargeAFileIsThatIsTooLarge) {
+  const Folder folder;
+  folder.write("tokenizer.json", "{}");
+  fs::resize_file(folder.path() / "tokenizer.json", std::uintmax_t{1} << 40U);  // a hole
+  std::string message;
+  EXPECT_EQ(code_of(folder.path(), &message), ErrorCode::kCorruptFile);
+  EXPECT_EQ(message, (folder.path() / "tokenizer.json").string() +
+                         ": has at least 1099511627776 bytes, expected at most 536870912");
+}
+
+TEST(Tokenizer, SaysThatAFileIsNoSentencePieceModelWithoutTheLibrarysSource) {
+  const Folder folder;
+  folder.write("tokenizer.model", "no model");
+  std::string message;
+  EXPECT_EQ(code_of(folder.path(), &message), ErrorCode::kCorruptFile);
+  EXPECT_EQ(message,
+            (folder.path() / "tokenizer.model").string() + ": is not a SentencePiece model");
+}
+
 TEST(Tokenizer, RefusesAFolderOrAnEmptyFileInPlaceOfTheFile) {
   const Folder folder;
   fs::create_directory(folder.path() / "tokenizer.json");
-  EXPECT_EQ(code_of(folder.path()), ErrorCode::kIo);
+  EXPECT_EQ(code_of(folder.path()), ErrorCode::kCorruptFile);
   fs::remove(folder.path() / "tokenizer.json");
   folder.write("tokenizer.json", "");
   EXPECT_EQ(code_of(folder.path()), ErrorCode::kCorruptFile);

@@ -5,6 +5,7 @@
 #include "airlock/chat/parser.h"
 #include "airlock/chat/template.h"
 #include "airlock/model/checkpoint_text.h"
+#include "airlock/model/input_file.h"
 
 namespace airlock {
 namespace {
@@ -13,13 +14,10 @@ using Json = nlohmann::json;
 
 constexpr std::uint64_t kMaxTokenizerConfigBytes = 16 << 20;
 
-std::shared_ptr<const chat::Program> parse_named(std::string_view text, const std::string& where) {
-  try {
-    return std::make_shared<const chat::Program>(chat::Parser(text).parse());
-  } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("{}: {}", where, error.what()));
-  }
-}
+/// A template's text, and the file that it is from.
+struct NamedText {
+  std::string name, text, where;
+};
 
 /// The variables that transformers' special_tokens_map gives a template.
 std::vector<std::pair<std::string, std::string>> special_tokens_of(const Json& config) {
@@ -39,13 +37,12 @@ std::vector<std::pair<std::string, std::string>> special_tokens_of(const Json& c
   return tokens;
 }
 
-/// The texts of tokenizer_config.json's `chat_template` by name; a single one is "default".
-std::vector<std::pair<std::string, std::string>> templates_of(const Json& config,
-                                                              const std::string& where) {
-  std::vector<std::pair<std::string, std::string>> texts;
+/// The texts of tokenizer_config.json's `chat_template`; a single one is "default".
+std::vector<NamedText> templates_of(const Json& config, const std::string& where) {
+  std::vector<NamedText> texts;
   const auto found = config.find("chat_template");
   if (found == config.end() || found->is_null()) return texts;
-  if (found->is_string()) return {{"default", found->get<std::string>()}};
+  if (found->is_string()) return {{"default", found->get<std::string>(), where}};
   const auto is_entry = [](const Json& entry) {
     return entry.is_object() && entry.contains("name") && entry["name"].is_string() &&
            entry.contains("template") && entry["template"].is_string();
@@ -54,42 +51,47 @@ std::vector<std::pair<std::string, std::string>> templates_of(const Json& config
           ErrorCode::kCorruptFile,
           "{}: chat_template: expected a string or a list of {{name, template}}", where);
   for (const Json& entry : *found)
-    texts.emplace_back(entry["name"].get<std::string>(), entry["template"].get<std::string>());
+    texts.push_back(
+        {entry["name"].get<std::string>(), entry["template"].get<std::string>(), where});
   return texts;
 }
 
 }  // namespace
 
 ChatTemplate ChatTemplate::load(const std::filesystem::path& model_dir) {
+  require_folder(model_dir);
   ChatTemplate made;
-  std::vector<std::pair<std::string, std::string>> texts;  // name and text
+  std::vector<NamedText> texts;
   const std::filesystem::path config_path = model_dir / "tokenizer_config.json";
   std::string where = config_path.string();
-  if (std::filesystem::exists(config_path)) {
-    const Json config =
-        Json::parse(read_text_file(config_path, kMaxTokenizerConfigBytes), nullptr, false);
+  if (const auto text = read_text_file_if_listed(config_path, kMaxTokenizerConfigBytes)) {
+    const Json config = Json::parse(*text, nullptr, false);
     require(config.is_object(), ErrorCode::kCorruptFile, "{}: expected a JSON object", where);
     made.special_tokens_ = special_tokens_of(config);
     texts = templates_of(config, where);
   }
   const std::filesystem::path jinja = model_dir / "chat_template.jinja";
-  if (std::filesystem::exists(jinja)) {
+  if (auto text = read_text_file_if_listed(jinja, chat::kMaxTemplateBytes)) {
     where = jinja.string();
-    texts = {{"default", read_text_file(jinja, chat::kMaxTemplateBytes)}};
-    const std::filesystem::path tools = model_dir / "additional_chat_templates" / "tool_use.jinja";
-    if (std::filesystem::exists(tools))
-      texts.emplace_back("tool_use", read_text_file(tools, chat::kMaxTemplateBytes));
+    texts = {{"default", *std::move(text), where}};
+    const std::filesystem::path more = model_dir / "additional_chat_templates";
+    if (is_listed(more)) {
+      require_folder(more);
+      const std::filesystem::path tools = more / "tool_use.jinja";
+      if (auto for_tools = read_text_file_if_listed(tools, chat::kMaxTemplateBytes))
+        texts.push_back({"tool_use", *std::move(for_tools), tools.string()});
+    }
   }
   require(!texts.empty(), ErrorCode::kNotFound,
           "{}: no chat template: expected chat_template.jinja, or chat_template in "
           "tokenizer_config.json",
           model_dir.string());
-  for (const auto& [name, text] : texts) {
-    if (name == "default") made.program_ = parse_named(text, where);
-    if (name == "tool_use") made.tool_program_ = parse_named(text, where + " (tool_use)");
+  for (const auto& [name, text, file] : texts) {
+    if (name == "default") made.program_ = parse_of(text, file);
+    if (name == "tool_use") made.tool_program_ = parse_of(text, file);
   }
-  require(made.program_ != nullptr, ErrorCode::kNotFound, "{}: no chat template named `default`",
-          where);
+  require(made.program_.parsed != nullptr, ErrorCode::kNotFound,
+          "{}: no chat template named `default`", where);
   return made;
 }
 

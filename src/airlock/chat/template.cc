@@ -40,10 +40,10 @@ Value plain_message(Heap& heap, Value message) {
   return dict_value(made);
 }
 
-Value read_messages(Heap& heap, std::string_view json) {
-  const Value list = read_objects(heap, json, "messages");
-  require(!list.is(Kind::kNone), ErrorCode::kInvalidArgument,
-          "messages: expected an array of objects");
+Value read_messages(Heap& heap, std::string_view json, std::string_view what) {
+  const Value list = read_objects(heap, json, what);
+  require(!list.is(Kind::kNone), ErrorCode::kInvalidArgument, "{}: expected an array of objects",
+          what);
   for (Value& message : list.as<Sequence>().items) message = plain_message(heap, message);
   return list;
 }
@@ -55,19 +55,39 @@ std::tm system_time() {
   return time;
 }
 
+/// What `action` returns; errors of it begin with `where`, if that is known.
+template <typename Action>
+auto located(const std::string& where, const Action& action) {
+  const auto said = [&](const Error& error) {
+    return where.empty() ? std::string(error.what()) : fmt::format("{}: {}", where, error.what());
+  };
+  try {
+    return action();
+  } catch (const ChatRefusal& refusal) {
+    throw ChatRefusal(said(refusal));
+  } catch (const Error& error) {
+    throw Error(error.code(), said(error));
+  }
+}
+
 }  // namespace
+
+ChatTemplate::Named ChatTemplate::parse_of(std::string_view text, const std::string& where) {
+  return {located(where, [&] { return std::make_shared<const Program>(Parser(text).parse()); }),
+          where};
+}
 
 ChatTemplate ChatTemplate::parse(std::string_view text) {
   ChatTemplate made;
-  made.program_ = std::make_shared<const Program>(Parser(text).parse());
+  made.program_ = parse_of(text, "");
   return made;
 }
 
 std::string ChatTemplate::render(const ChatInput& input, const ChatLimits& limits) const {
-  const bool for_tools = tool_program_ != nullptr && !input.tools.empty();
-  const Program& program = for_tools ? *tool_program_ : *program_;
+  const bool for_tools = tool_program_.parsed != nullptr && !input.tools.empty();
+  const Named& program = for_tools ? tool_program_ : program_;
   Heap heap(limits);
-  Evaluator evaluator(program, heap, input.now ? *input.now : system_time());
+  Evaluator evaluator(*program.parsed, heap, input.now ? *input.now : system_time());
   for (const auto& [name, token] : special_tokens_) evaluator.define(name, view_of(token));
   if (!input.variables.empty()) {
     const Value variables = read_json(heap, input.variables, "variables");
@@ -76,11 +96,11 @@ std::string ChatTemplate::render(const ChatInput& input, const ChatLimits& limit
     for (const auto& [name, value] : variables.as<Dict>().entries)
       evaluator.define(name.text(), value);
   }
-  evaluator.define("messages", read_messages(heap, input.messages));
-  evaluator.define("tools", read_objects(heap, input.tools, "tools"));
+  evaluator.define("messages", read_messages(heap, input.messages, input.messages_name));
+  evaluator.define("tools", read_objects(heap, input.tools, input.tools_name));
   evaluator.define("documents", read_objects(heap, input.documents, "documents"));
   evaluator.define("add_generation_prompt", boolean(input.add_generation_prompt));
-  return evaluator.render();
+  return located(program.where, [&] { return evaluator.render(); });
 }
 
 }  // namespace airlock

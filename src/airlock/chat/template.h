@@ -20,7 +20,8 @@ struct Program;
 }
 
 /// What a template itself says against a conversation, by raise_exception: what() is its message,
-/// for the user. Its code is kInvalidArgument.
+/// for the user, after the name of the file that the template is from. Its code is
+/// kInvalidArgument.
 class ChatRefusal : public Error {
  public:
   explicit ChatRefusal(const std::string& message) : Error(ErrorCode::kInvalidArgument, message) {}
@@ -34,6 +35,8 @@ struct ChatInput {
   std::string_view variables = {};  ///< an object: more variables, say {"enable_thinking": false}
   bool add_generation_prompt = true;
   std::optional<std::tm> now;  ///< local time for strftime_now; the system's if absent
+  std::string_view messages_name = "messages";  ///< what errors call `messages`, say its file
+  std::string_view tools_name = "tools";        ///< what errors call `tools`
 };
 
 /// A parsed template. Immutable: several threads may render it at once.
@@ -58,13 +61,19 @@ class ChatTemplate {
   /// The conversation's text. As transformers does, keys of messages whose value is null are
   /// dropped, and reasoning_content, thinking and reasoning stand for each other. Throws
   /// ChatRefusal; Error(kInvalidArgument) for JSON that is not as ChatInput says, and for what the
-  /// template does wrong, with its line; Error(kResourceExhausted) past a limit. No error holds
-  /// text of the conversation, unless the template's own message quotes it.
+  /// template does wrong, with its file and line; Error(kResourceExhausted) past a limit. No error
+  /// holds text of the conversation, unless the template's own message quotes it.
   [[nodiscard]] std::string render(const ChatInput& input, const ChatLimits& limits = {}) const;
 
  private:
-  std::shared_ptr<const chat::Program> program_;
-  std::shared_ptr<const chat::Program> tool_program_;  ///< null: `program_` is for tools too
+  struct Named {
+    std::shared_ptr<const chat::Program> parsed;
+    std::string where = {};  ///< the file that it is from, if it is from one
+  };
+  static Named parse_of(std::string_view text, const std::string& where);
+
+  Named program_;
+  Named tool_program_;  ///< without one, `program_` is for tools too
   std::vector<std::pair<std::string, std::string>> special_tokens_;
 };
 

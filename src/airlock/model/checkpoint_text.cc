@@ -108,6 +108,12 @@ std::string read_text_file(const std::filesystem::path& path, std::uint64_t max_
   return InputFile(path).read_text(max_bytes);
 }
 
+std::optional<std::string> read_text_file_if_listed(const std::filesystem::path& path,
+                                                    std::uint64_t max_bytes) {
+  if (!is_listed(path)) return std::nullopt;
+  return read_text_file(path, max_bytes);
+}
+
 std::map<std::string, std::string, std::less<>> parse_weight_map(std::string_view json,
                                                                  std::string_view where) {
   WeightMapReader reader(where);

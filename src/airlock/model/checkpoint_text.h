@@ -1,10 +1,11 @@
-// The small text files of a checkpoint folder, read whole with a bound on their size.
+// The files of a checkpoint folder beside the weights, read whole with a bound on their size.
 // Inside the library only.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,11 @@ inline constexpr std::uint64_t kMaxIndexBytes = 100'000'000;
 /// The content of a regular file. Throws as InputFile does, and Error(kCorruptFile) if it is longer
 /// than `max_bytes`.
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes);
+
+/// The same for a file that a checkpoint may lack: nothing if its folder lists no such name. A link
+/// to nothing is listed, and throws as any other file that cannot be read.
+std::optional<std::string> read_text_file_if_listed(const std::filesystem::path& path,
+                                                    std::uint64_t max_bytes);
 
 /// The weight_map of a model.safetensors.index.json: tensor name to file name. Every file name is
 /// that of a .safetensors file in the same folder ("../x" and "a/b" are refused), no tensor is

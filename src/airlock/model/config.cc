@@ -250,9 +250,9 @@ ModelConfig load_config(const std::filesystem::path& dir, std::vector<std::strin
   const std::filesystem::path path = dir / "config.json";
   ModelConfig config = parse_config(read_text_file(path, kMaxConfigBytes), path.string(), warnings);
   const std::filesystem::path generation = dir / "generation_config.json";
-  if (is_listed(generation)) {
+  if (const auto text = read_text_file_if_listed(generation, kMaxConfigBytes)) {
     const std::string where = generation.string();
-    const Json json = parse_json_object(read_text_file(generation, kMaxConfigBytes), where);
+    const Json json = parse_json_object(*text, where);
     if (auto eos = Fields(json, where).ids("eos_token_id")) config.eos = std::move(*eos);
   }
   return config;

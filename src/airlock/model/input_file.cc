@@ -1,5 +1,6 @@
 #include "airlock/model/input_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <system_error>
@@ -85,7 +86,7 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
 std::string InputFile::read_text(std::uint64_t max_bytes) const {
   std::string text;
   // Reads to the end rather than st_size bytes: some file systems report 0.
-  while (text.size() <= max_bytes) {
+  while (std::max<std::uint64_t>(bytes(), text.size()) <= max_bytes) {
     constexpr std::size_t kStep = 64 << 10;
     const std::size_t have = text.size();
     text.resize(have + kStep);
@@ -94,7 +95,8 @@ std::string InputFile::read_text(std::uint64_t max_bytes) const {
     text.resize(have + got);
     if (got == 0) return text;
   }
-  fail(ErrorCode::kCorruptFile, "{}: is longer than {} bytes", path_.string(), max_bytes);
+  fail(ErrorCode::kCorruptFile, "{}: has at least {} bytes, expected at most {}", path_.string(),
+       std::max<std::uint64_t>(bytes(), text.size()), max_bytes);
 }
 
 void InputFile::will_need(std::uint64_t offset, std::uint64_t bytes) const noexcept {

@@ -114,8 +114,8 @@ class SentencePieceTokenizer : public Tokenizer {
                          const std::string& where, const TokenizerSpec* unigram)
       : dummy_prefix_(dummy_prefix(names, unigram)) {
     const auto status = processor_.LoadFromSerializedProto({model.data(), model.size()});
-    require(status.ok(), ErrorCode::kCorruptFile, "{}: not a SentencePiece model: {}", where,
-            status.ToString());
+    // The library's own words name a line of its source.
+    require(status.ok(), ErrorCode::kCorruptFile, "{}: is not a SentencePiece model", where);
     if (dummy_prefix_ != DummyPrefix::kEvery) load_unprefixed(model);
     const int count = processor_.GetPieceSize();
     require(count > 0 && count <= kMaxTokenId, ErrorCode::kCorruptFile,
