@@ -68,6 +68,14 @@ TEST_F(CliWorker, ASignalInACallOfTheSystemIsTheSignalsEnd) {
   const std::string fifo = (dir() / "fifo").string();
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   auto report = start({"report", fifo});
+  const auto catches_signals = [&] {
+    const std::string status =
+        testing::file_text("/proc/" + std::to_string(report->pid()) + "/status");
+    const std::size_t at = status.find("SigCgt:");
+    if (at == std::string::npos) return false;
+    return (std::stoull(status.substr(at + 7), nullptr, 16) >> (SIGTERM - 1) & 1) != 0;
+  };
+  while (!catches_signals()) std::this_thread::yield();
   std::atomic<bool> ended{false};
   std::thread signals([&] {  // one alone may come before the program waits in open()
     while (!ended) {
