@@ -13,7 +13,7 @@ asan=(core/core_test chat/chat_test link/link_test wire/wire_test remote/remote_
       "shield/shield_test *-*TestsOfRandomness*" "engine/engine_test *Lanes*:*Hostile*")
 tsan=("core/core_test Pipeline*:Stop*:BufferPool*" "chat/chat_test *Threads*" link/link_test
       "remote/remote_test *Client*:*Lanes*:*Hostile*:*Shared*:*Arena*"
-      "worker/worker_test *Conversation*:*Server*:*Session*:*Segment*:*Hostile*"
+      "worker/worker_test *Conversation*:*Server*:SessionTable*:TurnQueue*:*Segment*:*Hostile*"
       "shield/shield_test *RingOperators*.Lanes*:*Hint*"
       "engine/engine_test *Lanes*:*Hostile*")
 case $preset in
