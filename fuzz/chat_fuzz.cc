@@ -6,7 +6,7 @@
 
 #include "airlock/chat/template.h"
 #include "airlock/core/error.h"
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace airlock;

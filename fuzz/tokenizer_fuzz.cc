@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "airlock/core/error.h"
+#include "airlock/core/utf8.h"
 #include "airlock/model/tokenizer_json.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace airlock;

@@ -1,14 +1,12 @@
 #include "cli/logits_file.h"
 
 #include <bit>
-#include <cerrno>
 #include <string>
 #include <system_error>
 #include <utility>
 
-#include <unistd.h>
-
 #include "airlock/core/error.h"
+#include "airlock/core/write_all.h"
 
 namespace airlock {
 namespace {
@@ -29,7 +27,8 @@ void LogitsFile::add(std::span<const float> logits) {
   require(static_cast<std::int64_t>(logits.size()) == vocab_, ErrorCode::kInternal,
           "{} logits for a vocabulary of {}", logits.size(), vocab_);
   const auto bytes = std::as_bytes(logits);
-  write(kHeaderBytes + static_cast<std::uint64_t>(rows_) * bytes.size(), bytes);
+  write(static_cast<std::int64_t>(kHeaderBytes) + rows_ * static_cast<std::int64_t>(bytes.size()),
+        bytes);
   ++rows_;
   write_header();
 }
@@ -46,20 +45,10 @@ void LogitsFile::write_header() const {
   write(0, std::as_bytes(std::span(header)));
 }
 
-void LogitsFile::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
-  while (!bytes.empty()) {
-    const ::ssize_t done =
-        ::pwrite(file_.fd(), bytes.data(), bytes.size(), static_cast<::off_t>(offset));
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) fail_with(done < 0 ? errno : ENOSPC);
-    offset += static_cast<std::uint64_t>(done);
-    bytes = bytes.subspan(static_cast<std::size_t>(done));
-  }
-}
-
-void LogitsFile::fail_with(int error) const {
-  fail(ErrorCode::kIo, "{}: cannot write the logits: {}", file_.path().string(),
-       std::generic_category().message(error));
+void LogitsFile::write(std::int64_t offset, std::span<const std::byte> bytes) const {
+  const int error = pwrite_all(file_.fd(), offset, bytes);
+  require(error == 0, ErrorCode::kIo, "{}: cannot write the logits: {}", file_.path().string(),
+          std::generic_category().message(error));
 }
 
 }  // namespace airlock

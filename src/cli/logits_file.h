@@ -23,9 +23,8 @@ class LogitsFile {
   void publish() { file_.publish(); }  ///< throws Error(kIo)
 
  private:
-  void write(std::uint64_t offset, std::span<const std::byte> bytes) const;
+  void write(std::int64_t offset, std::span<const std::byte> bytes) const;
   void write_header() const;
-  [[noreturn]] void fail_with(int error) const;
 
   NewFile file_;
   std::int64_t vocab_;

@@ -3,10 +3,8 @@
 #include <array>
 #include <cerrno>
 #include <optional>
-#include <system_error>
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -14,7 +12,6 @@
 #include "airlock/core/terminal.h"
 #include "airlock/link/fd.h"
 #include "airlock/link/wait.h"
-#include "airlock/report/table.h"
 #include "cli/signals.h"
 
 namespace airlock {
@@ -28,8 +25,7 @@ std::string read_text(const std::filesystem::path& path) {
   const std::string name = text_name(path);
   const Fd opened(from_stdin ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   const int fd = from_stdin ? STDIN_FILENO : opened.get();
-  require(fd >= 0, ErrorCode::kNotFound, "{}: cannot read the file: {}", name,
-          std::generic_category().message(errno));
+  require_system(fd >= 0, ErrorCode::kNotFound, "{}: cannot read the file", name);
   std::string text;
   std::array<char, 65536> part;
   while (true) {
@@ -37,8 +33,7 @@ std::string read_text(const std::filesystem::path& path) {
                    signal_stop());  // a terminal or a pipe may never say more
     const ssize_t got = ::read(fd, part.data(), part.size());
     if (got < 0 && errno == EINTR) continue;
-    require(got >= 0, ErrorCode::kIo, "{}: cannot read it: {}", name,
-            std::generic_category().message(errno));
+    require_system(got >= 0, ErrorCode::kIo, "{}: cannot read it", name);
     if (got == 0) return text;
     text.append(part.data(), static_cast<std::size_t>(got));
     require(text.size() <= kMaxTextBytes, ErrorCode::kInvalidArgument,

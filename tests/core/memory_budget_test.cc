@@ -12,25 +12,16 @@
 #include "airlock/core/error.h"
 #include "airlock/core/process_memory.h"
 
+#include "tests/support/expect_error.h"
+
 namespace airlock::memory_budget_test {
 namespace {
-
-template <typename Action>
-void expect_refused(const std::string& text, const Action& action) {
-  try {
-    action();
-    ADD_FAILURE() << "no error, expected: " << text;
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted) << error.what();
-    EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
-  }
-}
 
 TEST(MemoryBudget, RefusesWhatWouldPassItAndCountsNothingOfThat) {
   MemoryBudget budget(100);
   budget.take(60, "a test");
-  expect_refused("41 bytes of a test: 60 of the budget of 100 bytes",
-                 [&] { budget.take(41, "a test"); });
+  expect_error(ErrorCode::kResourceExhausted, "41 bytes of a test: 60 of the budget of 100 bytes",
+               [&] { budget.take(41, "a test"); });
   EXPECT_EQ(budget.used(), 60);
   EXPECT_NO_THROW(budget.take(40, "a test"));
   budget.give(100);
@@ -68,7 +59,7 @@ TEST(MemoryBudget, IsSharedByPoolsAndTheIdleBlocksOfOneMakeRoomForAnother) {
   EXPECT_EQ(first.bytes_idle(), std::size_t{1} << 18);
   const Buffer other = second.acquire(1 << 19);
   EXPECT_EQ(first.bytes_idle(), 0U);
-  expect_refused("of a buffer", [&] { (void)second.acquire(64); });
+  expect_error(ErrorCode::kResourceExhausted, "of a buffer", [&] { (void)second.acquire(64); });
   most.release();
   EXPECT_NO_THROW((void)second.acquire(64));
   EXPECT_LE(budget.used(), budget.limit());
@@ -106,7 +97,8 @@ TEST(MemoryBudget, LeavesSomeOfALimitedAddressSpaceToThreadsAndLibraries) {
   ASSERT_EQ(::setrlimit(RLIMIT_AS, &limited), 0);
   const std::int64_t left = address_space_left();
   MemoryBudget budget;
-  expect_refused("RLIMIT_AS leaves", [&] { budget.take(left, "a test"); });
+  expect_error(ErrorCode::kResourceExhausted, "RLIMIT_AS leaves",
+               [&] { budget.take(left, "a test"); });
   EXPECT_EQ(budget.used(), 0);
   EXPECT_NO_THROW(budget.take(left / 2, "a test"));
   EXPECT_LE(default_memory(), left);

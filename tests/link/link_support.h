@@ -20,6 +20,7 @@
 #include "airlock/link/scheme.h"
 #include "airlock/link/shaped_link.h"
 
+#include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
 namespace airlock {
@@ -29,32 +30,6 @@ inline constexpr std::chrono::milliseconds kLong{20000};
 
 using Bytes = std::vector<std::byte>;
 using LinkEnds = std::pair<std::unique_ptr<Link>, std::unique_ptr<Link>>;
-
-/// What `action` threw; code kInternal and an empty message mean it did not throw.
-struct Caught {
-  bool thrown = false;
-  ErrorCode code = ErrorCode::kInternal;
-  std::string message;
-};
-
-template <typename Action>
-Caught catch_error(Action&& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return {true, error.code(), error.what()};
-  }
-  return {};
-}
-
-/// Expects `action` to throw Error(`code`) with a message that contains `part`.
-template <typename Action>
-void expect_error(ErrorCode code, const std::string& part, Action&& action) {
-  const Caught caught = catch_error(action);
-  EXPECT_TRUE(caught.thrown) << "no error; expected " << error_code_name(code);
-  EXPECT_EQ(error_code_name(caught.code), error_code_name(code)) << caught.message;
-  EXPECT_THAT(caught.message, ::testing::HasSubstr(part));
-}
 
 /// A thread that is joined at the end of its scope. (Under a sanitizer GCC 12 warns, wrongly, of
 /// uninitialised memory inside std::jthread.)

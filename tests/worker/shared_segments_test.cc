@@ -11,6 +11,7 @@
 
 #include "airlock/core/error.h"
 
+#include "tests/support/expect_error.h"
 #include "tests/support/fake_backend.h"
 #include "tests/support/leftovers.h"
 
@@ -29,18 +30,6 @@ struct Sent {
   [[nodiscard]] Fd file() const { return Fd(::fcntl(memory.file(), F_DUPFD_CLOEXEC, 0)); }
   SharedMemory memory;
 };
-
-template <typename Action>
-void expect_refused(const std::string& text, const Action& action) {
-  try {
-    action();
-    ADD_FAILURE() << "no error, expected: " << text;
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kProtocol) << error.what();
-    EXPECT_NE(std::string(error.what()).find(text), std::string::npos)
-        << error.what() << "\n  expected: " << text;
-  }
-}
 
 TEST(SharedSegments, FindTensorsInWhateverOrderSegmentsCome) {
   const Sent first(1), third(2);
@@ -73,7 +62,9 @@ TEST(SharedSegments, KeepNoDescriptorAndUnmapAtTheirEnd) {
 
 TEST(SharedSegments, RefuseASegmentWithoutDescriptor) {
   SharedSegments segments(10 * kPage);
-  expect_refused("without its descriptor", [&] { segments.add({1, kPage}, Fd()); });
+  expect_error(ErrorCode::kProtocol, "without its descriptor", [&] {
+    segments.add({1, kPage}, Fd());
+  });
 }
 
 TEST(SharedSegments, RefuseANumberTwiceAndKeepTheFirst) {
@@ -81,7 +72,7 @@ TEST(SharedSegments, RefuseANumberTwiceAndKeepTheFirst) {
   first.memory.bytes()[0] = std::byte{1};
   SharedSegments segments(10 * kPage);
   segments.add({5, kPage}, first.file());
-  expect_refused("segment 5 of shared memory came twice", [&] {
+  expect_error(ErrorCode::kProtocol, "segment 5 of shared memory came twice", [&] {
     segments.add({5, kPage}, second.file());
   });
   EXPECT_EQ(segments.find(Place{5, 0}, 1)[0], std::byte{1});
@@ -91,7 +82,7 @@ TEST(SharedSegments, RefuseNumbersThatNoRunnerUses) {
   const Sent sent(1);
   SharedSegments segments(10 * kPage);
   for (const int number : {0, 1025, 65535}) {
-    expect_refused("expected 1 to 1024", [&] {
+    expect_error(ErrorCode::kProtocol, "expected 1 to 1024", [&] {
       segments.add({static_cast<std::uint16_t>(number), kPage}, sent.file());
     });
   }
@@ -104,20 +95,30 @@ TEST(SharedSegments, RefuseWhatPassesTheBudgetOrClaimsNothing) {
   segments.add({1, kPage}, one.file());
   for (const std::int64_t bytes : {std::int64_t{0}, std::int64_t{-1}, 2 * kPage + 1, 3 * kPage,
                                    kMost, std::numeric_limits<std::int64_t>::min()}) {
-    expect_refused("more bytes of shared memory", [&] { segments.add({2, bytes}, three.file()); });
+    expect_error(ErrorCode::kProtocol, "more bytes of shared memory", [&] {
+      segments.add({2, bytes}, three.file());
+    });
   }
   const Sent two(2);
   segments.add({2, 2 * kPage}, two.file());
-  expect_refused("more bytes of shared memory", [&] { segments.add({3, 1}, one.file()); });
+  expect_error(ErrorCode::kProtocol, "more bytes of shared memory", [&] {
+    segments.add({3, 1}, one.file());
+  });
   SharedSegments none(0);
-  expect_refused("more bytes of shared memory", [&] { none.add({1, kPage}, one.file()); });
+  expect_error(ErrorCode::kProtocol, "more bytes of shared memory", [&] {
+    none.add({1, kPage}, one.file());
+  });
 }
 
 TEST(SharedSegments, RefuseWhatIsNotOfTheAnnouncedSizeAndTakeTheNumberLater) {
   const Sent one(1);
   SharedSegments segments(10 * kPage);
-  expect_refused("announced 8192", [&] { segments.add({1, 2 * kPage}, one.file()); });
-  expect_refused("segment 1 of 0 bytes", [&] { (void)segments.find(Place{1, 0}, 1); });
+  expect_error(ErrorCode::kProtocol, "announced 8192", [&] {
+    segments.add({1, 2 * kPage}, one.file());
+  });
+  expect_error(ErrorCode::kProtocol, "segment 1 of 0 bytes", [&] {
+    (void)segments.find(Place{1, 0}, 1);
+  });
   EXPECT_NO_THROW(segments.add({1, kPage}, one.file()));
 }
 
@@ -126,11 +127,13 @@ TEST(SharedSegments, RefusePlacesThatAreNotInsideASegment) {
   SharedSegments segments(10 * kPage);
   segments.add({2, 2 * kPage}, sent.file());
   for (const int number : {0, 3, 65535}) {
-    expect_refused("of shared memory, 2 are known", [&] {
+    expect_error(ErrorCode::kProtocol, "of shared memory, 2 are known", [&] {
       (void)segments.find(Place{static_cast<std::uint16_t>(number), 0}, 1);
     });
   }
-  expect_refused("segment 1 of 0 bytes", [&] { (void)segments.find(Place{1, 0}, 1); });
+  expect_error(ErrorCode::kProtocol, "segment 1 of 0 bytes", [&] {
+    (void)segments.find(Place{1, 0}, 1);
+  });
   struct Case {
     std::int64_t offset;
     std::int64_t bytes;
@@ -140,7 +143,7 @@ TEST(SharedSegments, RefusePlacesThatAreNotInsideASegment) {
         Case{2 * kPage - 64, 65}, Case{kMost, 1}, Case{kMost, kMost}, Case{1, kMost},
         Case{64, kMost - 63}, Case{-64, 64}, Case{-64, 1}, Case{0, -1}, Case{kMost - 63, 64},
         Case{std::numeric_limits<std::int64_t>::min(), kMost}}) {
-    expect_refused("passes segment 2 of 8192 bytes", [&] {
+    expect_error(ErrorCode::kProtocol, "passes segment 2 of 8192 bytes", [&] {
       (void)segments.find(Place{2, c.offset}, c.bytes);
     });
   }
@@ -152,7 +155,7 @@ TEST(SharedSegments, RefuseIdsWhichCouldChangeAfterTheirCheck) {
   const Sent sent(1);
   SharedSegments segments(10 * kPage);
   segments.add({1, kPage}, sent.file());
-  expect_refused("token ids came in shared memory", [&] {
+  expect_error(ErrorCode::kProtocol, "token ids came in shared memory", [&] {
     (void)segments.find(Place{1, 0}, TensorSpec{DType::kI64, {4}});
   });
 }

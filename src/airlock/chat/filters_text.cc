@@ -5,7 +5,7 @@
 #include "airlock/chat/markup.h"
 #include "airlock/chat/strings.h"
 #include "airlock/chat/unicode.h"
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 namespace airlock::chat {
 

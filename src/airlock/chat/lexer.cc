@@ -7,7 +7,7 @@
 
 #include "airlock/chat/unicode.h"
 #include "airlock/core/error.h"
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 namespace airlock::chat {
 namespace {

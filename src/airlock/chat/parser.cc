@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 namespace airlock::chat {
 namespace {

@@ -6,7 +6,7 @@
 #include "airlock/chat/evaluator.h"
 #include "airlock/chat/unicode.h"
 #include "airlock/chat/value.h"
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 namespace airlock::chat {
 namespace {

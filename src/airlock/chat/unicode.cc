@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
+#include "airlock/model/pretokenizer_unicode.h"
 
 namespace airlock::chat {
 namespace {
@@ -119,16 +120,8 @@ std::size_t byte_of_character(std::string_view text, std::int64_t index) noexcep
   return text.size() - walk.rest.size();
 }
 
-std::string_view last_character(std::string_view text) noexcept {
-  std::size_t start = text.size() - 1;
-  while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
-  return text.substr(start);
-}
-
 bool is_space(char32_t c) noexcept {
-  return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
+  return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
 }
 bool is_printable(char32_t c) noexcept {
   return row_of(kPrintable, c) != nullptr;

@@ -26,9 +26,7 @@ struct Characters {
 /// The byte at which character `index` of `text` begins; text.size() past the end.
 [[nodiscard]] std::size_t byte_of_character(std::string_view text, std::int64_t index) noexcept;
 
-/// The character that ends `text`, which must not be empty.
-[[nodiscard]] std::string_view last_character(std::string_view text) noexcept;
-
+/// Unicode's white space and the four separators U+001C to U+001F.
 [[nodiscard]] bool is_space(char32_t c) noexcept;
 [[nodiscard]] bool is_printable(char32_t c) noexcept;
 [[nodiscard]] bool is_alpha(char32_t c) noexcept;

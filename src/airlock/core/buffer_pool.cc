@@ -10,9 +10,9 @@
 #include <vector>
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/process_memory.h"
 
 namespace airlock {
 namespace {
@@ -48,11 +48,6 @@ class HeapBlocks final : public BlockSource {
   }
 
  private:
-  static std::size_t whole_pages(std::size_t bytes) {
-    static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    return (bytes + page - 1) / page * page;
-  }
-
   /// At a huge page's boundary, or nullptr.
   static void* map_aligned(std::size_t bytes) {
     void* const raw = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,

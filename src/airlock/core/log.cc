@@ -2,8 +2,6 @@
 
 #include <atomic>
 
-#include "airlock/core/terminal.h"
-
 namespace airlock {
 namespace {
 std::atomic<LogLevel> g_level{LogLevel::kInfo};

@@ -1,11 +1,12 @@
 // Diagnostics for people, on stderr; results never go here.
 #pragma once
 
-#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "airlock/core/terminal.h"
 
 namespace airlock {
 
@@ -20,29 +21,22 @@ void set_log_name(std::string_view name) noexcept;
 /// without ever throwing, so that a catch clause may log. Thread-safe.
 void log_line(LogLevel level, std::string_view text) noexcept;
 
-namespace detail {
 template <typename... Args>
-void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) noexcept {
-  try {
-    fmt::memory_buffer text;
-    fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
-    log_line(level, {text.data(), text.size()});
-  } catch (...) {  // NOLINT(bugprone-empty-catch): a line that finds no memory is lost
-  }
+void log_at(LogLevel level, fmt::format_string<Args...> format, Args&&... args) noexcept {
+  detail::with_text([level](std::string_view text) { log_line(level, text); }, format,
+                    std::forward<Args>(args)...);
 }
-}  // namespace detail
-
 template <typename... Args>
 void log_info(fmt::format_string<Args...> format, Args&&... args) noexcept {
-  detail::log(LogLevel::kInfo, format, std::forward<Args>(args)...);
+  log_at(LogLevel::kInfo, format, std::forward<Args>(args)...);
 }
 template <typename... Args>
 void log_warning(fmt::format_string<Args...> format, Args&&... args) noexcept {
-  detail::log(LogLevel::kWarning, format, std::forward<Args>(args)...);
+  log_at(LogLevel::kWarning, format, std::forward<Args>(args)...);
 }
 template <typename... Args>
 void log_error(fmt::format_string<Args...> format, Args&&... args) noexcept {
-  detail::log(LogLevel::kError, format, std::forward<Args>(args)...);
+  log_at(LogLevel::kError, format, std::forward<Args>(args)...);
 }
 
 }  // namespace airlock

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include "airlock/core/log.h"
@@ -40,12 +40,12 @@ void log_limited(LogLimit& limit, LogLevel level, fmt::format_string<Args...> fo
                  Args&&... args) noexcept {
   const auto held_back = limit.admit();
   if (!held_back) return;
-  try {
-    std::string line = fmt::format(format, std::forward<Args>(args)...);
-    if (*held_back > 0) line += fmt::format(" ({} lines like it were held back)", *held_back);
-    log_line(level, line);
-  } catch (...) {  // NOLINT(bugprone-empty-catch): a line that finds no memory is lost
-  }
+  detail::with_text(
+      [&](std::string_view text) {
+        if (*held_back == 0) return log_line(level, text);
+        log_at(level, "{} ({} lines like it were held back)", text, *held_back);
+      },
+      format, std::forward<Args>(args)...);
 }
 
 }  // namespace airlock

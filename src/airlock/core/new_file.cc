@@ -64,9 +64,8 @@ void NewFile::open_beside() {
 
 void NewFile::publish() {
   if (temporary_.empty()) return;
-  require(::rename(temporary_.c_str(), path_.c_str()) == 0, ErrorCode::kIo,
-          "{}: cannot give the file its name: {}", path_.string(),
-          std::generic_category().message(errno));
+  require_system(::rename(temporary_.c_str(), path_.c_str()) == 0, ErrorCode::kIo,
+                 "{}: cannot give the file its name", path_.string());
   temporary_.clear();
   doomed_ = {};
 }

@@ -123,6 +123,11 @@ std::int64_t address_space_left() noexcept {
   return used >= limit.rlim_cur ? 0 : static_cast<std::int64_t>(limit.rlim_cur - used);
 }
 
+std::size_t whole_pages(std::size_t bytes) noexcept {
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
+
 void reset_peak_memory() {
   std::ofstream refs("/proc/self/clear_refs");
   refs << "5";

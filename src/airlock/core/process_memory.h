@@ -1,6 +1,7 @@
 // How much memory this process holds, and the system could give it, as Linux counts it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 
@@ -23,6 +24,9 @@ std::int64_t available_memory(const std::filesystem::path& root = "/");
 
 /// Bytes of address space that RLIMIT_AS leaves; the largest number without such a limit.
 std::int64_t address_space_left() noexcept;
+
+/// `bytes` and what is missing to whole pages.
+[[nodiscard]] std::size_t whole_pages(std::size_t bytes) noexcept;
 
 /// Starts the peak afresh (/proc/self/clear_refs, see proc(5)); does nothing where refused.
 void reset_peak_memory();

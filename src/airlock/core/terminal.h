@@ -19,7 +19,19 @@ namespace airlock {
 
 namespace detail {
 void write_note(std::string_view text, bool over);
+
+/// Calls take(text) with what is formatted, of which 500 bytes take no memory. Never throws: a line
+/// that finds no memory is lost.
+template <typename Take, typename... Args>
+void with_text(const Take& take, fmt::format_string<Args...> format, Args&&... args) noexcept {
+  try {
+    fmt::memory_buffer text;
+    fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
+    take(std::string_view(text.data(), text.size()));
+  } catch (...) {  // NOLINT(bugprone-empty-catch): see above
+  }
 }
+}  // namespace detail
 
 /// Writes to stderr at once, as shown_text, `format` being fmt's. Lines of up to 500 bytes take no
 /// memory. Never throws: that nobody takes a diagnostic (full disk, closed pipe, no memory) is no
@@ -27,23 +39,15 @@ void write_note(std::string_view text, bool over);
 /// up to PIPE_BUF (4096) bytes stay together.
 template <typename... Args>
 void say(fmt::format_string<Args...> format, Args&&... args) noexcept {
-  try {
-    fmt::memory_buffer text;
-    fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
-    detail::write_note({text.data(), text.size()}, false);
-  } catch (...) {  // NOLINT(bugprone-empty-catch): see above
-  }
+  detail::with_text([](std::string_view text) { detail::write_note(text, false); }, format,
+                    std::forward<Args>(args)...);
 }
 
 /// The same in place of the line that the cursor is in; stderr is a terminal.
 template <typename... Args>
 void say_over(fmt::format_string<Args...> format, Args&&... args) noexcept {
-  try {
-    fmt::memory_buffer text;
-    fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
-    detail::write_note({text.data(), text.size()}, true);
-  } catch (...) {  // NOLINT(bugprone-empty-catch): as above
-  }
+  detail::with_text([](std::string_view text) { detail::write_note(text, true); }, format,
+                    std::forward<Args>(args)...);
 }
 
 }  // namespace airlock

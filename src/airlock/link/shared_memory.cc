@@ -21,11 +21,6 @@ constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 // With one more seal (F_SEAL_FUTURE_WRITE) a peer could keep its pages from being taken away.
 constexpr int kSeals = kSizeSeals | F_SEAL_SEAL;
 
-std::size_t whole_pages(std::size_t size) {
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return (size + page - 1) / page * page;
-}
-
 struct stat status_of(int file) {
   struct stat status {};
   require_system(::fstat(file, &status) == 0, ErrorCode::kInternal, "cannot look at shared memory");

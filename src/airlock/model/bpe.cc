@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "airlock/core/error.h"
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 namespace airlock {
 namespace {

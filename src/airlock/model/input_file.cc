@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::string_view kLfsPointer = "version https://git-lfs.github.com/spec/";
 
-std::string system_text(int error) {
-  return std::generic_category().message(error);
-}
-
 /// Says why `path` could not be opened or looked at.
 [[noreturn]] void fail_to_open(const std::filesystem::path& path, int error) {
   std::error_code no_link;
@@ -30,7 +26,7 @@ std::string system_text(int error) {
          excerpt(target.string()));
   }
   fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: {}", path.string(),
-       system_text(error));
+       std::generic_category().message(error));
 }
 
 }  // namespace

@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "airlock/core/utf8.h"
 #include "airlock/model/lowercase.h"
 #include "airlock/model/pretokenizer_unicode.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

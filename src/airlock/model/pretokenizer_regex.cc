@@ -8,8 +8,8 @@
 #include <pcre2.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/utf8.h"
 #include "airlock/model/pretokenizer_unicode.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

@@ -10,8 +10,8 @@
 #include <sentencepiece_processor.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/utf8.h"
 #include "airlock/model/tokenizer_added.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

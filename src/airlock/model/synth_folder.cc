@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/write_all.h"
 
 namespace airlock {
 namespace {
@@ -45,12 +46,8 @@ std::vector<std::string> list(const fs::path& dir) {
 
 void write_all(int fd, const fs::path& path, std::int64_t offset,
                std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ::ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), offset);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_io(path, "be written", errno);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-    offset += written;
+  if (const int error = pwrite_all(fd, offset, bytes); error != 0) {
+    fail_io(path, "be written", error);
   }
 }
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "airlock/core/utf8.h"
 #include "airlock/model/pretokenizer_unicode.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

@@ -3,8 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "airlock/core/utf8.h"
 #include "airlock/model/bpe.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

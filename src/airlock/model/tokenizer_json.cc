@@ -8,12 +8,12 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/log.h"
+#include "airlock/core/utf8.h"
 #include "airlock/model/bpe.h"
 #include "airlock/model/normalizer.h"
 #include "airlock/model/pretokenizer.h"
 #include "airlock/model/tokenizer_added.h"
 #include "airlock/model/tokenizer_decoder.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "airlock/core/error.h"
+#include "airlock/core/utf8.h"
 #include "airlock/model/pretokenizer_unicode.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

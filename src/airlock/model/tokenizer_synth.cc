@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "airlock/core/error.h"
+#include "airlock/core/utf8.h"
 #include "airlock/model/bpe.h"
 #include "airlock/model/tokenizer_spec.h"
-#include "airlock/model/tokenizer_utf8.h"
 
 namespace airlock {
 namespace {

@@ -1,6 +1,5 @@
 #include "airlock/report/ledger_file.h"
 
-#include <cerrno>
 #include <fstream>
 #include <system_error>
 
@@ -49,8 +48,7 @@ Ledger read_ledger(const std::filesystem::path& path) {
   require(!std::filesystem::is_directory(path, ignored), ErrorCode::kIo,
           "{}: a folder, expected a ledger file", name);
   std::ifstream file(path, std::ios::binary);
-  require(file.is_open(), ErrorCode::kIo, "{}: cannot open the ledger: {}", name,
-          std::generic_category().message(errno));
+  require_system(file.is_open(), ErrorCode::kIo, "{}: cannot open the ledger", name);
 
   Ledger ledger;
   std::vector<char> buffer(kMaxLine);
@@ -86,8 +84,7 @@ Ledger read_ledger(const std::filesystem::path& path) {
     end_ms = e.start_ms + e.total_ms;
     ledger.entries.push_back(std::move(e));
   }
-  require(!file.bad(), ErrorCode::kIo, "{}: cannot read the ledger: {}", name,
-          std::generic_category().message(errno));
+  require_system(!file.bad(), ErrorCode::kIo, "{}: cannot read the ledger", name);
   require(!ledger.entries.empty(), ErrorCode::kCorruptFile,
           "{}:{}: the ledger is empty: no call in it", name, number + 1);
   return ledger;

@@ -18,6 +18,7 @@
 
 #include "airlock/core/error.h"
 #include "airlock/core/log.h"
+#include "airlock/core/write_all.h"
 
 namespace airlock {
 namespace {
@@ -53,8 +54,8 @@ double mib(std::uint64_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);
 }
 
-std::string system_text() {
-  return std::generic_category().message(errno);
+std::string system_text(int error) {
+  return std::generic_category().message(error);
 }
 
 /// Removes what writers that were killed left of a file: it may be gigabytes.
@@ -153,7 +154,7 @@ void HintWriter::begin(const HintFile& file) {
   }
   ::unlink(temporary_.c_str());  // of a process that had this number
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd_ < 0) return give_up(system_text());
+  if (fd_ < 0) return give_up(system_text(errno));
   doomed_ = DoomedFile(temporary_);
   const HintHeader header = header_of(file);
   write_all(0, std::as_bytes(std::span(&header, 1)));
@@ -170,20 +171,14 @@ void HintWriter::write(std::int64_t offset, std::span<const std::byte> from) {
 }
 
 void HintWriter::write_all(std::int64_t position, std::span<const std::byte> from) {
-  while (!from.empty()) {
-    const ssize_t put = ::pwrite(fd_, from.data(), from.size(), position);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return give_up(system_text());
-    position += put;
-    from = from.subspan(static_cast<std::size_t>(put));
-  }
+  if (const int error = pwrite_all(fd_, position, from); error != 0) give_up(system_text(error));
 }
 
 void HintWriter::finish() {
   if (fd_ < 0) return;
   // The close reports what some file systems found out late.
   if (::close(std::exchange(fd_, -1)) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const std::string why = system_text();
+    const std::string why = system_text(errno);
     ::unlink(temporary_.c_str());
     give_up(why);
   }

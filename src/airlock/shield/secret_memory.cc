@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "airlock/core/error.h"
+#include "airlock/core/process_memory.h"
 #include "airlock/math/field_random.h"
 
 namespace airlock {
@@ -55,11 +56,6 @@ class SecretBlocks final : public BlockSource {
   [[nodiscard]] SecretMemory in_use() const noexcept { return {locked_.load(), unlocked_.load()}; }
 
  private:
-  static std::size_t whole_pages(std::size_t bytes) {
-    static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    return (bytes + page - 1) / page * page;
-  }
-
   std::atomic<std::int64_t> locked_{0};
   std::atomic<std::int64_t> unlocked_{0};
   std::mutex mutex_;

@@ -16,9 +16,6 @@
 namespace airlock {
 namespace {
 
-/// How long last words may take: the buffers of a link that nobody writes to take them at once.
-constexpr std::chrono::milliseconds kFarewellLimit{100};
-
 std::chrono::milliseconds lesser(std::chrono::milliseconds a, std::chrono::milliseconds b) {
   if (a.count() == 0 || b.count() == 0) return std::max(a, b);
   return std::min(a, b);

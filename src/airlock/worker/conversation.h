@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -38,6 +39,9 @@ struct ServerContext {
   /// Gives back what is kept warm if no session is open.
   void rest() noexcept;
 };
+
+/// How long last words may take: the buffers of a link that nobody writes to take them at once.
+inline constexpr std::chrono::milliseconds kFarewellLimit{100};
 
 /// Runs on one thread, or, for a runner that keeps several calls under way, on three: this one
 /// reads, one computes, one answers. close() may come from any other.

@@ -18,9 +18,6 @@ namespace airlock {
 struct Server::State {
   /// Connections that are ending beside those that greet and those with a session.
   static constexpr std::size_t kSpareConnections = 16;
-  /// A fresh connection's buffer takes a Failure at once; this bounds a transport where it does
-  /// not.
-  static constexpr std::chrono::milliseconds kFarewellLimit{100};
   /// For connections told to end, before another is turned away.
   static constexpr std::chrono::milliseconds kEndLimit{1000};
 

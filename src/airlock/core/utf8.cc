@@ -1,4 +1,4 @@
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 #include <algorithm>
 

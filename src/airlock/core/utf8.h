@@ -1,4 +1,4 @@
-// UTF-8 for the tokenizers: what is ill-formed becomes U+FFFD, whole or as a stream.
+// UTF-8: what is ill-formed is told from characters, and becomes U+FFFD, whole or as a stream.
 #pragma once
 
 #include <array>

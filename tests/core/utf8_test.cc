@@ -1,4 +1,4 @@
-#include "airlock/model/tokenizer_utf8.h"
+#include "airlock/core/utf8.h"
 
 #include <random>
 #include <utility>
@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace airlock::tokenizer_utf8_test {
+namespace airlock::utf8_test {
 namespace {
 
 const std::string kR{kReplacement};
@@ -60,4 +60,4 @@ TEST(Utf8, PiecesOfAnySizeGiveTheSameTextAsTheWhole) {
 }
 
 }  // namespace
-}  // namespace airlock::tokenizer_utf8_test
+}  // namespace airlock::utf8_test
